@@ -1,0 +1,110 @@
+"""What a snapshot says, as plain arrays: the engines make it, the writer stores it, the reader gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve_registry.spec import RatingScale
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RatingHead:
+    """Predicts a rating: r(u, i) = intercept + b_u + c_i + p_u · q_i, clipped to the scale.
+
+    Attributes:
+        intercept: the constant μ of the model; 0 for a network without biases.
+        user_biases: float32 (users,), b; zeros where the engine has none.
+        item_biases: float32 (items,), c.
+        user_factors: float32 (users, k), C-contiguous, P.
+        item_factors: float32 (items, k), C-contiguous, Q.
+        regularization: λ of the ridge solve that folds in an unseen user; its penalty is λ·n for n ratings.
+        folds_bias: whether fold-in solves for b_u together with p_u.
+    """
+
+    intercept: float
+    user_biases: Floats
+    item_biases: Floats
+    user_factors: Floats
+    item_factors: Floats
+    regularization: float
+    folds_bias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RankingHead:
+    """Ranks items by s(u, i) = p_u · q_i, trained by implicit ALS on graded targets.
+
+    Attributes:
+        user_factors: float32 (users, k), C-contiguous, P.
+        item_factors: float32 (items, k), C-contiguous, Q.
+        regularization: λ; a user's penalty is λ (n_u + α₀·items)^ν.
+        unobserved_weight: α₀.
+        frequency_exponent: ν.
+        targets: the grading: targets at equally spaced points of the scale from its minimum to its maximum;
+            in between, linear interpolation.
+    """
+
+    user_factors: Floats
+    item_factors: Floats
+    regularization: float
+    unobserved_weight: float
+    frequency_exponent: float
+    targets: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RatedItems:
+    """Which items each user rated, as compressed sparse rows.
+
+    Attributes:
+        indptr: int64 (users + 1,); user u's items are ``indices[indptr[u]:indptr[u + 1]]``.
+        indices: int32 (ratings,), ascending and distinct within a user.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+
+    def of(self, user: int) -> NDArray[np.int32]:
+        """Item indices that user number ``user`` rated, ascending."""
+        return self.indices[self.indptr[user] : self.indptr[user + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContent:
+    """Everything that goes into a snapshot.
+
+    Attributes:
+        user_ids: distinct, in index order.
+        item_ids: distinct, in index order.
+        item_titles: one per item ("" where unknown), or None where the data has no titles.
+        scale: the closed interval that predicted ratings are clipped to.
+        mean_rating: mean of the training ratings: the answer where user and item are both unknown.
+        user_means: float32 (users,), the damped mean rating of each user: the answer for an unknown item.
+        item_means: float32 (items,), likewise for an unknown user.
+        item_counts: int32 (items,), training ratings of each item; the popularity fallback ranks by it.
+        rated: what each user rated.
+        rating: the head that predicts ratings.
+        ranking: the head that ranks, or None: then the rating head ranks.
+        facts: JSON values kept in the manifest: "spec", "dataset", "split", "metrics". No model name, version
+            number, time or path: the same training gives the same digest.
+    """
+
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    item_titles: Sequence[str] | None
+    scale: RatingScale
+    mean_rating: float
+    user_means: Floats
+    item_means: Floats
+    item_counts: NDArray[np.int32]
+    rated: RatedItems
+    rating: RatingHead
+    ranking: RankingHead | None
+    facts: Mapping[str, Any]
