@@ -1,0 +1,58 @@
+"""Which arrays a snapshot of given size holds, with the dtype and shape of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mfserve_registry.snapshot.ids import slot_count
+
+U1, I4, I8, F4 = "|u1", "<i4", "<i8", "<f4"
+
+ANY_LENGTH = -1
+"""In a shape: a length that only the data decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """dtype as numpy's string, and the shape; ANY_LENGTH where the manifest alone says it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def allows(self, dtype: str, shape: tuple[int, ...]) -> bool:
+        return (
+            dtype == self.dtype
+            and len(shape) == len(self.shape)
+            and all(want in (ANY_LENGTH, have) for want, have in zip(self.shape, shape, strict=True))
+        )
+
+
+def layout(
+    *, users: int, items: int, titles: bool, rating_factors: int, ranking_factors: int | None
+) -> Mapping[str, ArraySpec]:
+    """Name of every array of format 1, to its dtype and shape."""
+    arrays = {
+        "user_id_bytes": ArraySpec(U1, (ANY_LENGTH,)),
+        "user_id_offsets": ArraySpec(I8, (users + 1,)),
+        "user_id_slots": ArraySpec(I4, (slot_count(users),)),
+        "item_id_bytes": ArraySpec(U1, (ANY_LENGTH,)),
+        "item_id_offsets": ArraySpec(I8, (items + 1,)),
+        "item_id_slots": ArraySpec(I4, (slot_count(items),)),
+        "user_means": ArraySpec(F4, (users,)),
+        "item_means": ArraySpec(F4, (items,)),
+        "item_counts": ArraySpec(I4, (items,)),
+        "rated_indptr": ArraySpec(I8, (users + 1,)),
+        "rated_indices": ArraySpec(I4, (ANY_LENGTH,)),
+        "rating_user_biases": ArraySpec(F4, (users,)),
+        "rating_item_biases": ArraySpec(F4, (items,)),
+        "rating_user_factors": ArraySpec(F4, (users, rating_factors)),
+        "rating_item_factors": ArraySpec(F4, (items, rating_factors)),
+    }
+    if titles:
+        arrays["item_title_bytes"] = ArraySpec(U1, (ANY_LENGTH,))
+        arrays["item_title_offsets"] = ArraySpec(I8, (items + 1,))
+    if ranking_factors is not None:
+        arrays["ranking_user_factors"] = ArraySpec(F4, (users, ranking_factors))
+        arrays["ranking_item_factors"] = ArraySpec(F4, (items, ranking_factors))
+    return arrays

@@ -1,0 +1,95 @@
+"""The manifest: what a snapshot's files are, and everything about it that is not an array."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints
+
+from mfserve_registry.spec import RatingScale
+
+FORMAT = 1
+"""Number of the format that this module reads and writes."""
+
+FILE_NAME = "manifest.json"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ArrayEntry(_Part):
+    """One array file."""
+
+    file: str
+    """``<name of the array>.npy``: a name inside the snapshot's folder, never a path."""
+    dtype: Literal["|u1", "<i4", "<i8", "<f4"]
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    bytes: int = Field(ge=0)
+    """Size of the file, header included."""
+    sha256: Sha256
+    """Of the whole file."""
+
+
+class RatingEntry(_Part):
+    """Scalars of the rating head; see ``content.RatingHead``."""
+
+    factors: int = Field(ge=1)
+    intercept: _Finite
+    regularization: _Finite
+    folds_bias: StrictBool
+
+
+class RankingEntry(_Part):
+    """Scalars of the ranking head; see ``content.RankingHead``."""
+
+    factors: int = Field(ge=1)
+    regularization: _Finite
+    unobserved_weight: _Finite
+    frequency_exponent: _Finite
+    targets: tuple[_Finite, ...] = Field(min_length=2)
+
+
+class Manifest(_Part):
+    """The whole of manifest.json, format 1.
+
+    ``arrays`` is keyed by the names in ``layout.py``.
+    """
+
+    format: Literal[1] = 1
+    users: int = Field(ge=1)
+    items: int = Field(ge=1)
+    titles: StrictBool
+    """Whether the items have titles."""
+    scale: RatingScale
+    mean_rating: _Finite
+    rating: RatingEntry
+    ranking: RankingEntry | None
+    facts: dict[str, JsonValue]
+    """What the training says of itself: specification, data set, split, metrics."""
+    arrays: dict[str, ArrayEntry]
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no white space, UTF-8, floats in their shortest exact form.
+
+        Raises:
+            ValueError: a fact is NaN or infinite, or holds a lone surrogate.
+        """
+        return canonical_json(self.model_dump(mode="python"))
+
+
+def canonical_json(value: Any) -> bytes:
+    """``value`` as canonical JSON; ValueError where it has no such form."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest_of(manifest: bytes) -> str:
+    """A snapshot's digest: the SHA-256 of its manifest's bytes, as 64 hex digits."""
+    return sha256(manifest).hexdigest()

@@ -1,0 +1,171 @@
+"""Writes a snapshot: the same content gives the same bytes, whatever the layout of its arrays in memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.snapshot import npy
+from mfserve_registry.snapshot.checks import (
+    check_array,
+    check_counts,
+    check_rated,
+    check_scalars,
+    check_sizes,
+    factors_of,
+)
+from mfserve_registry.snapshot.content import RankingHead, RatingHead, SnapshotContent
+from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.snapshot.ids import IdTable, StringTable
+from mfserve_registry.snapshot.layout import layout
+from mfserve_registry.snapshot.manifest import (
+    FILE_NAME,
+    ArrayEntry,
+    Manifest,
+    RankingEntry,
+    RatingEntry,
+    digest_of,
+)
+
+
+def write_snapshot(directory: Path, content: SnapshotContent) -> str:
+    """Writes ``content`` into ``directory`` (made if absent), each file and then the folder flushed to disk.
+
+    Args:
+        directory: an empty folder, from ``SnapshotStore.stage``. The manifest is written last.
+        content: what to store; its arrays may have any memory layout.
+
+    Returns:
+        The snapshot's digest.
+
+    Raises:
+        InvalidArgument: the content is not what the format allows; nothing was written. ``field`` names the part.
+        FileExistsError: one of the files is already there.
+        OSError: the disk is full or failed; the folder holds an incomplete snapshot.
+    """
+    arrays = _checked_arrays(content)
+    facts = _checked_facts(content)
+    directory.mkdir(parents=True, exist_ok=True)
+    entries = {name: _write_array(directory, name, array) for name, array in sorted(arrays.items())}
+    data = _manifest(content, facts, entries).to_bytes()
+    with (directory / FILE_NAME).open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(directory)
+    return digest_of(data)
+
+
+def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
+    check_sizes(content)
+    check_scalars(content)
+    arrays: dict[str, NDArray[Any]] = {
+        "user_means": content.user_means,
+        "item_means": content.item_means,
+        "item_counts": content.item_counts,
+        "rated_indptr": content.rated.indptr,
+        "rated_indices": content.rated.indices,
+        "rating_user_biases": content.rating.user_biases,
+        "rating_item_biases": content.rating.item_biases,
+        "rating_user_factors": content.rating.user_factors,
+        "rating_item_factors": content.rating.item_factors,
+    }
+    if content.ranking is not None:
+        arrays["ranking_user_factors"] = content.ranking.user_factors
+        arrays["ranking_item_factors"] = content.ranking.item_factors
+    specs = layout(
+        users=len(content.user_ids),
+        items=len(content.item_ids),
+        titles=content.item_titles is not None,
+        rating_factors=_rating_factors(content.rating),
+        ranking_factors=None if content.ranking is None else _ranking_factors(content.ranking),
+    )
+    for name, array in arrays.items():
+        check_array(name, array, specs[name])
+    check_counts(content.item_counts)
+    check_rated(content.rated, len(content.item_ids))
+    return arrays | _tables(content)
+
+
+def _tables(content: SnapshotContent) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for kind, ids in (("user", content.user_ids), ("item", content.item_ids)):
+        table = IdTable.build(ids, field=f"{kind}_ids")
+        arrays[f"{kind}_id_bytes"] = table.bytes_
+        arrays[f"{kind}_id_offsets"] = table.offsets
+        arrays[f"{kind}_id_slots"] = table.slots
+    if content.item_titles is not None:
+        titles = StringTable.build(content.item_titles, field="item_titles")
+        arrays["item_title_bytes"] = titles.bytes_
+        arrays["item_title_offsets"] = titles.offsets
+    return arrays
+
+
+def _checked_facts(content: SnapshotContent) -> dict[str, Any]:
+    """The facts as a plain dict, proven to have a canonical form before any file is written."""
+    facts = dict(content.facts)
+    try:
+        _manifest(content, facts, {}).to_bytes()
+    except (ValidationError, ValueError, TypeError):
+        raise InvalidArgument(
+            "The snapshot's facts must be JSON: objects with string keys, lists, strings, finite numbers.",
+            field="facts",
+        ) from None
+    return facts
+
+
+def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str, ArrayEntry]) -> Manifest:
+    rating, ranking = content.rating, content.ranking
+    return Manifest(
+        users=len(content.user_ids),
+        items=len(content.item_ids),
+        titles=content.item_titles is not None,
+        scale=content.scale,
+        mean_rating=float(content.mean_rating),
+        rating=RatingEntry(
+            factors=_rating_factors(rating),
+            intercept=float(rating.intercept),
+            regularization=float(rating.regularization),
+            folds_bias=rating.folds_bias,
+        ),
+        ranking=None
+        if ranking is None
+        else RankingEntry(
+            factors=_ranking_factors(ranking),
+            regularization=float(ranking.regularization),
+            unobserved_weight=float(ranking.unobserved_weight),
+            frequency_exponent=float(ranking.frequency_exponent),
+            targets=tuple(map(float, ranking.targets)),
+        ),
+        facts=facts,
+        arrays=entries,
+    )
+
+
+def _rating_factors(head: RatingHead) -> int:
+    return factors_of("rating_user_factors", head.user_factors)
+
+
+def _ranking_factors(head: RankingHead) -> int:
+    return factors_of("ranking_user_factors", head.user_factors)
+
+
+def _write_array(directory: Path, name: str, array: NDArray[Any]) -> ArrayEntry:
+    file_name = f"{name}.npy"
+    with (directory / file_name).open("xb") as file:
+        sha256 = npy.write(file, array)
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+    return ArrayEntry(
+        file=file_name,
+        dtype=array.dtype.str,  # type: ignore[arg-type]  # a plain str; pydantic checks it against the Literal
+        shape=array.shape,
+        bytes=size,
+        sha256=sha256,
+    )
