@@ -1,0 +1,117 @@
+# The one list of recipes, for people and for CI alike. Each makes the virtual environment that it needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The first interpreter that really runs, is recent enough and can make virtual environments. Later than 3.13 is
+# left out: TensorFlow has no wheels for it.
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
+	"$$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	>/dev/null 2>&1 && echo "$$candidate" && break; done)
+VENV ?= .venv
+VENV_GENERATE ?= .venv-generate
+BIN := $(VENV)/bin
+# Further arguments for the tool behind `test`, `storm` and `lock`: make test ARGS="tests/client -x"
+ARGS ?=
+
+# Only what the lock names, only with its hash, and only wheels, so that installing runs nobody's code.
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all:
+READY := $(VENV)/.installed
+READY_GENERATE := $(VENV_GENERATE)/.installed
+
+.PHONY: help setup demo test storm lint format breaking generate check-generated lock clean
+
+help:
+	@echo "make setup            the virtual environment, in $(VENV)"
+	@echo "make demo             train on MovieLens 100K through a real server and look at the results"
+	@echo "make test             the test suite (ARGS=... goes to pytest)"
+	@echo "make storm            the long fault and load tests"
+	@echo "make lint             ruff, mypy, buf, hadolint"
+	@echo "make format           let ruff reformat and repair"
+	@echo "make breaking         would the protos break callers? against AGAINST (now: $(AGAINST))"
+	@echo "make generate         stubs from the protos"
+	@echo "make check-generated  are the checked-in stubs fresh?"
+	@echo "make lock             requirements/*.lock from pyproject.toml (ARGS=--upgrade for the newest)"
+	@echo "make clean            remove the environments, the caches and what was built"
+
+define make_environment
+@test -n "$(PYTHON)" || { echo "mfserve needs Python 3.11, 3.12 or 3.13 with its venv module: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+@$(1)/bin/python -c '' 2>/dev/null || { echo "Making $(1)"; "$(PYTHON)" -m venv --clear $(1); }
+endef
+
+setup: $(READY)
+
+$(READY): requirements/dev.lock pyproject.toml
+	$(call make_environment,$(VENV))
+	@echo "Installing requirements/dev.lock"
+	@$(BIN)/python $(PIP_INSTALL) --requirement requirements/dev.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(READY_GENERATE): requirements/generate.lock
+	$(call make_environment,$(VENV_GENERATE))
+	@$(VENV_GENERATE)/bin/python $(PIP_INSTALL) --requirement requirements/generate.lock
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python demo/run.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+storm: $(READY)
+	$(BIN)/python -m pytest -m storm --timeout 3600 $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/hadolint Dockerfile
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+AGAINST ?= HEAD
+breaking: $(READY)
+	$(BIN)/buf breaking --against ".git#ref=$(AGAINST)"
+
+# The folder of one package, as protoc sees it. Only protos with a service in them get a _grpc module.
+PROTOS := protos/mfserve/v1
+STUBS := client/mfserve/v1
+
+define compile_protos
+@PATH="$(abspath $(VENV_GENERATE))/bin:$$PATH" python -m grpc_tools.protoc --proto_path=protos \
+	--python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)/*.proto
+@PATH="$(abspath $(VENV_GENERATE))/bin:$$PATH" python -m grpc_tools.protoc --proto_path=protos \
+	--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)/*_service.proto
+endef
+
+generate: $(READY_GENERATE)
+	rm -f $(STUBS)/*_pb2*
+	$(call compile_protos,client)
+
+check-generated: $(READY_GENERATE)
+	@rm -rf build/stubs && mkdir -p build/stubs
+	$(call compile_protos,build/stubs)
+	@diff --recursive --brief --exclude=__init__.py --exclude=__pycache__ build/stubs/mfserve/v1 $(STUBS) \
+		|| { echo "The stubs in $(STUBS) are not what the protos say: run make generate" >&2; exit 1; }
+	@echo "The stubs in $(STUBS) are fresh"
+
+# --universal: one lock for every Python and system that we support. Nothing of this machine's configuration,
+# and no index address, may reach a lock.
+COMPILE := $(BIN)/uv pip compile --no-config --quiet --universal --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+lock: $(READY)
+	$(COMPILE) pyproject.toml --extra all --group dev --output-file requirements/dev.lock $(ARGS) >/dev/null
+	$(COMPILE) pyproject.toml --extra server --constraint requirements/dev.lock --output-file requirements/server.lock $(ARGS) >/dev/null
+	$(COMPILE) pyproject.toml --extra trainer --constraint requirements/dev.lock --output-file requirements/trainer.lock $(ARGS) >/dev/null
+	$(COMPILE) --group build --constraint requirements/dev.lock --output-file requirements/build.lock $(ARGS) >/dev/null
+	$(COMPILE) --group generate --output-file requirements/generate.lock $(ARGS) >/dev/null
+
+clean:
+	rm -rf $(VENV) $(VENV_GENERATE) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
