@@ -37,12 +37,12 @@ class Ratings:
         period: first and last timestamp of the source's rows, seconds since the epoch; None where unknown.
     """
 
-    user_index: Indices
-    item_index: Indices
-    rating: NDArray[np.float32]
-    user_ids: Strings
-    item_ids: Strings
-    item_titles: Strings | None
+    user_index: Indices = field(repr=False)
+    item_index: Indices = field(repr=False)
+    rating: NDArray[np.float32] = field(repr=False)
+    user_ids: Strings = field(repr=False)
+    item_ids: Strings = field(repr=False)
+    item_titles: Strings | None = field(repr=False)
     scale: RatingScale
     name: str
     fingerprint: str

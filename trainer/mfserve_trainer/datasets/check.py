@@ -1,0 +1,231 @@
+"""Judges raw rows: bad rows are named or left out, duplicates settled, the scale found; then Ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.spec import DatasetSpec, RatingScale
+from mfserve_trainer import ratings
+from mfserve_trainer.datasets.columns import (
+    MAX_ID_BYTES,
+    Fault,
+    Faults,
+    Ids,
+    Numbers,
+    read_ids,
+    read_numbers,
+    read_titles,
+)
+from mfserve_trainer.datasets.duplicates import settle_duplicates
+from mfserve_trainer.datasets.raw import Malformed, RawRows, Role, invalid, shorten
+
+_NAMED = 5
+"""So many bad rows are named one by one; the others are counted."""
+
+
+def to_ratings(
+    raw: RawRows,
+    spec: DatasetSpec,
+    *,
+    name: str,
+    own_scale: RatingScale | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> ratings.Ratings:
+    """Applies the policies of a data set's specification.
+
+    Args:
+        raw: the rows.
+        spec: policies for bad rows and duplicates, and the scale.
+        name: what the ratings are called.
+        own_scale: the scale the data is known to have; the specification's counts first. Without either, it
+            runs from the smallest to the largest rating found.
+        titles: by item id, where they are in another file; else a title column counts.
+
+    Raises:
+        InvalidArgument: DATASET_INVALID: bad rows or duplicates where the policy is to fail, no row left, or
+            no scale to be found because all ratings are equal.
+    """
+    users = read_ids(raw.table.column("user"), source=raw.source, name=raw.names["user"])
+    items = read_ids(raw.table.column("item"), source=raw.source, name=raw.names["item"])
+    rating = read_numbers(raw.table.column("rating"), source=raw.source, name=raw.names["rating"])
+    times = _optional_numbers(raw, "timestamp")
+
+    scale = spec.scale or own_scale
+    fault = _judge(users, items, rating, times, scale)
+    present = np.ones(len(fault), dtype=np.bool_)
+    if raw.blank_lines:
+        present = (users.fault_of_rows() != Fault.MISSING_FIELD) | (
+            items.fault_of_rows() != Fault.MISSING_FIELD
+        )
+        present |= ~rating.missing
+        fault[~present] = Fault.NONE
+    if spec.bad_rows == "fail":
+        _refuse_bad_rows(raw, fault, scale)
+    _refuse_swallowed_rows(raw)
+    rows = np.flatnonzero(present & (fault == Fault.NONE))
+    if len(rows) == 0:
+        raise invalid(raw.source, "has no row that can be used.")
+
+    value = rating.values[rows].astype(np.float32)
+    user, item = users.codes[rows], items.codes[rows]
+    if scale is None:
+        scale = _found_scale(raw.source, value)
+    settled = settle_duplicates(user, item, value, policy=spec.duplicates)
+    if settled.again is not None:
+        again, first = raw.locate(raw.records(rows[list(settled.again)]))
+        raise InvalidArgument(
+            f"{raw.source}: {again} rates the same item for the same user as {first}. Remove one, or set "
+            'duplicates to "first", "last" or "mean".',
+            reason="DATASET_INVALID",
+            field="dataset.duplicates",
+        )
+    kept = rows[settled.rows]
+    if titles is None and "title" in raw.names:
+        titles = _titles_of_items(raw, items, rows)
+    return ratings.from_codes(
+        users=(users.codes[kept], users.values),
+        items=(items.codes[kept], items.values),
+        rating=settled.rating,
+        titles=titles,
+        scale=scale,
+        name=name,
+        skipped=_counts(fault, len(raw.malformed), duplicates=len(rows) - len(kept)),
+        period=_period(times, kept),
+    )
+
+
+def _judge(
+    users: Ids, items: Ids, rating: Numbers, times: Numbers | None, scale: RatingScale | None
+) -> Faults:
+    """uint8 (n,): the first fault of each row, from left to right."""
+    fault = users.fault_of_rows()
+    found: list[tuple[NDArray[np.bool_] | Faults, Fault | None]] = [(items.fault_of_rows(), None)]
+    found.append((rating.missing, Fault.MISSING_FIELD))
+    with np.errstate(over="ignore"):
+        found.append((~np.isfinite(rating.values.astype(np.float32)), Fault.NOT_A_NUMBER))
+    if scale is not None:
+        outside = (rating.values < scale.minimum) | (rating.values > scale.maximum)
+        found.append((outside, Fault.OUTSIDE_SCALE))
+    if times is not None:
+        found.append((np.isnan(times.values) & ~times.missing, Fault.BAD_TIMESTAMP))
+    for wrong, reason in found:
+        np.copyto(fault, wrong if reason is None else np.uint8(reason), where=(fault == 0) & (wrong != 0))
+    return fault
+
+
+def _refuse_bad_rows(raw: RawRows, fault: Faults, scale: RatingScale | None) -> None:
+    bad = np.flatnonzero(fault)
+    total = len(bad) + len(raw.malformed)
+    if total == 0:
+        return
+    named = [
+        (record, _describe(raw, int(row), Fault(fault[row]), scale))
+        for row, record in zip(bad[:_NAMED], raw.records(bad[:_NAMED]), strict=True)
+    ]
+    named += [(bad_record.record, _field_count(raw, bad_record)) for bad_record in raw.malformed[:_NAMED]]
+    named = sorted(named)[:_NAMED]
+    places = raw.locate([record for record, _ in named])
+    listed = "; ".join(f"{place}: {what}" for place, (_, what) in zip(places, named, strict=True))
+    more = f"; and {total - len(named):,} more" if total > len(named) else ""
+    rows = "1 bad row" if total == 1 else f"{total:,} bad rows"
+    raise InvalidArgument(
+        f'{raw.source} has {rows}: {listed}{more}. Correct the file, or set bad_rows to "skip".',
+        reason="DATASET_INVALID",
+        field="dataset.bad_rows",
+        metadata={"bad_rows": str(total)},
+    )
+
+
+def _describe(raw: RawRows, row: int, fault: Fault, scale: RatingScale | None) -> str:
+    """What is wrong with a row of the table, with the offending value."""
+
+    def shown(role: Role) -> str:
+        value = raw.table.column(role)[row].as_py()
+        text = value.decode(errors="replace") if isinstance(value, bytes) else value
+        return (
+            f"{raw.names[role]} {shorten(text)!r}" if isinstance(text, str) else f"{raw.names[role]} {text}"
+        )
+
+    if fault is Fault.OUTSIDE_SCALE and scale is not None:
+        return f"{shown('rating')} is outside the scale from {scale.minimum:g} to {scale.maximum:g}"
+    if fault is Fault.NOT_A_NUMBER:
+        return f"{shown('rating')} is not a number"
+    if fault is Fault.BAD_TIMESTAMP:
+        return f"{shown('timestamp')} is not a number of seconds"
+    source, name = raw.source, raw.names
+    for role in ("user", "item"):
+        ids = read_ids(raw.table.column(role).slice(row, 1), source=source, name=name[role])
+        if ids.fault_of_rows()[0] == fault:
+            if fault is Fault.MISSING_FIELD:
+                return f"{name[role]} is missing"
+            why = {
+                Fault.NOT_UTF8: "is no UTF-8 text",
+                Fault.ID_TOO_LONG: f"is longer than {MAX_ID_BYTES} bytes",
+                Fault.ID_NOT_WHOLE: "is not a whole number below 2**53",
+            }[fault]
+            return f"{shown(role)} {why}"
+    return f"{name['rating']} is missing"
+
+
+def _field_count(raw: RawRows, bad: Malformed) -> str:
+    fields = "1 field" if bad.fields == 1 else f"{bad.fields} fields"
+    return f"{fields} where the header has {raw.expected_fields}"
+
+
+def _refuse_swallowed_rows(raw: RawRows) -> None:
+    """Skipping a record that spans lines would lose rows that nobody counted: a quote is astray."""
+    for bad in raw.malformed:
+        if bad.spans_lines:
+            [place] = raw.locate([bad.record])
+            raise invalid(
+                raw.source,
+                f'has a quote (") in the row of {place} that takes the following lines into the row.',
+            )
+
+
+def _found_scale(source: str, value: NDArray[np.float32]) -> RatingScale:
+    smallest, largest = float(value.min()), float(value.max())
+    if smallest == largest:
+        raise InvalidArgument(
+            f"every rating of {source} is {smallest:g}, so the scale cannot be told from them: set "
+            "dataset.scale to the lowest and the highest rating a user can give",
+            reason="DATASET_INVALID",
+            field="dataset.scale",
+        )
+    return RatingScale(minimum=smallest, maximum=largest)
+
+
+def _titles_of_items(raw: RawRows, items: Ids, rows: NDArray[np.intp]) -> dict[str, str]:
+    """The first title of each item that is not empty."""
+    titles = read_titles(raw.table.column("title"), source=raw.source, name=raw.names["title"])
+    has_title = np.array([*(value != "" for value in titles.values), False])
+    titled = rows[has_title[titles.codes[rows]]]
+    item, first = np.unique(items.codes[titled], return_index=True)
+    chosen = titles.codes[titled[first]]
+    return {items.values[i]: titles.values[t] for i, t in zip(item, chosen, strict=True)}
+
+
+def _optional_numbers(raw: RawRows, role: Role) -> Numbers | None:
+    if role not in raw.names:
+        return None
+    return read_numbers(raw.table.column(role), source=raw.source, name=raw.names[role])
+
+
+def _period(times: Numbers | None, rows: NDArray[np.intp]) -> tuple[int, int] | None:
+    if times is None:
+        return None
+    known = times.values[rows]
+    known = known[~np.isnan(known)]
+    return (int(known.min()), int(known.max())) if len(known) else None
+
+
+def _counts(fault: Faults, malformed: int, *, duplicates: int) -> dict[str, int]:
+    counts: Sequence[int] = np.bincount(fault, minlength=len(Fault)).tolist()
+    by_fault = {reason: counts[reason] for reason in Fault if reason is not Fault.NONE}
+    by_fault[Fault.FIELD_COUNT] = malformed
+    by_fault[Fault.DUPLICATE] = duplicates
+    return {reason.name.lower(): count for reason, count in by_fault.items() if count}

@@ -1,0 +1,236 @@
+"""Reads CSV and TSV: columns coded while they are parsed, malformed records named by their line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from mfserve_trainer.datasets.raw import Columns, Malformed, RawRows, invalid, missing_column, shorten
+
+Opener = Callable[[], BinaryIO]
+
+# pyarrow parses block by block and refuses a record that does not fit into one.
+_BLOCK_BYTES = 8 << 20
+_SCAN_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How fields are told apart.
+
+    Attributes:
+        delimiter: one ASCII character.
+        quoted: fields may be in double quotes, a quote inside them doubled (RFC 4180). Without it a quote is
+            a character like any other.
+        header: the names of the fields where the file has no header line.
+    """
+
+    delimiter: str = ","
+    quoted: bool = True
+    header: tuple[str, ...] | None = None
+
+
+CSV = Dialect()
+TSV = Dialect(delimiter="\t")
+
+
+def read_delimited(open_file: Opener, columns: Columns, dialect: Dialect, *, source: str) -> RawRows:
+    """Reads the columns of a UTF-8 text file (a byte order mark is allowed).
+
+    Args:
+        open_file: opens the file for reading bytes; called more than once.
+        columns: which ones are wanted.
+        dialect: how fields are told apart.
+        source: how messages name the file.
+
+    Raises:
+        InvalidArgument: DATASET_INVALID: no text, no header, a column missing or twice, or a quote that is
+            never closed.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    header = dialect.header or _read_header(open_file, dialect, source)
+    names = columns.by_role()
+    for role, name in names.items():
+        if name not in header:
+            raise missing_column(source, role, name, header)
+        if header.count(name) > 1:
+            raise invalid(
+                source, f"has {header.count(name)} columns called {shorten(name)!r}; rename all but one."
+            )
+    if dialect.quoted:
+        _refuse_unclosed_quote(open_file, dialect, source)
+
+    malformed: list[Malformed] = []
+
+    def set_aside(row: Any) -> str:
+        malformed.append(Malformed(row.number, row.actual_columns, spans_lines="\n" in row.text.rstrip()))
+        return "skip"
+
+    # Users, items, ratings and titles repeat, so each distinct text is kept once. Timestamps hardly repeat.
+    coded = pa.dictionary(pa.int32(), pa.string())
+    types = {_latin(name): pa.string() if role == "timestamp" else coded for role, name in names.items()}
+    try:
+        with open_file() as file:
+            _skip_byte_order_mark(file)
+            table = pa_csv.read_csv(
+                file,
+                # One thread: only then does pyarrow number the malformed records.
+                read_options=pa_csv.ReadOptions(
+                    use_threads=False,
+                    block_size=_BLOCK_BYTES,
+                    column_names=dialect.header,
+                    # Every byte is a character of Latin-1: one byte that is no UTF-8 then costs one row and
+                    # not the file. _true_bytes undoes it.
+                    encoding="latin-1",
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=dialect.delimiter,
+                    quote_char='"' if dialect.quoted else False,
+                    newlines_in_values=dialect.quoted,
+                    # An empty line then counts as a record, which keeps the record numbers right.
+                    ignore_empty_lines=False,
+                    invalid_row_handler=set_aside,
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=types,
+                    include_columns=list(types),
+                    strings_can_be_null=False,
+                ),
+            )
+    except pa.ArrowException as error:
+        raise invalid(
+            source,
+            f"cannot be read as text in columns; is a row longer than {_BLOCK_BYTES >> 20} MiB?",
+        ) from error
+    return RawRows(
+        source=source,
+        table=pa.table({role: _true_bytes(table.column(_latin(name))) for role, name in names.items()}),
+        names=names,
+        locate=lambda records: _lines(open_file, dialect, records),
+        first_record=1 if dialect.header else 2,
+        malformed=malformed,
+        expected_fields=len(header),
+        blank_lines=True,
+    )
+
+
+def _latin(name: str) -> str:
+    """The name as it looks when its UTF-8 bytes are read as Latin-1."""
+    return name.encode().decode("latin-1")
+
+
+def _skip_byte_order_mark(file: BinaryIO) -> None:
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+
+
+def _true_bytes(column: Any) -> Any:
+    """The column with the bytes that stand in the file; codes stay as they are."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if not pa.types.is_dictionary(column.type):
+        return column
+    whole = column.unify_dictionaries()
+    texts = whole.chunk(0).dictionary if whole.num_chunks else pa.array([], pa.string())
+    # None where there are no texts.
+    if compute.all(compute.string_is_ascii(texts)).as_py() is not False:
+        values = texts.cast(pa.binary())
+    else:
+        values = pa.array([text.encode("latin-1") for text in texts.to_pylist()], pa.binary())
+    chunks = [pa.DictionaryArray.from_arrays(chunk.indices, values) for chunk in whole.chunks]
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.binary()))
+
+
+def _read_header(open_file: Opener, dialect: Dialect, source: str) -> tuple[str, ...]:
+    try:
+        with open_file() as file:
+            _skip_byte_order_mark(file)
+            records = _parse(file, dialect)
+            header = next(records, None)
+            has_rows = next(records, None) is not None
+        names = tuple(name.encode("latin-1").decode() for name in header or ())
+    except UnicodeDecodeError as error:
+        raise invalid(source, "has a header line that is no UTF-8 text; save it as UTF-8.") from error
+    except csv.Error as error:
+        raise invalid(source, "does not begin with a header line that names the columns.") from error
+    if header is None:
+        raise invalid(source, "is empty.")
+    if not any(names):
+        raise invalid(source, "begins with an empty line; its first line must name the columns.")
+    if not has_rows:
+        raise invalid(source, "has a header line and no rows.")
+    return names
+
+
+def _refuse_unclosed_quote(open_file: Opener, dialect: Dialect, source: str) -> None:
+    """A quote that is opened and never closed swallows every row after it, whatever the policy on bad rows."""
+    with open_file() as file:
+        quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_SCAN_BYTES), b""))
+    if quotes % 2 == 0:
+        return
+    last: list[str] = []
+    began = 0
+    with open_file() as file:
+        try:
+            for began, last in _numbered(_with_end_mark(file), dialect):  # noqa: B007 - the last is wanted
+                pass
+        except csv.Error:
+            last = []
+    if last != [_END_MARK]:
+        raise invalid(source, f'has a quote (") in the row of line {began} that is never closed.')
+
+
+_END_MARK = "\N{END OF TRANSMISSION}"
+
+
+def _with_end_mark(file: BinaryIO) -> Iterator[str]:
+    # A file may end without a newline; the mark must still stand on a line of its own.
+    yield from (line.rstrip("\r\n") + "\n" for line in io.TextIOWrapper(file, "latin-1", newline=""))
+    yield _END_MARK
+
+
+def _lines(open_file: Opener, dialect: Dialect, records: Sequence[int]) -> list[str]:
+    """Where records begin, in words; a record that spans lines moves all that follow it."""
+    if not dialect.quoted or not _has_quotes(open_file):
+        return [f"line {record}" for record in records]
+    wanted = set(records)
+    found: dict[int, int] = {}
+    with open_file() as file:
+        try:
+            text = io.TextIOWrapper(file, "latin-1", newline="")
+            for record, (line, _) in enumerate(_numbered(text, dialect), 1):
+                if record in wanted:
+                    found[record] = line
+                    if len(found) == len(wanted):
+                        break
+        except csv.Error:
+            pass  # a field beyond Python's limit: the record's number still says where it is
+    return [f"line {found[record]}" if record in found else f"record {record}" for record in records]
+
+
+def _has_quotes(open_file: Opener) -> bool:
+    with open_file() as file:
+        return any(b'"' in block for block in iter(lambda: file.read(_SCAN_BYTES), b""))
+
+
+def _numbered(lines: Iterator[str] | io.TextIOWrapper, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the number of the line on which it begins."""
+    reader = csv.reader(lines, delimiter=dialect.delimiter)
+    begins = 1
+    for record in reader:
+        yield begins, record
+        begins = reader.line_num + 1
+
+
+def _parse(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+    text = io.TextIOWrapper(file, "latin-1", newline="")
+    if dialect.quoted:
+        return csv.reader(text, delimiter=dialect.delimiter)
+    return csv.reader(text, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE)

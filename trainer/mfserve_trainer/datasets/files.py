@@ -1,0 +1,80 @@
+"""Loads ratings from a file of the caller's, or from an upload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.spec import DatasetSpec, FileDataset
+from mfserve_trainer.datasets.check import to_ratings
+from mfserve_trainer.datasets.delimited import CSV, TSV, read_delimited
+from mfserve_trainer.datasets.parquet import column_names, read_parquet
+from mfserve_trainer.datasets.raw import Columns, RawRows, invalid
+from mfserve_trainer.datasets.roots import resolve_in_roots
+from mfserve_trainer.ratings import Ratings
+
+_ENDINGS: dict[str, Literal["csv", "tsv", "parquet"]] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+def load_file(source: FileDataset, spec: DatasetSpec, roots: Sequence[Path]) -> Ratings:
+    """Loads a CSV, TSV or Parquet file under one of the data roots; its name names the ratings.
+
+    Raises:
+        PermissionDenied: PATH_NOT_ALLOWED.
+        NotFound: FILE_NOT_FOUND.
+        InvalidArgument: DATASET_INVALID, with the file, the column or the lines, and what to do.
+    """
+    path = resolve_in_roots(source.path, roots)
+    return to_ratings(_read(path, source), spec, name=path.name)
+
+
+def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
+    """Loads an upload: Parquet with user_id, item_id, rating and, where the caller sent them, timestamp and title.
+
+    Raises:
+        InvalidArgument: DATASET_INVALID.
+    """
+    name = f"upload {upload_id}"
+    present = column_names(path, source=name)
+    columns = Columns(
+        timestamp="timestamp" if "timestamp" in present else None,
+        title="title" if "title" in present else None,
+    )
+    return to_ratings(read_parquet(path, columns, source=name), spec, name=name)
+
+
+def _read(path: Path, source: FileDataset) -> RawRows:
+    columns = Columns(
+        user=source.user_column,
+        item=source.item_column,
+        rating=source.rating_column,
+        timestamp=source.timestamp_column,
+        title=source.title_column,
+    )
+    kind = source.format
+    if kind == "auto":
+        ending = path.suffix.lower()
+        if ending not in _ENDINGS:
+            raise InvalidArgument(
+                f"{path.name}: the ending {ending!r} does not tell the format; set format to csv, tsv or parquet",
+                reason="DATASET_INVALID",
+                field="dataset.file.format",
+            )
+        kind = _ENDINGS[ending]
+    try:
+        if path.stat().st_size == 0:
+            raise invalid(path.name, "is empty.")
+        if kind == "parquet":
+            return read_parquet(path, columns, source=path.name)
+        return read_delimited(
+            lambda: path.open("rb"), columns, TSV if kind == "tsv" else CSV, source=path.name
+        )
+    except OSError as error:
+        raise invalid(path.name, f"cannot be read: {error.strerror or 'input/output error'}.") from error

@@ -1,0 +1,70 @@
+"""Which files a training may read: regular files under the data roots, wherever links and ``..`` lead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfserve_registry.errors import InvalidArgument, NotFound, PermissionDenied
+
+_FIELD = "dataset.file.path"
+
+
+def resolve_in_roots(path: str, roots: Sequence[Path]) -> Path:
+    """The real place of a file that lies under one of the roots.
+
+    Args:
+        path: absolute, or relative to a root; of several roots, the first that has it counts.
+        roots: folders from which trainings may read.
+
+    Raises:
+        PermissionDenied: PATH_NOT_ALLOWED: it leads out of every root, or there is none. Nothing outside the
+            roots is looked at, so that the answer does not tell what exists there.
+        NotFound: FILE_NOT_FOUND.
+        InvalidArgument: DATASET_INVALID: a folder, a device, or no path at all.
+    """
+    if not roots:
+        raise PermissionDenied(
+            "this trainer may read no files: start it with --data-roots, or set MFSERVE_DATA_ROOTS",
+            reason="PATH_NOT_ALLOWED",
+            field=_FIELD,
+        )
+    real_roots = [root.resolve() for root in roots]
+    allowed = [
+        place
+        for root in real_roots
+        # Joining an absolute path to a root gives that path itself.
+        if (place := _real_place(root / path)) is not None and any(map(place.is_relative_to, real_roots))
+    ]
+    if not allowed:
+        raise PermissionDenied(
+            f"{path!r} is outside the folders from which this trainer may read (MFSERVE_DATA_ROOTS)",
+            reason="PATH_NOT_ALLOWED",
+            field=_FIELD,
+        )
+    existing = [place for place in allowed if place.exists()]
+    if not existing:
+        raise NotFound(
+            f"there is no file {path!r} under the data roots", reason="FILE_NOT_FOUND", field=_FIELD
+        )
+    if not existing[0].is_file():
+        kind = "a folder" if existing[0].is_dir() else "not a regular file"
+        raise InvalidArgument(
+            f"{path!r} is {kind}; name one CSV, TSV or Parquet file", reason="DATASET_INVALID", field=_FIELD
+        )
+    return existing[0]
+
+
+def _real_place(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle, names that are too long
+        raise InvalidArgument(
+            "the path cannot be followed: a link that leads to itself, or a name that is too long",
+            reason="DATASET_INVALID",
+            field=_FIELD,
+        ) from error
+    except ValueError as error:  # a NUL character
+        raise InvalidArgument(
+            "the path has a character that no file name can have", reason="DATASET_INVALID", field=_FIELD
+        ) from error
