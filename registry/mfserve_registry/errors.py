@@ -9,7 +9,8 @@ RegistryError
 ├── PermissionDenied     a path outside the allowed roots
 ├── ResourceExhausted    a limit on size was passed
 ├── LeaseLost            the attempt no longer holds its job; it must stop and publish nothing
-└── DamagedSnapshot      a snapshot's bytes are not what its manifest says
+├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
+└── Unavailable          the database does not answer now; the same call may work later
 
 Each carries ``reason``, the name of a value of ``mfserve.v1.ErrorReason`` without its prefix, so that one
 place in the server can turn any of them into a gRPC status.
@@ -81,3 +82,7 @@ class LeaseLost(RegistryError):
 
 class DamagedSnapshot(RegistryError):
     default_reason = "SNAPSHOT_DAMAGED"
+
+
+class Unavailable(RegistryError):
+    default_reason = "REGISTRY_UNAVAILABLE"

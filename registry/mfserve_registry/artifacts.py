@@ -1,0 +1,170 @@
+"""Files that hang on a version: reports, pictures, a model's summary."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection, insert, select
+
+from mfserve_registry import staging
+from mfserve_registry.database import Database
+from mfserve_registry.errors import DamagedSnapshot, InvalidArgument, NotFound
+from mfserve_registry.lookup import require_version
+from mfserve_registry.names import check_artifact
+from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.tables import artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file to keep with a version.
+
+    Attributes:
+        name: unique within the version, such as ``training_curve.svg``.
+        media_type: such as ``image/svg+xml``.
+        data: its bytes.
+    """
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactInfo:
+    """A file that is kept with a version.
+
+    Attributes:
+        name: unique within the version.
+        media_type: such as ``image/svg+xml``.
+        size_bytes: its length.
+        sha256: of its bytes, 64 hex digits.
+    """
+
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
+class Artifacts:
+    """Reads the files of versions; they are kept once per content, under their SHA-256, in the folder ``root``."""
+
+    def __init__(self, database: Database, root: Path) -> None:
+        self._database = database
+        self._root = root
+        self._staging = root / ".staging"
+        self._staging.mkdir(parents=True, exist_ok=True)
+
+    def list(self, model: str, version: int) -> Sequence[ArtifactInfo]:
+        """The files of a version, by name. NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND."""
+        with self._database.read() as connection:
+            require_version(connection, model, version)
+            return artifacts_of(connection, model, [version]).get(version, [])
+
+    def read(self, model: str, version: int, name: str) -> tuple[ArtifactInfo, bytes]:
+        """A file and what is known of it.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ARTIFACT_NOT_FOUND.
+            DamagedSnapshot: ARTIFACT_DAMAGED where the bytes are gone or are not what was stored.
+        """
+        found = [info for info in self.list(model, version) if info.name == name]
+        if not found:
+            raise NotFound(
+                f"Version {version} of model {model} has no artifact of that name.",
+                reason="ARTIFACT_NOT_FOUND",
+                field="name",
+                metadata={"model": model, "version": str(version), "name": name},
+            )
+        try:
+            data = self._path(found[0].sha256).read_bytes()
+        except OSError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != found[0].sha256:
+            raise DamagedSnapshot(
+                f"The artifact {name} of version {version} of model {model} is damaged in the store.",
+                reason="ARTIFACT_DAMAGED",
+                metadata={"model": model, "version": str(version), "name": name},
+            )
+        return found[0], data
+
+    def keep(self, files: Sequence[Artifact]) -> Sequence[ArtifactInfo]:
+        """Makes the files durable, before any version names them.
+
+        Raises:
+            InvalidArgument: a name or media type that cannot be kept, or a name twice.
+        """
+        if len({file.name for file in files}) < len(files):
+            raise InvalidArgument("Two artifacts have the same name.", field="artifact.name")
+        for file in files:
+            check_artifact(file.name, file.media_type)
+        return [
+            ArtifactInfo(file.name, file.media_type, len(file.data), self._keep_bytes(file.data))
+            for file in files
+        ]
+
+    def clean_staging(self, older_than: timedelta) -> None:
+        """Removes files that never got their names, if untouched for so long."""
+        staging.clean(self._staging, older_than)
+
+    def _keep_bytes(self, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._path(sha256)
+        staged = self._staging / uuid4().hex
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with staged.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # What is there under this name is either the same bytes or damage.
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        sync_folder(self._root)
+        return sha256
+
+    def _path(self, sha256: str) -> Path:
+        return self._root / sha256[:2] / sha256
+
+
+def link_artifacts(connection: Connection, model: str, version: int, files: Sequence[ArtifactInfo]) -> None:
+    """Hangs kept files on a version."""
+    if files:
+        connection.execute(
+            insert(artifacts),
+            [
+                {
+                    "model": model,
+                    "version": version,
+                    "name": file.name,
+                    "media_type": file.media_type,
+                    "size_bytes": file.size_bytes,
+                    "sha256": file.sha256,
+                }
+                for file in files
+            ],
+        )
+
+
+def artifacts_of(connection: Connection, model: str, numbers: Sequence[int]) -> dict[int, list[ArtifactInfo]]:
+    """The files of several versions of one model, by name."""
+    rows = connection.execute(
+        select(artifacts)
+        .where(artifacts.c.model == model, artifacts.c.version.in_(numbers))
+        .order_by(artifacts.c.name)
+    )
+    found: dict[int, list[ArtifactInfo]] = {}
+    for row in rows:
+        found.setdefault(row.version, []).append(
+            ArtifactInfo(row.name, row.media_type, row.size_bytes, row.sha256)
+        )
+    return found

@@ -1,0 +1,53 @@
+"""Column types that give the same Python values on every database."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment. Timezone-aware in Python; SQLite keeps the UTC wall clock as text that sorts by time."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = DateTime(timezone=True)
+    cache_ok: bool | None = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class FloatMap(TypeDecorator[Mapping[str, float]]):
+    """Named floats as JSON. A diverging loss is a fact worth keeping, and JSON has no NaN: those go in as text."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = JSON
+    cache_ok: bool | None = True
+
+    def process_bind_param(
+        self, value: Mapping[str, float] | None, dialect: Dialect
+    ) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        floats = {name: float(number) for name, number in value.items()}
+        return {name: x if math.isfinite(x) else repr(x) for name, x in floats.items()}
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Dialect) -> dict[str, float] | None:
+        if value is None:
+            return None
+        return {name: float(number) for name, number in value.items()}

@@ -1,0 +1,8 @@
+"""Alembic migrations of the registry's tables.
+
+``REVISIONS`` names them in order, so that opening an up-to-date registry need not import Alembic; a test compares
+it with the scripts.
+"""
+
+REVISIONS = ("0001",)
+HEAD = REVISIONS[-1]

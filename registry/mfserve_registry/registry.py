@@ -1,0 +1,139 @@
+"""The registry of a home folder: its database and the files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mfserve_registry.aliases import Aliases
+from mfserve_registry.artifacts import Artifact, Artifacts
+from mfserve_registry.database import Clock, Database, utc_now
+from mfserve_registry.jobs import Claim, Jobs
+from mfserve_registry.models import Models, Version
+from mfserve_registry.publishing import Publisher
+from mfserve_registry.schema import ensure_schema
+from mfserve_registry.serving import Serving
+from mfserve_registry.snapshot.store import FolderStore, SnapshotStore
+from mfserve_registry.uploads import UploadLimits, Uploads
+
+
+class Registry:
+    """Everything that servers, trainers and callers share. Safe to use from many threads and many processes.
+
+    The home folder holds ``registry.db`` (unless the database is elsewhere), ``snapshots/``, ``artifacts/`` and
+    ``uploads/``.
+
+    Attributes:
+        models: models and versions, and what a name resolves to.
+        aliases: names for versions.
+        jobs: the queue of trainings.
+        artifacts: files that hang on versions.
+        uploads: ratings sent by callers.
+        serving: which server process holds which version.
+        snapshots: the store of snapshots.
+    """
+
+    models: Models
+    aliases: Aliases
+    jobs: Jobs
+    artifacts: Artifacts
+    uploads: Uploads
+    serving: Serving
+    snapshots: SnapshotStore
+
+    def __init__(self, database: Database, home: Path, upload_limits: UploadLimits) -> None:
+        self._database = database
+        self.models = Models(database)
+        self.aliases = Aliases(database)
+        self.jobs = Jobs(database)
+        self.artifacts = Artifacts(database, home / "artifacts")
+        self.uploads = Uploads(database, home / "uploads", upload_limits)
+        self.serving = Serving(database)
+        self.snapshots = FolderStore(home / "snapshots")
+        self._publisher = Publisher(database, self.snapshots, self.artifacts)
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        *,
+        database_url: str | None = None,
+        migrate: bool = True,
+        clock: Clock = utc_now,
+        upload_limits: UploadLimits | None = None,
+    ) -> Registry:
+        """Opens the registry in ``home``, making the folder (readable by its owner only) and the tables at need.
+
+        Args:
+            database_url: an SQLAlchemy URL; none: ``registry.db`` in ``home``.
+            migrate: bring an older database to this release's form; several processes may do so at once.
+            clock: what time it is, timezone-aware.
+            upload_limits: how much one upload may hold.
+
+        Raises:
+            FailedPrecondition: REGISTRY_TOO_NEW, a later release made the database; REGISTRY_NOT_MIGRATED, it is
+                missing or old and ``migrate`` is False.
+            Unavailable: the database does not answer.
+        """
+        home = Path(home).absolute()
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database(home / "registry.db", database_url, clock)
+        try:
+            ensure_schema(database, home / "registry.lock", migrate=migrate)
+            return cls(database, home, upload_limits or UploadLimits())
+        except BaseException:
+            database.close()
+            raise
+
+    def publish(
+        self,
+        claim: Claim,
+        staged: Path,
+        digest: str,
+        artifacts: Sequence[Artifact] = (),
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Version:
+        """Makes the snapshot in ``staged`` the next version of the claim's model, and the job SUCCEEDED.
+
+        The model's only version takes the alias ``production``; the alias that the job asked for is moved. All of it
+        happens, durably, or nothing does. Between a publication and a cancellation the first to commit wins.
+
+        Args:
+            claim: the attempt that publishes.
+            staged: a folder from ``snapshots.stage()`` with the written snapshot; gone after success. After an error
+                it may still be there: ``snapshots.discard`` it.
+            digest: the snapshot's digest.
+            artifacts: files to keep with the version.
+            metrics: metrics of the holdout fit, JSON values.
+            facts: what lists of versions should show besides, JSON values.
+
+        Raises:
+            LeaseLost: the attempt no longer holds the job.
+            FailedPrecondition: JOB_CANCELLED, a cancel was asked for: call ``jobs.cancelled``.
+            InvalidArgument: an artifact that cannot be kept, or metrics or facts that are no JSON.
+            DamagedSnapshot: ``staged`` does not hold the snapshot ``digest``.
+            OSError: the disk failed; nothing was published.
+        """
+        return self._publisher.publish(claim, staged, digest, artifacts, metrics or {}, facts or {})
+
+    def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
+        """Removes what uploads and artifacts that never ended have left behind, if untouched for so long."""
+        self.uploads.clean_staging(older_than)
+        self.artifacts.clean_staging(older_than)
+
+    def close(self) -> None:
+        """Lets go of the database's connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

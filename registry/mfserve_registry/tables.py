@@ -1,0 +1,223 @@
+"""The tables of the registry. Migrations make them; a test holds the two equal.
+
+Names of models and aliases are the keys themselves: they never change. Rows of models, versions and aliases are
+never removed, only marked, so that a version number or a revision is never given out twice.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from mfserve_registry.columns import FloatMap, RowNumber, UtcTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_NAME = String(63)
+_DIGEST = String(64)
+_ID = String(64)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", _NAME, primary_key=True),
+    # The highest number ever given; kept when the model is deleted, so that no number comes twice.
+    Column("last_version", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("digest", _DIGEST, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    # When its files were removed because no version needs them; none: they are there.
+    Column("collected_at", UtcTime),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # Order of submission: the queue's order.
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("job_id", _ID, nullable=False, unique=True),
+    Column("model", _NAME, nullable=False),
+    Column("request_id", String(128), nullable=False, unique=True),
+    Column("request_hash", _DIGEST, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    # Number of the latest attempt, 0 before the first. Only its claim may write.
+    Column("attempt", Integer, nullable=False),
+    # How often a worker may still start it.
+    Column("attempts_left", Integer, nullable=False),
+    Column("version", Integer),
+    Column("error_reason", String(64)),
+    Column("error_message", Text),
+    # Counts the changes of this row, from 1.
+    Column("revision", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("updated_at", UtcTime, nullable=False),
+    Index(None, "state", "number"),
+    Index(None, "model", "number"),
+)
+
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    Column("job_id", _ID, ForeignKey("jobs.job_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("worker", String(255), nullable=False),
+    Column("claimed_at", UtcTime, nullable=False),
+    Column("lease_expires_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("outcome", String(16)),
+    Column("error_reason", String(64)),
+    Column("error_message", Text),
+)
+
+job_progress = Table(
+    "job_progress",
+    metadata,
+    Column("job_id", _ID, ForeignKey("jobs.job_id"), primary_key=True),
+    # 1, 2, 3, … over all attempts of the job.
+    Column("sequence", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("metrics", FloatMap, nullable=False),
+    Column("remaining_seconds", Float),
+    Column("at", UtcTime, nullable=False),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", _NAME, ForeignKey("models.name"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", _DIGEST, ForeignKey("snapshots.digest"), nullable=False, index=True),
+    # None for a version that did not come from a job here (an import).
+    Column("job_id", _ID, ForeignKey("jobs.job_id")),
+    Column("attempt", Integer),
+    Column("metrics", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    # What the promotion gates found: passed or not, and why; none where they did not run.
+    Column("gates", JSON(none_as_null=True)),
+    Column("created_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("model", _NAME, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(128), primary_key=True),
+    Column("media_type", String(128), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", _DIGEST, nullable=False, index=True),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", _NAME, ForeignKey("models.name"), primary_key=True),
+    Column("alias", _NAME, primary_key=True),
+    # [[version, weight], …]; weights are whole numbers above 0.
+    Column("targets", JSON, nullable=False),
+    # A version that is scored beside the targets without answering: {"version", "share"}.
+    Column("shadow", JSON(none_as_null=True)),
+    # 1, 2, 3, … and on after a deletion: an old expected_revision can never match a later life.
+    Column("revision", Integer, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),
+)
+
+alias_events = Table(
+    "alias_events",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("model", _NAME, nullable=False),
+    Column("alias", _NAME, nullable=False),
+    Column("revision", Integer, nullable=False),
+    # FIRST_VERSION, PROMOTED, SET: how it came to change.
+    Column("action", String(16), nullable=False),
+    Column("from_targets", JSON, nullable=False),
+    Column("from_shadow", JSON(none_as_null=True)),
+    Column("to_targets", JSON, nullable=False),
+    Column("to_shadow", JSON(none_as_null=True)),
+    Column("actor", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["model", "alias"], ["aliases.model", "aliases.alias"]),
+    UniqueConstraint("model", "alias", "revision"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", _ID, primary_key=True),
+    Column("request_id", String(128), nullable=False, unique=True),
+    # SHA-256 over the columns' values, however they were cut into batches.
+    Column("content_hash", _DIGEST, nullable=False),
+    Column("sha256", _DIGEST, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("server_id", _ID, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("worker", Integer, nullable=False),
+    Column("address", String(255), nullable=False),
+    Column("release", String(64), nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("heartbeat_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False, index=True),
+)
+
+serving_leases = Table(
+    "serving_leases",
+    metadata,
+    Column("server_id", _ID, ForeignKey("servers.server_id", ondelete="CASCADE"), primary_key=True),
+    Column("model", _NAME, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", _DIGEST, nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("aliases", JSON, nullable=False),
+    Index(None, "model", "version"),
+)
