@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
 from mfserve_trainer.datasets.check import to_ratings
 from mfserve_trainer.datasets.delimited import CSV, TSV, read_delimited
 from mfserve_trainer.datasets.parquet import column_names, read_parquet
 from mfserve_trainer.datasets.raw import Columns, RawRows, invalid
-from mfserve_trainer.datasets.roots import resolve_in_roots
 from mfserve_trainer.ratings import Ratings
 
 _ENDINGS: dict[str, Literal["csv", "tsv", "parquet"]] = {
@@ -31,7 +31,7 @@ def load_file(source: FileDataset, spec: DatasetSpec, roots: Sequence[Path]) -> 
         NotFound: FILE_NOT_FOUND.
         InvalidArgument: DATASET_INVALID, with the file, the column or the lines, and what to do.
     """
-    path = resolve_in_roots(source.path, roots)
+    path = resolve_under_roots(source.path, roots)
     return to_ratings(_read(path, source), spec, name=path.name)
 
 

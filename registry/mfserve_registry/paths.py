@@ -10,7 +10,7 @@ from mfserve_registry.errors import InvalidArgument, NotFound, PermissionDenied
 _FIELD = "dataset.file.path"
 
 
-def resolve_in_roots(path: str, roots: Sequence[Path]) -> Path:
+def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     """The real place of a file that lies under one of the roots.
 
     Args:
@@ -25,9 +25,10 @@ def resolve_in_roots(path: str, roots: Sequence[Path]) -> Path:
     """
     if not roots:
         raise PermissionDenied(
-            "this trainer may read no files: start it with --data-roots, or set MFSERVE_DATA_ROOTS",
+            "No file may be read here: name the allowed folders with --data-roots or MFSERVE_DATA_ROOTS.",
             reason="PATH_NOT_ALLOWED",
             field=_FIELD,
+            metadata={"path": path},
         )
     real_roots = [root.resolve() for root in roots]
     allowed = [
@@ -38,9 +39,10 @@ def resolve_in_roots(path: str, roots: Sequence[Path]) -> Path:
     ]
     if not allowed:
         raise PermissionDenied(
-            f"{path!r} is outside the folders from which this trainer may read (MFSERVE_DATA_ROOTS)",
+            f"{path!r} is outside the folders from which trainings may read (data_roots, MFSERVE_DATA_ROOTS).",
             reason="PATH_NOT_ALLOWED",
             field=_FIELD,
+            metadata={"path": path},
         )
     existing = [place for place in allowed if place.exists()]
     if not existing:
