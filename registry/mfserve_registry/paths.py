@@ -35,7 +35,7 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
         place
         for root in real_roots
         # Joining an absolute path to a root gives that path itself.
-        if (place := _real_place(root / path)) is not None and any(map(place.is_relative_to, real_roots))
+        if any(map((place := _real_place(root / path)).is_relative_to, real_roots))
     ]
     if not allowed:
         raise PermissionDenied(
@@ -44,7 +44,7 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
             field=_FIELD,
             metadata={"path": path},
         )
-    existing = [place for place in allowed if place.exists()]
+    existing = [place for place in allowed if _exists(place)]
     if not existing:
         raise NotFound(
             f"there is no file {path!r} under the data roots", reason="FILE_NOT_FOUND", field=_FIELD
@@ -57,16 +57,27 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     return existing[0]
 
 
-def _real_place(path: Path) -> Path | None:
+def _real_place(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError) as error:  # links in a circle, names that are too long
-        raise InvalidArgument(
-            "the path cannot be followed: a link that leads to itself, or a name that is too long",
-            reason="DATASET_INVALID",
-            field=_FIELD,
-        ) from error
+    except (OSError, RuntimeError) as error:  # links in a circle, a name that is too long
+        raise _cannot_be_followed() from error
     except ValueError as error:  # a NUL character
         raise InvalidArgument(
-            "the path has a character that no file name can have", reason="DATASET_INVALID", field=_FIELD
+            "The path has a character that no file name can have.", reason="DATASET_INVALID", field=_FIELD
         ) from error
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError as error:  # some systems notice a name that is too long only here
+        raise _cannot_be_followed() from error
+
+
+def _cannot_be_followed() -> InvalidArgument:
+    return InvalidArgument(
+        "The path cannot be followed: a link that leads to itself, or a name that is too long.",
+        reason="DATASET_INVALID",
+        field=_FIELD,
+    )
