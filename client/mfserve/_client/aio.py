@@ -1,0 +1,335 @@
+"""The client for event loops."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Literal, Self
+
+from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client.aio_job import AsyncTrainingJob
+from mfserve._client.aio_stream import AsyncRecommendationStream
+from mfserve._client.aio_transport import AsyncTransport
+from mfserve._client.bulk import Bulk
+from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from mfserve._client.columns import Columns
+from mfserve._client.job import documented_as
+from mfserve._client.sync import Client
+from mfserve._client.training_service import DatasetArgument, Watch
+from mfserve._types.enums import EmbeddingSide, Head, JobState
+from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
+from mfserve._types.spec import (
+    Als,
+    Dataset,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoSplit,
+    RandomSplit,
+    RatingScale,
+    TrainingSpec,
+    UploadedDataset,
+)
+from mfserve._types.training import JobUpdate, Upload
+
+
+class AsyncClient:
+    """A connection to a server from an event loop; the methods are those of Client, awaited.
+
+    ``train``, ``recommend`` and their like are awaited; ``list_models``, ``watch_job`` and ``stream_recommend`` are
+    asynchronous iterators.
+
+    Args:
+        address: ``host:port``, or any other form of a gRPC target, such as ``unix:/run/mfserve.sock``.
+        timeout: the default for calls with one answer.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._transport = AsyncTransport(address, timeout)
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._transport.address
+
+    @documented_as(Client.close)
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @documented_as(Client.ready)
+    async def ready(self, *, timeout: float | None = None) -> bool:
+        return await self._transport.ready(timeout)
+
+    @documented_as(Client.wait_ready)
+    async def wait_ready(self, timeout: float = 60.0) -> None:
+        await self._transport.wait_ready(timeout)
+
+    # Training
+
+    @documented_as(Client.train)
+    async def train(
+        self,
+        model: str,
+        *,
+        dataset: DatasetArgument,
+        user_column: str | None = None,
+        item_column: str | None = None,
+        rating_column: str | None = None,
+        timestamp_column: str | None = None,
+        title_column: str | None = None,
+        bad_rows: Literal["fail", "skip"] | None = None,
+        duplicates: Literal["fail", "first", "last", "mean"] | None = None,
+        scale: RatingScale | tuple[float, float] | None = None,
+        rating: Keras | Als | None = None,
+        ranking: Ials | NoRanking | None = None,
+        split: KeyedHash | RandomSplit | NoSplit | None = None,
+        refit: bool | None = None,
+        seed: int | None = None,
+        promote_to_alias: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncTrainingJob:
+        request_id = request_id or training_service.new_request_id()
+        names = {
+            "user_column": user_column,
+            "item_column": item_column,
+            "rating_column": rating_column,
+            "timestamp_column": timestamp_column,
+            "title_column": title_column,
+        }
+        source = training_service.source(dataset, names)
+        if source is None:
+            upload = await self._upload(dataset, training_service.column_names(names), request_id, timeout)
+            source = UploadedDataset(upload.upload_id)
+        call = training_service.train(
+            model,
+            Dataset(source, bad_rows, duplicates, training_service.scale(scale)),
+            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
+            promote_to_alias,
+            request_id,
+        )
+        return AsyncTrainingJob(self._transport, await self._transport.unary(call, timeout))
+
+    @documented_as(Client.upload_dataset)
+    async def upload_dataset(
+        self,
+        data: Columns,
+        *,
+        user_column: str = "user_id",
+        item_column: str = "item_id",
+        rating_column: str = "rating",
+        timestamp_column: str | None = None,
+        title_column: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Upload:
+        names = columns.ColumnNames(user_column, item_column, rating_column, timestamp_column, title_column)
+        return await self._upload(data, names, request_id or training_service.new_request_id(), timeout)
+
+    async def _upload(
+        self, data: DatasetArgument, names: columns.ColumnNames, request_id: str, timeout: float | None
+    ) -> Upload:
+        held = columns.checked(data)
+        return await self._transport.upload(
+            columns.header(request_id, names), lambda: columns.batches(held, names), timeout
+        )
+
+    @documented_as(Client.get_job)
+    async def get_job(self, job_id: str, *, timeout: float | None = None) -> AsyncTrainingJob:
+        return AsyncTrainingJob(
+            self._transport, await self._transport.unary(training_service.get_job(job_id), timeout)
+        )
+
+    @documented_as(Client.list_jobs)
+    def list_jobs(
+        self,
+        *,
+        model: str | None = None,
+        states: Iterable[JobState | str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[AsyncTrainingJob]:
+        call = training_service.list_jobs(model, states, page_size)
+        entries = self._transport.paged(call, timeout)
+        return (AsyncTrainingJob(self._transport, info) async for info in entries)
+
+    @documented_as(Client.cancel_job)
+    async def cancel_job(self, job_id: str, *, timeout: float | None = None) -> AsyncTrainingJob:
+        return AsyncTrainingJob(
+            self._transport, await self._transport.unary(training_service.cancel_job(job_id), timeout)
+        )
+
+    @documented_as(Client.watch_job)
+    def watch_job(
+        self, job_id: str, *, after_sequence: int = 0, timeout: float | None = None
+    ) -> AsyncIterator[JobUpdate]:
+        return self._transport.watch(Watch(job_id, after_sequence), timeout)
+
+    # Recommendations
+
+    @documented_as(Client.recommend)
+    async def recommend(
+        self,
+        model: str,
+        user_id: str | None = None,
+        *,
+        history: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
+        limit: int | None = None,
+        exclude_item_ids: Iterable[str] = (),
+        include_seen: bool = False,
+        ranking_head: Head | Literal["ranking", "rating"] | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> Recommendations:
+        call = recommendation_service.recommend(
+            model, user_id, history, limit, exclude_item_ids, include_seen, ranking_head, version, alias
+        )
+        return await self._transport.unary(call, timeout)
+
+    @documented_as(Client.stream_recommend)
+    def stream_recommend(
+        self,
+        model: str,
+        user_ids: Iterable[str] | AsyncIterable[str],
+        *,
+        limit: int | None = None,
+        exclude_item_ids: Iterable[str] = (),
+        include_seen: bool = False,
+        ranking_head: Head | Literal["ranking", "rating"] | None = None,
+        predicted_ratings: bool = True,
+        batch_size: int = 256,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncRecommendationStream:
+        config = recommendation_service.stream_config(
+            model, limit, exclude_item_ids, include_seen, ranking_head, predicted_ratings, version, alias
+        )
+        bulk = Bulk(config, batch_size)
+        return AsyncRecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))
+
+    @documented_as(Client.predict_rating)
+    async def predict_rating(
+        self,
+        model: str,
+        user_id: str,
+        item_id: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> RatingPrediction:
+        call = recommendation_service.predict_rating(model, user_id, item_id, version, alias)
+        return await self._transport.unary(call, timeout)
+
+    @documented_as(Client.batch_predict_ratings)
+    async def batch_predict_ratings(
+        self,
+        model: str,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> list[RatingPrediction]:
+        calls = recommendation_service.batch_predict_ratings(model, pairs, version, alias)
+        return await self._transport.all_of(calls, timeout)
+
+    @documented_as(Client.similar_items)
+    async def similar_items(
+        self,
+        model: str,
+        item_id: str,
+        *,
+        limit: int | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> SimilarItems:
+        call = recommendation_service.similar_items(model, item_id, limit, version, alias)
+        return await self._transport.unary(call, timeout)
+
+    # Models
+
+    @documented_as(Client.list_models)
+    def list_models(self, *, page_size: int = 0, timeout: float | None = None) -> AsyncIterator[Model]:
+        return self._transport.paged(model_service.list_models(page_size), timeout)
+
+    @documented_as(Client.get_model)
+    async def get_model(self, model: str, *, timeout: float | None = None) -> Model:
+        return await self._transport.unary(model_service.get_model(model), timeout)
+
+    @documented_as(Client.list_versions)
+    def list_versions(
+        self, model: str, *, page_size: int = 0, timeout: float | None = None
+    ) -> AsyncIterator[ModelVersion]:
+        return self._transport.paged(model_service.list_versions(model, page_size), timeout)
+
+    @documented_as(Client.get_version)
+    async def get_version(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> ModelVersion:
+        return await self._transport.unary(model_service.get_version(model, version, alias), timeout)
+
+    @documented_as(Client.get_artifact)
+    async def get_artifact(
+        self,
+        model: str,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> StoredArtifact:
+        return await self._transport.download(
+            model_service.get_artifact(model, name, version, alias), timeout
+        )
+
+    @documented_as(Client.get_embeddings)
+    async def get_embeddings(
+        self,
+        model: str,
+        side: EmbeddingSide | Literal["user", "item"],
+        *,
+        head: Head | Literal["ranking", "rating"] | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> Embeddings:
+        return await self._transport.download(
+            model_service.get_embeddings(model, side, head, version, alias), timeout
+        )
+
+    @documented_as(Client.set_alias)
+    async def set_alias(
+        self,
+        model: str,
+        alias: str,
+        version: int,
+        *,
+        expected_revision: int,
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> Alias:
+        call = model_service.set_alias(model, alias, version, expected_revision, reason)
+        return await self._transport.unary(call, timeout)
+
+    @documented_as(Client.serving_status)
+    async def serving_status(self, *, timeout: float | None = None) -> ServingStatus:
+        return await self._transport.unary(model_service.serving_status(), timeout)

@@ -1,0 +1,311 @@
+"""Makes the calls and awaits them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from itertools import chain
+from typing import Any, TypeVar
+
+import grpc
+
+from mfserve._client import health
+from mfserve._client.bulk import Bulk
+from mfserve._client.calls import (
+    BULK_SECONDS,
+    TRANSFER_TIMEOUT,
+    WATCH_SECONDS,
+    Backoff,
+    Deadline,
+    Download,
+    Paged,
+    Unary,
+    grpc_timeout,
+)
+from mfserve._client.channel import Stubs, channel_options
+from mfserve._client.status import grpc_errors_become_ours
+from mfserve._client.training_service import Watch, upload_from
+from mfserve._types.recommendations import RecommendationBatch
+from mfserve._types.training import JobUpdate, Upload
+from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
+from mfserve.v1 import recommendation_service_pb2 as recommendation_pb2
+from mfserve.v1 import training_service_pb2 as training_pb2
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class AsyncTransport:
+    """One channel, and every way in which a call is made on it. Its twin is ``sync_transport.Transport``."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self.address = address
+        self._timeout = timeout
+        # A channel belongs to an event loop, which need not run yet.
+        self._channel: grpc.aio.Channel | None = None
+        self._stubs: Stubs | None = None
+        self._closed = False
+        # A server that has never answered fails a call at once, one that has is waited for while it restarts.
+        self._reached = False
+
+    async def close(self) -> None:
+        """Ends all calls."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def unary(self, call: Unary[Request, Response, Result], timeout: float | None) -> Result:
+        """One request, one answer."""
+        method = call.method(self._open())
+        seconds = self._timeout if timeout is None else timeout
+        with grpc_errors_become_ours(self.address):
+            response = await _aio(method)(
+                call.request, timeout=grpc_timeout(seconds), wait_for_ready=self._reached
+            )
+        self._reached = True
+        return call.decode(response)
+
+    async def all_of(
+        self, calls: Generator[Unary[Request, Response, Result], Result, Result], timeout: float | None
+    ) -> Result:
+        """What a generator of calls returns; each result goes back into it."""
+        try:
+            call = next(calls)
+            while True:
+                call = calls.send(await self.unary(call, timeout))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def paged(
+        self, call: Paged[Request, Response, Result], timeout: float | None
+    ) -> AsyncIterator[Result]:
+        """Entry by entry; a page is asked for when the one before is used up."""
+        token = ""
+        while True:
+            entries, token = await self.unary(call.page(token), timeout)
+            for entry in entries:
+                yield entry
+            if not token:
+                return
+
+    async def download(self, call: Download[Request, Response, Result], timeout: float | None) -> Result:
+        """An answer in parts, made whole."""
+        deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
+        backoff = Backoff(deadline)
+        while True:
+            try:
+                stream = self._stream(call.method(self._open()), call.request, deadline.remaining)
+                return call.decode([part async for part in stream])
+            except MfserveError as error:
+                await asyncio.sleep(backoff.after(error))
+
+    async def watch(self, watch: Watch, timeout: float | None) -> AsyncGenerator[JobUpdate]:
+        """Follows a job to its end over as many connections as it takes."""
+        deadline = Deadline(timeout)
+        backoff = Backoff(deadline)
+        while not watch.ended:
+            method = self._open().training.WatchTrainingJob
+            stream = self._stream(method, watch.request(), min(deadline.remaining, WATCH_SECONDS))
+            try:
+                async for response in stream:
+                    backoff.reset()
+                    yield watch.received(response)
+                if not watch.ended:
+                    raise UnavailableError("the server stopped before the job had ended")
+            except MfserveError as error:
+                if deadline.passed:
+                    raise deadline.exceeded("the training did not end") from error
+                await asyncio.sleep(backoff.after(error))
+            finally:
+                await stream.aclose()
+
+    async def upload(
+        self,
+        header: training_pb2.UploadDatasetRequest,
+        batches: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
+        timeout: float | None,
+    ) -> Upload:
+        """Sends rows; the whole again where the connection breaks, which the request id makes safe."""
+        deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
+        backoff = Backoff(deadline)
+        while True:
+            try:
+                with grpc_errors_become_ours(self.address):
+                    return await self._upload(chain([header], batches()), deadline.remaining)
+            except MfserveError as error:
+                await asyncio.sleep(backoff.after(error))
+
+    async def _upload(self, requests: Iterable[training_pb2.UploadDatasetRequest], seconds: float) -> Upload:
+        call = _aio(self._open().training.UploadDataset)(timeout=grpc_timeout(seconds))
+        try:
+            for request in requests:
+                try:
+                    await call.write(request)
+                except asyncio.InvalidStateError:
+                    break  # the call has ended already, and its result says why
+            await call.done_writing()
+            return upload_from(await call)
+        finally:
+            call.cancel()
+
+    async def bulk(
+        self, bulk: Bulk, user_ids: Iterable[str] | AsyncIterable[str], timeout: float | None
+    ) -> AsyncGenerator[RecommendationBatch]:
+        """Recommendations for many users over as many connections as it takes."""
+        ids = _asynchronous(user_ids)
+        deadline = Deadline(timeout)
+        backoff = Backoff(deadline)
+        connection: _BulkConnection | None = None
+        try:
+            while True:
+                while bulk.wants_users:
+                    request = bulk.add(await _take(ids, bulk.batch_size))
+                    if connection is not None:
+                        connection.send(request)
+                if bulk.done:
+                    break
+                try:
+                    if connection is None:
+                        seconds = min(deadline.remaining, BULK_SECONDS)
+                        connection = _BulkConnection(self._open(), bulk, seconds, self.address)
+                    batch = bulk.received(await connection.read())
+                except MfserveError as error:
+                    if deadline.passed:
+                        raise deadline.exceeded("not all users were answered") from error
+                    if connection is not None:
+                        connection.close()
+                        connection = None
+                    await asyncio.sleep(backoff.after(error))
+                    continue
+                if batch is not None:
+                    backoff.reset()
+                    yield batch
+        finally:
+            if connection is not None:
+                connection.close()
+
+    async def ready(self, timeout: float | None) -> bool:
+        """Whether the server says that it serves."""
+        check = self._opened().unary_unary(health.CHECK, health.as_is, health.as_is)
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            with grpc_errors_become_ours(self.address):
+                response: bytes = await check(health.WHOLE_SERVER, timeout=grpc_timeout(seconds))
+        except (UnavailableError, DeadlineExceededError):
+            return False
+        return health.serving(response)
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Until the server says that it serves."""
+        deadline = Deadline(timeout)
+        method = self._opened().unary_stream(health.WATCH, health.as_is, health.as_is)
+        while True:
+            stream = self._stream(method, health.WHOLE_SERVER, deadline.remaining, wait_for_ready=True)
+            try:
+                async for response in stream:
+                    if health.serving(response):
+                        self._reached = True
+                        return
+            except (UnavailableError, DeadlineExceededError) as error:
+                if deadline.passed:
+                    raise deadline.exceeded(f"the server at {self.address} was not ready") from error
+            finally:
+                await stream.aclose()
+            await asyncio.sleep(min(0.1, deadline.remaining))
+
+    def _opened(self) -> grpc.aio.Channel:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=channel_options())
+        return self._channel
+
+    def _open(self) -> Stubs:
+        channel = self._opened()
+        if self._stubs is None:
+            self._stubs = Stubs.on(channel)
+        return self._stubs
+
+    async def _stream(
+        self, method: Any, request: object, seconds: float, *, wait_for_ready: bool = False
+    ) -> AsyncGenerator[Any]:
+        with grpc_errors_become_ours(self.address):
+            call = method(request, timeout=grpc_timeout(seconds), wait_for_ready=wait_for_ready)
+            try:
+                async for response in call:
+                    yield response
+            finally:
+                call.cancel()
+
+
+class _BulkConnection:
+    """One StreamRecommend call."""
+
+    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, address: str) -> None:
+        self._address = address
+        # Read by grpc's own task: writing and reading in turns would stop for ever where both directions are full.
+        # Unbounded, because Bulk bounds what is in flight.
+        self._waiting: asyncio.Queue[recommendation_pb2.StreamRecommendRequest | None] = asyncio.Queue()
+        for request in bulk.opening():
+            self.send(request)
+        if bulk.exhausted:
+            self.send(None)
+        method = _aio(stubs.recommendation.StreamRecommend)
+        self._call = method(self._requests(), timeout=grpc_timeout(seconds))
+
+    def send(self, request: recommendation_pb2.StreamRecommendRequest | None) -> None:
+        """Sends a message; None: there are no more."""
+        self._waiting.put_nowait(request)
+
+    async def _requests(self) -> AsyncIterator[recommendation_pb2.StreamRecommendRequest]:
+        while (request := await self._waiting.get()) is not None:
+            yield request
+
+    async def read(self) -> recommendation_pb2.StreamRecommendResponse:
+        """The next message."""
+        with grpc_errors_become_ours(self._address):
+            response = await self._call.read()
+        if response is grpc.aio.EOF:
+            raise UnavailableError("the server stopped before it had answered")
+        message: recommendation_pb2.StreamRecommendResponse = response
+        return message
+
+    def close(self) -> None:
+        """Ends the call, and the task that sends."""
+        self._call.cancel()
+        self.send(None)
+
+
+def _aio(method: object) -> Any:
+    """A stub's method as what it is on an aio channel; the generated stubs type one class for both kinds."""
+    return method
+
+
+async def _asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+async def _take(items: AsyncIterator[Item], count: int) -> list[Item]:
+    taken: list[Item] = []
+    while len(taken) < count:
+        try:
+            taken.append(await anext(items))
+        except StopAsyncIteration:
+            break
+    return taken

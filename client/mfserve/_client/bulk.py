@@ -1,0 +1,107 @@
+"""The bookkeeping of StreamRecommend: what was asked, what is unanswered, and how to go on after a break.
+
+It does no input or output: the clients move the messages.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from itertools import accumulate
+
+from mfserve._client.common import served_version
+from mfserve._client.names import HEAD, RECOMMENDATION_BASIS
+from mfserve._types.enums import Head
+from mfserve._types.models import ServedVersion
+from mfserve._types.recommendations import RecommendationBatch
+from mfserve.errors import UnavailableError
+from mfserve.v1 import recommendation_service_pb2 as pb
+
+MAX_RECOMMENDATIONS = 200_000
+"""Users times limit of one batch."""
+
+IN_FLIGHT = 4
+"""Batches sent and not yet answered: enough that the server never waits, few enough that memory stays small."""
+
+
+class Bulk:
+    """One stream over as many connections as it takes.
+
+    Batches are answered in order, so the unanswered ones are a queue. At most ``IN_FLIGHT`` of them exist, which
+    bounds the memory of the client; the server's is bounded by the flow control of the connection.
+    """
+
+    def __init__(self, config: pb.StreamRecommendConfig, batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError("batch_size must be 1 or more")
+        limit = config.limit if config.HasField("limit") else 10
+        self.batch_size = min(batch_size, max(1, MAX_RECOMMENDATIONS // max(1, limit)), 4096)
+        self.served_version: ServedVersion | None = None
+        self._head: Head | None = None
+        self._config = config
+        self._unanswered: deque[pb.UserBatch] = deque()
+        self._next_id = 1
+        self._exhausted = False
+
+    @property
+    def wants_users(self) -> bool:
+        """Whether another batch may be sent."""
+        return not self._exhausted and len(self._unanswered) < IN_FLIGHT
+
+    @property
+    def done(self) -> bool:
+        """Whether there are no more users, and every batch is answered."""
+        return self._exhausted and not self._unanswered
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there are no more users."""
+        return self._exhausted
+
+    def opening(self) -> list[pb.StreamRecommendRequest]:
+        """What a new connection begins with: the configuration, and what no connection has answered."""
+        return [
+            pb.StreamRecommendRequest(config=self._config),
+            *(pb.StreamRecommendRequest(batch=batch) for batch in self._unanswered),
+        ]
+
+    def add(self, user_ids: list[str]) -> pb.StreamRecommendRequest | None:
+        """The message for further users; None where there are none, which ends the stream."""
+        if not user_ids:
+            self._exhausted = True
+            return None
+        batch = pb.UserBatch(batch_id=self._next_id, user_ids=user_ids)
+        self._next_id += 1
+        self._unanswered.append(batch)
+        return pb.StreamRecommendRequest(batch=batch)
+
+    def received(self, response: pb.StreamRecommendResponse) -> RecommendationBatch | None:
+        """Takes one message; None for the start of a connection."""
+        if response.HasField("started"):
+            self.served_version = served_version(response.started.served_version)
+            self._head = HEAD.read_optional(response.started.ranking_head)
+            # Whatever an alias names by then, a further connection must be answered by the same version.
+            self._config.model_spec.version = self.served_version.version
+            return None
+        if self.served_version is None or not self._unanswered:
+            raise UnavailableError("the server answered what was not asked")
+        asked, answer = self._unanswered[0], response.batch
+        if answer.batch_id != asked.batch_id or len(answer.counts) != len(asked.user_ids):
+            raise UnavailableError(
+                f"the server answered batch {answer.batch_id} in place of {asked.batch_id}"
+            )
+        self._unanswered.popleft()
+        return RecommendationBatch(
+            user_ids=tuple(asked.user_ids),
+            item_ids=tuple(answer.item_ids),
+            titles=tuple(answer.titles) if answer.titles else None,
+            item_indices=array("I", answer.item_indices),
+            scores=array("f", answer.scores),
+            predicted_ratings=None
+            if self._config.omit_predicted_ratings
+            else array("f", answer.predicted_ratings),
+            offsets=array("q", accumulate(answer.counts, initial=0)),
+            bases=tuple(map(RECOMMENDATION_BASIS.read, answer.bases)),
+            ranking_head=self._head,
+            served_version=self.served_version,
+        )

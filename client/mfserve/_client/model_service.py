@@ -1,0 +1,172 @@
+"""ModelService: requests from arguments, answers into types."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+from mfserve._client.calls import Download, Paged, Unary
+from mfserve._client.common import model_spec, moment, served_version
+from mfserve._client.names import EMBEDDING_SIDE, HEAD, SERVING_STATE
+from mfserve._client.versions import alias_from, artifact_from, version_from
+from mfserve._types.enums import EmbeddingSide, Head
+from mfserve._types.models import (
+    Alias,
+    Embeddings,
+    Model,
+    ModelVersion,
+    ServerStatus,
+    ServingStatus,
+    ServingVersion,
+    StoredArtifact,
+)
+from mfserve.errors import UnavailableError
+from mfserve.v1 import model_service_pb2 as pb
+
+
+def list_models(page_size: int) -> Paged[pb.ListModelsRequest, pb.ListModelsResponse, Model]:
+    """All models."""
+    return Paged(
+        lambda stubs: stubs.model.ListModels,
+        lambda token: pb.ListModelsRequest(page_size=page_size, page_token=token),
+        lambda response: ([_model(m) for m in response.models], response.next_page_token),
+    )
+
+
+def get_model(model: str) -> Unary[pb.GetModelRequest, pb.GetModelResponse, Model]:
+    """One model."""
+    return Unary(
+        lambda stubs: stubs.model.GetModel,
+        pb.GetModelRequest(model=model),
+        lambda response: _model(response.model),
+    )
+
+
+def list_versions(
+    model: str, page_size: int
+) -> Paged[pb.ListModelVersionsRequest, pb.ListModelVersionsResponse, ModelVersion]:
+    """All versions of a model."""
+    return Paged(
+        lambda stubs: stubs.model.ListModelVersions,
+        lambda token: pb.ListModelVersionsRequest(model=model, page_size=page_size, page_token=token),
+        lambda response: ([version_from(v) for v in response.versions], response.next_page_token),
+    )
+
+
+def get_version(
+    model: str, version: int | None, alias: str | None
+) -> Unary[pb.GetModelVersionRequest, pb.GetModelVersionResponse, ModelVersion]:
+    """One version."""
+    return Unary(
+        lambda stubs: stubs.model.GetModelVersion,
+        pb.GetModelVersionRequest(model_spec=model_spec(model, version, alias)),
+        lambda response: version_from(response.version),
+    )
+
+
+def get_artifact(
+    model: str, name: str, version: int | None, alias: str | None
+) -> Download[pb.GetArtifactRequest, pb.GetArtifactResponse, StoredArtifact]:
+    """A file of a version."""
+    return Download(
+        lambda stubs: stubs.model.GetArtifact,
+        pb.GetArtifactRequest(model_spec=model_spec(model, version, alias), name=name),
+        _artifact,
+    )
+
+
+def get_embeddings(
+    model: str, side: EmbeddingSide | str, head: Head | str | None, version: int | None, alias: str | None
+) -> Download[pb.GetEmbeddingsRequest, pb.GetEmbeddingsResponse, Embeddings]:
+    """All embeddings of one side."""
+    wanted = EMBEDDING_SIDE.write(side)
+    request = pb.GetEmbeddingsRequest(
+        model_spec=model_spec(model, version, alias), side=wanted, head=HEAD.write_optional(head)
+    )
+    return Download(
+        lambda stubs: stubs.model.GetEmbeddings,
+        request,
+        lambda parts: _embeddings(EMBEDDING_SIDE.read(wanted), parts),
+    )
+
+
+def set_alias(
+    model: str, alias: str, version: int, expected_revision: int, reason: str
+) -> Unary[pb.SetAliasRequest, pb.SetAliasResponse, Alias]:
+    """Points an alias to a version."""
+    request = pb.SetAliasRequest(
+        model=model, alias=alias, version=version, expected_revision=expected_revision, reason=reason
+    )
+    return Unary(lambda stubs: stubs.model.SetAlias, request, lambda response: alias_from(response.alias))
+
+
+def serving_status() -> Unary[pb.GetServingStatusRequest, pb.GetServingStatusResponse, ServingStatus]:
+    """What each server process holds."""
+    return Unary(
+        lambda stubs: stubs.model.GetServingStatus,
+        pb.GetServingStatusRequest(),
+        lambda response: ServingStatus(tuple(_server(s) for s in response.servers), response.answered_by),
+    )
+
+
+def _model(message: pb.Model) -> Model:
+    return Model(
+        model=message.model,
+        latest_version=message.latest_version,
+        aliases=tuple(alias_from(a) for a in message.aliases),
+        create_time=moment(message, "create_time"),
+    )
+
+
+def _server(message: pb.ServerStatus) -> ServerStatus:
+    return ServerStatus(
+        server_id=message.server_id,
+        host=message.host,
+        pid=message.pid,
+        release=message.release,
+        start_time=moment(message, "start_time"),
+        heartbeat_time=moment(message, "heartbeat_time"),
+        versions=tuple(
+            ServingVersion(
+                served_version(v.served_version), tuple(v.aliases), SERVING_STATE.read(v.state), v.message
+            )
+            for v in message.versions
+        ),
+    )
+
+
+def _artifact(parts: Iterable[pb.GetArtifactResponse]) -> StoredArtifact:
+    data = bytearray()
+    artifact = None
+    for part in parts:
+        if part.HasField("artifact"):
+            artifact = artifact_from(part.artifact)
+        data += part.data
+    if artifact is None or len(data) != artifact.size_bytes:
+        raise UnavailableError("the artifact did not arrive whole")
+    return StoredArtifact(artifact, bytes(data))
+
+
+def _embeddings(side: EmbeddingSide, parts: Iterable[pb.GetEmbeddingsResponse]) -> Embeddings:
+    header: pb.EmbeddingsHeader | None = None
+    ids: list[str] = []
+    values, biases = array("f"), array("f")
+    for part in parts:
+        if part.HasField("header"):
+            header = part.header
+        ids.extend(part.ids)
+        values.extend(part.values)
+        biases.extend(part.biases)
+    if header is None or len(ids) != header.count or len(values) != header.count * header.dimension:
+        raise UnavailableError("the embeddings did not arrive whole")
+    flat = memoryview(values).cast("B")
+    return Embeddings(
+        served_version=served_version(header.served_version),
+        side=side,
+        head=HEAD.read(header.head),
+        ids=tuple(ids),
+        # A memoryview has no empty dimensions.
+        values=flat.cast("f", (len(ids), header.dimension)) if values else flat.cast("f"),
+        biases=biases or None,
+        intercept=header.intercept,
+    )

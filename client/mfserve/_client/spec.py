@@ -1,0 +1,164 @@
+"""Training specifications and data sets, into the protocol's messages and back."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import Message
+
+from mfserve._types import spec as types
+from mfserve.v1 import common_pb2
+from mfserve.v1 import training_service_pb2 as pb
+
+Options = TypeVar("Options")
+
+# Our class of a choice, by the name of its field in TrainingSpec.
+_CHOICES: Final[dict[str, type[Any]]] = {
+    "keras": types.Keras,
+    "als": types.Als,
+    "ials": types.Ials,
+    "no_ranking": types.NoRanking,
+    "keyed_hash": types.KeyedHash,
+    "random": types.RandomSplit,
+    "no_split": types.NoSplit,
+}
+_ONEOFS: Final = {
+    oneof.name: [field.name for field in oneof.fields] for oneof in pb.TrainingSpec.DESCRIPTOR.oneofs
+}
+_FIELDS: Final = {choice: field for field, choice in _CHOICES.items()}
+_MESSAGES: Final[dict[type[Any], type[Message]]] = {
+    types.Keras: pb.KerasConfig,
+    types.Als: pb.AlsConfig,
+    types.Ials: pb.IalsConfig,
+    types.NoRanking: pb.NoRanking,
+    types.KeyedHash: pb.KeyedHashSplit,
+    types.RandomSplit: pb.RandomSplit,
+    types.NoSplit: pb.NoSplit,
+}
+
+
+def spec_message(spec: types.TrainingSpec) -> pb.TrainingSpec:
+    """The protocol's message; what is None stays absent."""
+    chosen = {}
+    for name, choice in (("rating", spec.rating), ("ranking", spec.ranking), ("split", spec.split)):
+        if choice is None:
+            continue
+        field = _FIELDS.get(type(choice))
+        if field not in _ONEOFS[name]:
+            raise TypeError(f"{choice!r} cannot be the {name} of a training")
+        chosen[field] = _MESSAGES[type(choice)](**_given(choice))
+    # The values come out of a table by type, which mypy cannot follow.
+    untyped: dict[str, Any] = chosen
+    return pb.TrainingSpec(**untyped, refit=spec.refit, seed=spec.seed)
+
+
+def spec_from(message: pb.TrainingSpec) -> types.TrainingSpec:
+    """Ours; a choice that this release does not know is None."""
+    return types.TrainingSpec(
+        rating=_chosen(message, "rating"),
+        ranking=_chosen(message, "ranking"),
+        split=_chosen(message, "split"),
+        refit=message.refit if message.HasField("refit") else None,
+        seed=message.seed if message.HasField("seed") else None,
+    )
+
+
+def dataset_message(dataset: types.Dataset) -> pb.Dataset:
+    """The protocol's message; what is None stays absent."""
+    message = pb.Dataset()
+    match dataset.source:
+        case types.BuiltinDataset(name):
+            message.builtin.name = name
+        case types.FileDataset() as file:
+            message.file.CopyFrom(_file_message(file))
+        case types.UploadedDataset(upload_id):
+            message.upload.upload_id = upload_id
+        case _:
+            raise TypeError(f"a data set has no source {dataset.source!r}")
+    if dataset.bad_rows is not None:
+        message.bad_rows = pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
+    if dataset.duplicates is not None:
+        message.duplicates = pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
+    if dataset.scale is not None:
+        message.scale.minimum = dataset.scale.minimum
+        message.scale.maximum = dataset.scale.maximum
+    return message
+
+
+def dataset_from(message: pb.Dataset) -> types.Dataset:
+    """Ours; what this release does not know is None."""
+    source: types.BuiltinDataset | types.FileDataset | types.UploadedDataset | None = None
+    match message.WhichOneof("source"):
+        case "builtin":
+            source = types.BuiltinDataset(message.builtin.name)
+        case "file":
+            source = _file_from(message.file)
+        case "upload":
+            source = types.UploadedDataset(message.upload.upload_id)
+        case None:
+            pass
+    return types.Dataset(
+        source=source,
+        bad_rows=_BAD_ROWS.get(message.bad_rows),
+        duplicates=_DUPLICATES.get(message.duplicates),
+        scale=scale_from(message.scale) if message.HasField("scale") else None,
+    )
+
+
+def scale_from(message: common_pb2.RatingScale) -> types.RatingScale:
+    """Ours for the protocol's."""
+    return types.RatingScale(message.minimum, message.maximum)
+
+
+_BAD_ROWS: Final[dict[int, Any]] = {
+    value.number: value.name.removeprefix("BAD_ROWS_").lower()
+    for value in pb.BadRows.DESCRIPTOR.values
+    if value.number
+}
+_DUPLICATES: Final[dict[int, Any]] = {
+    value.number: value.name.removeprefix("DUPLICATES_").lower()
+    for value in pb.Duplicates.DESCRIPTOR.values
+    if value.number
+}
+
+
+def _given(options: Any) -> dict[str, Any]:
+    pairs = ((field.name, getattr(options, field.name)) for field in fields(options))
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _present(message: Message, options: type[Options]) -> Options:
+    names = [field.name for field in fields(options)]  # type: ignore[arg-type]  # a dataclass, out of the table
+    return options(**{name: getattr(message, name) for name in names if message.HasField(name)})
+
+
+def _chosen(message: pb.TrainingSpec, oneof: Any) -> Any:
+    field: str | None = message.WhichOneof(oneof)
+    if field is None or field not in _CHOICES:
+        return None
+    return _present(getattr(message, field), _CHOICES[field])
+
+
+def _file_message(file: types.FileDataset) -> pb.FileDataset:
+    given = _given(file)
+    if file.format is not None:
+        given["format"] = pb.FileFormat.Value(f"FILE_FORMAT_{file.format.upper()}")
+    return pb.FileDataset(**given)
+
+
+def _file_from(message: pb.FileDataset) -> types.FileDataset:
+    formats: dict[int, Any] = {
+        pb.FILE_FORMAT_CSV: "csv",
+        pb.FILE_FORMAT_TSV: "tsv",
+        pb.FILE_FORMAT_PARQUET: "parquet",
+    }
+    columns: tuple[Any, ...] = (
+        "user_column",
+        "item_column",
+        "rating_column",
+        "timestamp_column",
+        "title_column",
+    )
+    present: dict[str, Any] = {name: getattr(message, name) for name in columns if message.HasField(name)}
+    return types.FileDataset(message.path, formats.get(message.format), **present)

@@ -1,0 +1,86 @@
+"""The one place that turns a gRPC status into an exception of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import grpc
+
+from mfserve import errors
+from mfserve.errors import FieldViolation, StatusError
+
+BY_CODE: dict[str, type[StatusError]] = {
+    error.code: error
+    for error in (
+        errors.CancelledError,
+        errors.UnknownError,
+        errors.InvalidArgumentError,
+        errors.DeadlineExceededError,
+        errors.NotFoundError,
+        errors.AlreadyExistsError,
+        errors.PermissionDeniedError,
+        errors.ResourceExhaustedError,
+        errors.FailedPreconditionError,
+        errors.AbortedError,
+        errors.OutOfRangeError,
+        errors.UnimplementedError,
+        errors.InternalError,
+        errors.UnavailableError,
+        errors.DataLossError,
+        errors.UnauthenticatedError,
+    )
+}
+
+_DETAILS = "grpc-status-details-bin"
+
+# What grpc itself says is about sockets; what a caller needs to know is which server.
+_PREFACES = {
+    "UNAVAILABLE": "the server at {address} cannot be reached",
+    "DEADLINE_EXCEEDED": "the server at {address} did not answer in time",
+}
+
+
+@contextmanager
+def grpc_errors_become_ours(address: str) -> Iterator[None]:
+    """Raises every RpcError, of grpc and grpc.aio, as a StatusError."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error, address) from error
+
+
+def from_rpc_error(error: grpc.RpcError, address: str) -> StatusError:
+    """The exception for a call that ended with a status other than OK."""
+    code, message = error.code().name, error.details() or ""
+    # Pairs, in a class of its own in grpc and in another one in grpc.aio.
+    trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    details = next((value for key, value in trailers if key == _DETAILS), b"")
+    reason, metadata, violations = _read(details) if isinstance(details, bytes) else ("", {}, [])
+    if not reason and code in _PREFACES:
+        preface = _PREFACES[code].format(address=address)
+        message = f"{preface} ({message})" if message else preface
+    return BY_CODE.get(code, errors.UnknownError)(
+        message or code, reason=reason, metadata=metadata, field_violations=violations
+    )
+
+
+def _read(details: bytes) -> tuple[str, dict[str, str], list[FieldViolation]]:
+    # Only a call that failed pays for these imports.
+    from google.protobuf.message import DecodeError
+    from google.rpc import error_details_pb2, status_pb2
+
+    reason, metadata = "", {}
+    violations: list[FieldViolation] = []
+    try:
+        for detail in status_pb2.Status.FromString(details).details:
+            if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                info = error_details_pb2.ErrorInfo.FromString(detail.value)
+                reason, metadata = info.reason, dict(info.metadata)
+            elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+                bad = error_details_pb2.BadRequest.FromString(detail.value)
+                violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
+    except DecodeError:
+        pass  # a proxy may put anything there; the status alone is still right
+    return reason, metadata, violations

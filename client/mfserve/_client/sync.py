@@ -1,0 +1,436 @@
+"""The client for programs without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Literal, Self
+
+from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client.bulk import Bulk
+from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from mfserve._client.columns import Columns
+from mfserve._client.sync_job import TrainingJob
+from mfserve._client.sync_stream import RecommendationStream
+from mfserve._client.sync_transport import Transport
+from mfserve._client.training_service import DatasetArgument, Watch
+from mfserve._types.enums import EmbeddingSide, Head, JobState
+from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
+from mfserve._types.spec import (
+    Als,
+    Dataset,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoSplit,
+    RandomSplit,
+    RatingScale,
+    TrainingSpec,
+    UploadedDataset,
+)
+from mfserve._types.training import JobUpdate, Upload
+
+
+class Client:
+    """A connection to a server; share one between threads, and close it at the end.
+
+    Every method takes ``timeout``: seconds until DeadlineExceededError. None takes the client's for calls with one
+    answer and 10 minutes for uploads and downloads; ``math.inf`` sets no deadline. Where a method takes
+    ``version`` and ``alias``, at most one may be given; with neither, the version that the alias ``production``
+    names answers. Every method raises the exceptions of ``mfserve.errors``.
+
+    Args:
+        address: ``host:port``, or any other form of a gRPC target, such as ``unix:/run/mfserve.sock``.
+        timeout: the default for calls with one answer.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._transport = Transport(address, timeout)
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._transport.address
+
+    def close(self) -> None:
+        """Ends the connection and every call that still runs on it."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ready(self, *, timeout: float | None = None) -> bool:
+        """Whether the server can be reached and says that it serves (gRPC health protocol)."""
+        return self._transport.ready(timeout)
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Waits until the server serves, also where it has yet to start; DeadlineExceededError after ``timeout``."""
+        self._transport.wait_ready(timeout)
+
+    # Training
+
+    def train(
+        self,
+        model: str,
+        *,
+        dataset: DatasetArgument,
+        user_column: str | None = None,
+        item_column: str | None = None,
+        rating_column: str | None = None,
+        timestamp_column: str | None = None,
+        title_column: str | None = None,
+        bad_rows: Literal["fail", "skip"] | None = None,
+        duplicates: Literal["fail", "first", "last", "mean"] | None = None,
+        scale: RatingScale | tuple[float, float] | None = None,
+        rating: Keras | Als | None = None,
+        ranking: Ials | NoRanking | None = None,
+        split: KeyedHash | RandomSplit | NoSplit | None = None,
+        refit: bool | None = None,
+        seed: int | None = None,
+        promote_to_alias: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> TrainingJob:
+        """Queues a training and returns at once. Whatever is None takes the server's default.
+
+        Args:
+            model: name of the model, which need not exist yet.
+            dataset: the name of a built-in data set (``"movielens-100k"``); a path that server and trainer can read
+                (a text with a separator or an ending, or a ``Path``); an Upload; or columns, which are uploaded
+                first: a DataFrame, an Arrow table, a mapping of column names to sequences.
+            user_column: column of the user ids; default ``user_id``.
+            item_column: column of the item ids; default ``item_id``.
+            rating_column: column of the ratings; default ``rating``.
+            timestamp_column: column of the times, in seconds since the epoch or as datetimes; default: none.
+            title_column: column of the item titles; default: none.
+            bad_rows: whether a bad row fails the job or is left out; default ``"fail"``.
+            duplicates: what counts where a user rated an item more than once; default ``"last"``.
+            scale: (lowest, highest) rating; default: the data set's own, or what is found.
+            rating: engine of the rating head; default ``Als()``.
+            ranking: engine of the ranking head; default ``Ials()``.
+            split: what is held out to measure the metrics on; default ``KeyedHash()``.
+            refit: whether what is served is fitted again on all ratings; default True.
+            seed: seed of the training; default 0.
+            promote_to_alias: alias to move to the new version; a model's first version always takes
+                ``production``.
+            request_id: makes the call safe to repeat, also from another process: the same id with the same
+                arguments gives the same job. Default: a new one.
+            timeout: seconds, for the upload and for the call.
+
+        Raises:
+            InvalidArgumentError: naming the field.
+            PermissionDeniedError: a file outside the server's data roots.
+            AlreadyExistsError: ``request_id`` was used with other arguments.
+        """
+        request_id = request_id or training_service.new_request_id()
+        names = {
+            "user_column": user_column,
+            "item_column": item_column,
+            "rating_column": rating_column,
+            "timestamp_column": timestamp_column,
+            "title_column": title_column,
+        }
+        source = training_service.source(dataset, names)
+        if source is None:
+            upload = self._upload(dataset, training_service.column_names(names), request_id, timeout)
+            source = UploadedDataset(upload.upload_id)
+        call = training_service.train(
+            model,
+            Dataset(source, bad_rows, duplicates, training_service.scale(scale)),
+            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
+            promote_to_alias,
+            request_id,
+        )
+        return TrainingJob(self._transport, self._transport.unary(call, timeout))
+
+    def upload_dataset(
+        self,
+        data: Columns,
+        *,
+        user_column: str = "user_id",
+        item_column: str = "item_id",
+        rating_column: str = "rating",
+        timestamp_column: str | None = None,
+        title_column: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Upload:
+        """Stores ratings for trainings; ``train(dataset=…)`` takes the result, or does both at once.
+
+        Args:
+            data: a DataFrame, an Arrow table, or a mapping of column names to sequences. Ids are texts or whole
+                numbers. It is read in parts, and again from the start where the connection breaks.
+            user_column: column of the user ids.
+            item_column: column of the item ids.
+            rating_column: column of the ratings; a missing one is a bad row of the training.
+            timestamp_column: column of the times, in seconds since the epoch or as datetimes; None: there is none.
+            title_column: column of the item titles; None: there is none.
+            request_id: makes the call safe to repeat from another process. Default: a new one.
+            timeout: seconds.
+
+        Raises:
+            KeyError: there is no such column.
+            TypeError, ValueError: naming column and row of a value that cannot be sent.
+            ResourceExhaustedError: over the server's size limit.
+        """
+        names = columns.ColumnNames(user_column, item_column, rating_column, timestamp_column, title_column)
+        return self._upload(data, names, request_id or training_service.new_request_id(), timeout)
+
+    def _upload(
+        self, data: DatasetArgument, names: columns.ColumnNames, request_id: str, timeout: float | None
+    ) -> Upload:
+        held = columns.checked(data)
+        return self._transport.upload(
+            columns.header(request_id, names), lambda: columns.batches(held, names), timeout
+        )
+
+    def get_job(self, job_id: str, *, timeout: float | None = None) -> TrainingJob:
+        """The handle of a job that was queued before, by whomever."""
+        return TrainingJob(self._transport, self._transport.unary(training_service.get_job(job_id), timeout))
+
+    def list_jobs(
+        self,
+        *,
+        model: str | None = None,
+        states: Iterable[JobState | str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[TrainingJob]:
+        """Jobs, the newest first, page by page as they are read.
+
+        Args:
+            model: only jobs of this model.
+            states: only jobs in these states; empty: in any.
+            page_size: jobs per call, 1 to 1000; 0: the server's default.
+            timeout: seconds for each call.
+        """
+        call = training_service.list_jobs(model, states, page_size)
+        return (TrainingJob(self._transport, info) for info in self._transport.paged(call, timeout))
+
+    def cancel_job(self, job_id: str, *, timeout: float | None = None) -> TrainingJob:
+        """Asks to end a job: CANCELLED at once where it waited, else within seconds."""
+        return TrainingJob(
+            self._transport, self._transport.unary(training_service.cancel_job(job_id), timeout)
+        )
+
+    def watch_job(
+        self, job_id: str, *, after_sequence: int = 0, timeout: float | None = None
+    ) -> Iterator[JobUpdate]:
+        """Yields the job as it is, then again on every change with the progress since, to its end.
+
+        ``TrainingJob.watch`` yields the progress alone. Goes on by itself after a broken connection.
+        """
+        return self._transport.watch(Watch(job_id, after_sequence), timeout)
+
+    # Recommendations
+
+    def recommend(
+        self,
+        model: str,
+        user_id: str | None = None,
+        *,
+        history: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
+        limit: int | None = None,
+        exclude_item_ids: Iterable[str] = (),
+        include_seen: bool = False,
+        ranking_head: Head | Literal["ranking", "rating"] | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> Recommendations:
+        """The best items for one user.
+
+        Args:
+            model: name of the model.
+            user_id: a user of the training data. An unknown one gets the most popular items, and ``basis`` says so.
+            history: instead of ``user_id``, (item, rating) pairs of a user whom the model never saw.
+            limit: number of items wanted, 1 to 1000; None: 10. Fewer come back only when fewer remain.
+            exclude_item_ids: items that must not come back, besides those already rated.
+            include_seen: whether items that the user has already rated may come back.
+            ranking_head: the head to rank by; None: the ranking head, or the rating head where there is no other.
+            version: a version number.
+            alias: an alias, or ``latest``.
+            timeout: seconds.
+
+        Raises:
+            NotFoundError: unknown model, version or alias.
+            InvalidArgumentError: naming the field.
+        """
+        call = recommendation_service.recommend(
+            model, user_id, history, limit, exclude_item_ids, include_seen, ranking_head, version, alias
+        )
+        return self._transport.unary(call, timeout)
+
+    def stream_recommend(
+        self,
+        model: str,
+        user_ids: Iterable[str],
+        *,
+        limit: int | None = None,
+        exclude_item_ids: Iterable[str] = (),
+        include_seen: bool = False,
+        ranking_head: Head | Literal["ranking", "rating"] | None = None,
+        predicted_ratings: bool = True,
+        batch_size: int = 256,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> RecommendationStream:
+        """The best items for many users, in their order, all from the version that answers the first of them.
+
+        The users are read a few batches ahead of the answers, so that any number of them takes the same memory.
+        Goes on by itself after a broken connection, with that version and from the users not yet answered.
+
+        Args:
+            model: name of the model.
+            user_ids: the users; as in ``recommend``, unknown ones get the most popular items.
+            limit: as in ``recommend``, and so are the further ones not named here.
+            exclude_item_ids: items that must not come back for any user.
+            include_seen: whether items that a user has already rated may come back.
+            ranking_head: the head to rank by.
+            predicted_ratings: False leaves them out, which saves time.
+            batch_size: users per message; made smaller where users times limit would pass 200,000.
+            version: a version number.
+            alias: an alias, or ``latest``.
+            timeout: seconds for the whole stream; None: none.
+        """
+        config = recommendation_service.stream_config(
+            model, limit, exclude_item_ids, include_seen, ranking_head, predicted_ratings, version, alias
+        )
+        bulk = Bulk(config, batch_size)
+        return RecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))
+
+    def predict_rating(
+        self,
+        model: str,
+        user_id: str,
+        item_id: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> RatingPrediction:
+        """The rating that a user would give to an item; ``basis`` says where a mean had to stand in."""
+        call = recommendation_service.predict_rating(model, user_id, item_id, version, alias)
+        return self._transport.unary(call, timeout)
+
+    def batch_predict_ratings(
+        self,
+        model: str,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> list[RatingPrediction]:
+        """The rating for each (user, item) pair, in their order, all by one version; in calls of 10,000 pairs."""
+        calls = recommendation_service.batch_predict_ratings(model, pairs, version, alias)
+        return self._transport.all_of(calls, timeout)
+
+    def similar_items(
+        self,
+        model: str,
+        item_id: str,
+        *,
+        limit: int | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> SimilarItems:
+        """The items whose embeddings point most nearly in the same direction; NotFoundError for an unknown item."""
+        call = recommendation_service.similar_items(model, item_id, limit, version, alias)
+        return self._transport.unary(call, timeout)
+
+    # Models
+
+    def list_models(self, *, page_size: int = 0, timeout: float | None = None) -> Iterator[Model]:
+        """Models by name, page by page as they are read."""
+        return self._transport.paged(model_service.list_models(page_size), timeout)
+
+    def get_model(self, model: str, *, timeout: float | None = None) -> Model:
+        """One model and its aliases."""
+        return self._transport.unary(model_service.get_model(model), timeout)
+
+    def list_versions(
+        self, model: str, *, page_size: int = 0, timeout: float | None = None
+    ) -> Iterator[ModelVersion]:
+        """A model's versions, the newest first, page by page as they are read."""
+        return self._transport.paged(model_service.list_versions(model, page_size), timeout)
+
+    def get_version(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> ModelVersion:
+        """One version: data, configuration, metrics, files."""
+        return self._transport.unary(model_service.get_version(model, version, alias), timeout)
+
+    def get_artifact(
+        self,
+        model: str,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> StoredArtifact:
+        """A file that was stored with a version, such as a training curve."""
+        return self._transport.download(model_service.get_artifact(model, name, version, alias), timeout)
+
+    def get_embeddings(
+        self,
+        model: str,
+        side: EmbeddingSide | Literal["user", "item"],
+        *,
+        head: Head | Literal["ranking", "rating"] | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        timeout: float | None = None,
+    ) -> Embeddings:
+        """All embeddings of users or of items; FailedPreconditionError where the version has no such head."""
+        return self._transport.download(
+            model_service.get_embeddings(model, side, head, version, alias), timeout
+        )
+
+    def set_alias(
+        self,
+        model: str,
+        alias: str,
+        version: int,
+        *,
+        expected_revision: int,
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> Alias:
+        """Points an alias to a version, if nobody has changed it since it was read.
+
+        An answer that is lost is not asked for again, because the change may have been made: after
+        UnavailableError, read the alias with ``get_model``.
+
+        Args:
+            model: name of the model.
+            alias: name of the alias.
+            version: the version that it is to name.
+            expected_revision: the revision that it has, or 0: it must not exist yet.
+            reason: why, for the alias's history.
+            timeout: seconds.
+
+        Raises:
+            AbortedError: it has another revision: read again and decide again.
+        """
+        call = model_service.set_alias(model, alias, version, expected_revision, reason)
+        return self._transport.unary(call, timeout)
+
+    def serving_status(self, *, timeout: float | None = None) -> ServingStatus:
+        """Which versions each server process holds, and why one could not be loaded."""
+        return self._transport.unary(model_service.serving_status(), timeout)

@@ -1,0 +1,262 @@
+"""Makes the calls and waits for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
+
+import grpc
+
+from mfserve._client import health
+from mfserve._client.bulk import IN_FLIGHT, Bulk
+from mfserve._client.calls import (
+    BULK_SECONDS,
+    TRANSFER_TIMEOUT,
+    WATCH_SECONDS,
+    Backoff,
+    Deadline,
+    Download,
+    Paged,
+    Unary,
+    grpc_timeout,
+)
+from mfserve._client.channel import Stubs, channel_options
+from mfserve._client.feed import Feed
+from mfserve._client.status import grpc_errors_become_ours
+from mfserve._client.training_service import Watch, upload_from
+from mfserve._types.recommendations import RecommendationBatch
+from mfserve._types.training import JobUpdate, Upload
+from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
+from mfserve.v1 import recommendation_service_pb2 as recommendation_pb2
+from mfserve.v1 import training_service_pb2 as training_pb2
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+
+
+class Transport:
+    """One channel, and every way in which a call is made on it. Its twin is ``aio_transport.AsyncTransport``."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(address, options=channel_options())
+        self._stubs = Stubs.on(self._channel)
+        self._closed = False
+        # A server that has never answered fails a call at once, one that has is waited for while it restarts.
+        self._reached = False
+
+    def close(self) -> None:
+        """Ends all calls."""
+        self._closed = True
+        self._channel.close()
+
+    def unary(self, call: Unary[Request, Response, Result], timeout: float | None) -> Result:
+        """One request, one answer."""
+        method = call.method(self._open())
+        seconds = self._timeout if timeout is None else timeout
+        with grpc_errors_become_ours(self.address):
+            response = method(call.request, timeout=grpc_timeout(seconds), wait_for_ready=self._reached)
+        self._reached = True
+        return call.decode(response)
+
+    def all_of(
+        self, calls: Generator[Unary[Request, Response, Result], Result, Result], timeout: float | None
+    ) -> Result:
+        """What a generator of calls returns; each result goes back into it."""
+        try:
+            call = next(calls)
+            while True:
+                call = calls.send(self.unary(call, timeout))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    def paged(self, call: Paged[Request, Response, Result], timeout: float | None) -> Iterator[Result]:
+        """Entry by entry; a page is asked for when the one before is used up."""
+        token = ""
+        while True:
+            entries, token = self.unary(call.page(token), timeout)
+            yield from entries
+            if not token:
+                return
+
+    def download(self, call: Download[Request, Response, Result], timeout: float | None) -> Result:
+        """An answer in parts, made whole."""
+        deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
+        backoff = Backoff(deadline)
+        while True:
+            try:
+                return call.decode(self._stream(call.method(self._open()), call.request, deadline.remaining))
+            except MfserveError as error:
+                time.sleep(backoff.after(error))
+
+    def watch(self, watch: Watch, timeout: float | None) -> Iterator[JobUpdate]:
+        """Follows a job to its end over as many connections as it takes."""
+        deadline = Deadline(timeout)
+        backoff = Backoff(deadline)
+        while not watch.ended:
+            method = self._open().training.WatchTrainingJob
+            try:
+                for response in self._stream(method, watch.request(), min(deadline.remaining, WATCH_SECONDS)):
+                    backoff.reset()
+                    yield watch.received(response)
+                if not watch.ended:
+                    raise UnavailableError("the server stopped before the job had ended")
+            except MfserveError as error:
+                if deadline.passed:
+                    raise deadline.exceeded("the training did not end") from error
+                time.sleep(backoff.after(error))
+
+    def upload(
+        self,
+        header: training_pb2.UploadDatasetRequest,
+        batches: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
+        timeout: float | None,
+    ) -> Upload:
+        """Sends rows; the whole again where the connection breaks, which the request id makes safe."""
+        deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
+        backoff = Backoff(deadline)
+        while True:
+            try:
+                with grpc_errors_become_ours(self.address):
+                    return self._upload(chain([header], batches()), deadline.remaining)
+            except MfserveError as error:
+                time.sleep(backoff.after(error))
+
+    def _upload(self, requests: Iterable[training_pb2.UploadDatasetRequest], seconds: float) -> Upload:
+        feed: Feed[training_pb2.UploadDatasetRequest] = Feed(room=4)
+        call = self._open().training.UploadDataset.future(feed, timeout=grpc_timeout(seconds))
+        call.add_done_callback(lambda _: feed.close())
+        try:
+            for request in requests:
+                if not feed.put(request):
+                    break  # the call has ended already, and its result says why
+            feed.close()
+            return upload_from(call.result())
+        finally:
+            # In this order: an upload that broke off in the middle must not look complete to the server.
+            call.cancel()
+            feed.close()
+
+    def bulk(
+        self, bulk: Bulk, user_ids: Iterable[str], timeout: float | None
+    ) -> Generator[RecommendationBatch]:
+        """Recommendations for many users over as many connections as it takes."""
+        ids = iter(user_ids)
+        deadline = Deadline(timeout)
+        backoff = Backoff(deadline)
+        connection: _BulkConnection | None = None
+        try:
+            while True:
+                while bulk.wants_users:
+                    request = bulk.add(list(islice(ids, bulk.batch_size)))
+                    if connection is not None:
+                        connection.send(request)
+                if bulk.done:
+                    break
+                try:
+                    if connection is None:
+                        seconds = min(deadline.remaining, BULK_SECONDS)
+                        connection = _BulkConnection(self._open(), bulk, seconds, self.address)
+                    batch = bulk.received(connection.read())
+                except MfserveError as error:
+                    if deadline.passed:
+                        raise deadline.exceeded("not all users were answered") from error
+                    if connection is not None:
+                        connection.close()
+                        connection = None
+                    time.sleep(backoff.after(error))
+                    continue
+                if batch is not None:
+                    backoff.reset()
+                    yield batch
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def ready(self, timeout: float | None) -> bool:
+        """Whether the server says that it serves."""
+        self._open()
+        check = self._channel.unary_unary(health.CHECK, health.as_is, health.as_is)
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            with grpc_errors_become_ours(self.address):
+                response: bytes = check(health.WHOLE_SERVER, timeout=grpc_timeout(seconds))
+        except (UnavailableError, DeadlineExceededError):
+            return False
+        return health.serving(response)
+
+    def wait_ready(self, timeout: float) -> None:
+        """Until the server says that it serves."""
+        deadline = Deadline(timeout)
+        self._open()
+        method = self._channel.unary_stream(health.WATCH, health.as_is, health.as_is)
+        while True:
+            try:
+                for response in self._stream(
+                    method, health.WHOLE_SERVER, deadline.remaining, wait_for_ready=True
+                ):
+                    if health.serving(response):
+                        self._reached = True
+                        return
+            except (UnavailableError, DeadlineExceededError) as error:
+                if deadline.passed:
+                    raise deadline.exceeded(f"the server at {self.address} was not ready") from error
+            time.sleep(min(0.1, deadline.remaining))
+
+    def _open(self) -> Stubs:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        return self._stubs
+
+    def _stream(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        seconds: float,
+        *,
+        wait_for_ready: bool = False,
+    ) -> Iterator[Response]:
+        with grpc_errors_become_ours(self.address):
+            call = method(request, timeout=grpc_timeout(seconds), wait_for_ready=wait_for_ready)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+
+class _BulkConnection:
+    """One StreamRecommend call."""
+
+    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, address: str) -> None:
+        self._address = address
+        # There is always room: Bulk bounds what is in flight, so sending never waits.
+        self._feed: Feed[recommendation_pb2.StreamRecommendRequest] = Feed(room=IN_FLIGHT + 1)
+        for request in bulk.opening():
+            self._feed.put(request)
+        if bulk.exhausted:
+            self._feed.close()
+        self._call = stubs.recommendation.StreamRecommend(self._feed, timeout=grpc_timeout(seconds))
+
+    def send(self, request: recommendation_pb2.StreamRecommendRequest | None) -> None:
+        """Sends a message; None: there are no more."""
+        if request is None:
+            self._feed.close()
+        else:
+            self._feed.put(request)
+
+    def read(self) -> recommendation_pb2.StreamRecommendResponse:
+        """The next message."""
+        with grpc_errors_become_ours(self._address):
+            for response in self._call:
+                return response
+        raise UnavailableError("the server stopped before it had answered")
+
+    def close(self) -> None:
+        """Ends the call, and the thread that sends."""
+        self._call.cancel()
+        self._feed.close()

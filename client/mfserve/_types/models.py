@@ -1,0 +1,213 @@
+"""Models, their versions and aliases, and what is served."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mfserve._types.enums import EmbeddingSide, Head, Ranker, RatingPredictor, ServingState
+from mfserve._types.spec import RatingScale, TrainingSpec
+
+__all__ = [
+    "Alias",
+    "AliasTarget",
+    "Artifact",
+    "DatasetFacts",
+    "Embeddings",
+    "Evaluation",
+    "Model",
+    "ModelVersion",
+    "RankingMetrics",
+    "RatingMetrics",
+    "ServedVersion",
+    "ServerStatus",
+    "ServingStatus",
+    "ServingVersion",
+    "StoredArtifact",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """The version that gave an answer."""
+
+    model: str
+    version: int
+    """1 or more; never reused within a model."""
+    digest: str
+    """SHA-256 of the snapshot's manifest, 64 hexadecimal digits: the same digest is the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasTarget:
+    """One version that an alias names."""
+
+    version: int
+    weight: int
+    """Share of the calls: this weight over the sum of the alias's weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for the version that callers should get."""
+
+    alias: str
+    targets: tuple[AliasTarget, ...]
+    revision: int
+    """Counts the changes of the alias from 1: the ``expected_revision`` of the next one."""
+    update_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A line of versions."""
+
+    model: str
+    latest_version: int
+    """The highest version number given so far; 0 before the first."""
+    aliases: tuple[Alias, ...]
+    """By name."""
+    create_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """The ratings that a version was trained on."""
+
+    name: str
+    fingerprint: str
+    """SHA-256 over the ratings, 64 hexadecimal digits, whatever file format they came in."""
+    ratings: int
+    users: int
+    items: int
+    scale: RatingScale
+    skipped: Mapping[str, int]
+    """Rows left out, by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatingMetrics:
+    """Errors of predicted ratings over all held-out ratings, unknown users and items included."""
+
+    predictor: RatingPredictor
+    mse: float
+    rmse: float
+    mae: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankingMetrics:
+    """Means over the users who have a relevant held-out item; each from 0 to 1."""
+
+    ranker: Ranker
+    ndcg_at_10: float
+    recall_at_20: float
+    coverage_at_10: float
+    """Share of all items that are among anybody's first 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics of the holdout fit, measured on a snapshot as the server would answer from it."""
+
+    holdout_ratings: int
+    ranking_users: int
+    """Users with a relevant held-out item."""
+    rating: tuple[RatingMetrics, ...]
+    """Baselines beside the heads."""
+    ranking: tuple[RankingMetrics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that was stored with a version, such as a training curve."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """An artifact with its bytes."""
+
+    artifact: Artifact
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One published snapshot under a model's name."""
+
+    model: str
+    version: int
+    digest: str
+    create_time: datetime | None
+    job_id: str
+    dataset: DatasetFacts
+    spec: TrainingSpec
+    """Every default filled in."""
+    evaluation: Evaluation | None
+    """``None`` where nothing was held out."""
+    aliases: tuple[str, ...]
+    size_bytes: int
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """All embeddings of one side of a version. ``numpy.asarray`` of its arrays copies nothing."""
+
+    served_version: ServedVersion
+    side: EmbeddingSide
+    head: Head
+    ids: tuple[str, ...]
+    """Ids of the rows."""
+    values: memoryview[float]
+    """float32 of shape (len(ids), dimension)."""
+    biases: array.array[float] | None
+    """float32, one per row; ``None`` where the head has no biases."""
+    intercept: float
+    """The rating head's constant: a rating is intercept + user bias + item bias + inner product."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers per row."""
+        shape = self.values.shape or (0, 0)
+        return shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingVersion:
+    """A version in a server process."""
+
+    served_version: ServedVersion
+    aliases: tuple[str, ...]
+    """The aliases for which the process answers from it."""
+    state: ServingState
+    message: str
+    """Why it could not be loaded; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server process."""
+
+    server_id: str
+    host: str
+    pid: int
+    release: str
+    start_time: datetime | None
+    heartbeat_time: datetime | None
+    versions: tuple[ServingVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingStatus:
+    """All live server processes of a registry."""
+
+    servers: tuple[ServerStatus, ...]
+    answered_by: str
+    """The ``server_id`` of the process that answered."""

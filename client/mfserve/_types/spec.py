@@ -1,0 +1,178 @@
+"""How to train, and on which ratings. ``None`` leaves a choice to the server, whose answers show what it took.
+
+The fields have the names of the protocol's messages; units, ranges and defaults are those of
+``protos/mfserve/v1/training_service.proto``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "Als",
+    "BuiltinDataset",
+    "Dataset",
+    "FileDataset",
+    "Ials",
+    "Keras",
+    "KeyedHash",
+    "NoRanking",
+    "NoSplit",
+    "RandomSplit",
+    "RatingScale",
+    "TrainingSpec",
+    "UploadedDataset",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RatingScale:
+    """The closed interval in which ratings lie."""
+
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keras:
+    """Rating engine: the Keras dot-product network. With the defaults, the published article's network exactly."""
+
+    factors: int | None = None
+    """Length of an embedding, 1 to 1024. Default 10."""
+    epochs: int | None = None
+    """Passes over the training rows, 1 to 1000. Default 10."""
+    batch_size: int | None = None
+    """Rows per gradient step, 1 to 1,048,576. Default 32."""
+    learning_rate: float | None = None
+    """Step size of Adam, over 0, at most 10. Default 0.001."""
+    biases: bool | None = None
+    """Whether to add the mean and user and item biases to the dot product. Default False."""
+    l2: float | None = None
+    """L2 penalty on the embeddings and biases of a batch, 0 to 100. Default 0."""
+    non_negative: bool | None = None
+    """Whether embeddings are kept non-negative. Default False."""
+    early_stopping_patience: int | None = None
+    """Stop after so many epochs, 1 to 1000, without a better validation loss. Default: never."""
+    validation_fraction: float | None = None
+    """Share of the training rows kept for early stopping, between 0 and 1. Default 0.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Als:
+    """Rating engine: explicit alternating least squares with biases. The default engine."""
+
+    factors: int | None = None
+    """Length of an embedding, 1 to 512."""
+    iterations: int | None = None
+    """Sweeps over users and items, 1 to 500."""
+    regularization: float | None = None
+    """Penalty on a row, per rating of the row; over 0, at most 1000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ials:
+    """Ranking engine: implicit alternating least squares with graded targets. The default engine."""
+
+    factors: int | None = None
+    """Length of an embedding, 1 to 1024."""
+    iterations: int | None = None
+    """Sweeps over users and items, 1 to 500."""
+    regularization: float | None = None
+    """Penalty before it is scaled by frequency; over 0, at most 1000."""
+    unobserved_weight: float | None = None
+    """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
+    frequency_exponent: float | None = None
+    """Exponent of the frequency scaling of the penalty, 0 to 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRanking:
+    """No ranking head: recommendations are ranked by the rating head, and say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedHash:
+    """Holds out a rating by a keyed hash of (user, item): it stays held out in later trainings. The default."""
+
+    fraction: float | None = None
+    """Expected share of ratings held out, between 0 and 1. Default 0.2."""
+    key: str | None = None
+    """Another key holds out other ratings; 1 to 64 characters. Default ``mfserve``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomSplit:
+    """Holds out a random share of the rows."""
+
+    fraction: float | None = None
+    """Share of ratings held out, between 0 and 1. Default 0.2."""
+    seed: int | None = None
+    """Seed of the choice, 0 to 4,294,967,295. Default 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSplit:
+    """Holds out nothing: the version has no metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSpec:
+    """How a version is trained, or was."""
+
+    rating: Keras | Als | None = None
+    ranking: Ials | NoRanking | None = None
+    split: KeyedHash | RandomSplit | NoSplit | None = None
+    refit: bool | None = None
+    """Whether what is served is fitted again on all ratings. Default True."""
+    seed: int | None = None
+    """Seed of the training, 0 to 4,294,967,295. Default 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinDataset:
+    """A public data set that the trainer fetches and caches by itself."""
+
+    name: str
+    """``movielens-100k``, ``-1m``, ``-latest-small``, ``-20m`` or ``-25m``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDataset:
+    """A file under one of the data roots of server and trainer (``MFSERVE_DATA_ROOTS``)."""
+
+    path: str
+    """Absolute, or relative to a data root."""
+    format: Literal["csv", "tsv", "parquet"] | None = None
+    """``None``: by the ending of the name."""
+    user_column: str | None = None
+    """``None``: ``user_id``."""
+    item_column: str | None = None
+    """``None``: ``item_id``."""
+    rating_column: str | None = None
+    """``None``: ``rating``."""
+    timestamp_column: str | None = None
+    """Times in seconds since the epoch. ``None``: there are none."""
+    title_column: str | None = None
+    """Titles of the items. ``None``: there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedDataset:
+    """Ratings that were sent with ``upload_dataset``."""
+
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where ratings come from and what happens to rows that are wrong."""
+
+    source: BuiltinDataset | FileDataset | UploadedDataset | None
+    """``None``: of a kind that this release does not know."""
+    bad_rows: Literal["fail", "skip"] | None = None
+    """A missing field, a rating that is not a number or outside the scale: fail the job, or leave it out."""
+    duplicates: Literal["fail", "first", "last", "mean"] | None = None
+    """One user rated one item more than once: fail the job, or which rating counts. Default ``last``."""
+    scale: RatingScale | None = None
+    """``None``: the data set's own, or the lowest and highest rating found."""
