@@ -60,7 +60,5 @@ class Database:
 def _unavailable_if_broken() -> Iterator[None]:
     try:
         yield
-    except exc.IntegrityError:
-        raise  # a mistake of ours, not a state of the database
-    except (exc.DBAPIError, exc.TimeoutError) as error:
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         raise Unavailable("The registry's database does not answer; try again.") from error

@@ -65,10 +65,9 @@ def decode_token(scope: Scope, token: str, kind: type[int | str]) -> Any:
     if not token:
         return None
     try:
-        key, checksum = json.loads(
-            base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        )
-        valid = type(key) is kind and checksum == _sum(scope, key) and encode_token(scope, key) == token
+        key, checksum = json.loads(_decode(token))
+        fits = type(key) is kind and (isinstance(key, str) or key.bit_length() < 64)
+        valid = fits and checksum == _sum(scope, key) and encode_token(scope, key) == token
     except (binascii.Error, ValueError, TypeError):
         key, valid = None, False
     if not valid:
@@ -78,6 +77,10 @@ def decode_token(scope: Scope, token: str, kind: type[int | str]) -> Any:
             field="page_token",
         )
     return key
+
+
+def _decode(token: str) -> bytes:
+    return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
 
 
 def _sum(scope: Scope, key: Key) -> str:

@@ -51,7 +51,7 @@ class Publisher:
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"The version's {name} are not JSON values.", field=name) from error
         # Early, so that a worker that lost its lease leaves no files; what counts is the check at the end.
-        with self._database.write() as connection:
+        with self._database.read() as connection:
             refuse_if_cancelled(hold(connection, claim, self._database.now()))
         size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
         kept = self._artifacts.keep(artifacts)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from mfserve_registry.database import Database
 from mfserve_registry.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -157,19 +158,21 @@ class Jobs:
                 .where(job_progress.c.job_id == job_id, job_progress.c.sequence > after_sequence)
                 .order_by(job_progress.c.sequence)
             ).all()
-        return [
-            Progress(
-                stage=row.stage,
-                epoch=row.epoch,
-                epochs=row.epochs,
-                metrics=row.metrics,
-                remaining_seconds=row.remaining_seconds,
-                sequence=row.sequence,
-                attempt=row.attempt,
-                at=row.at,
-            )
-            for row in rows
-        ]
+        return [_step(row) for row in rows]
+
+    def latest_progress(self, job_ids: Collection[str]) -> Mapping[str, Progress]:
+        """The last step that was recorded of each of the jobs; a job that has none, or does not exist, is left out."""
+        last = (
+            select(job_progress.c.job_id, func.max(job_progress.c.sequence).label("sequence"))
+            .where(job_progress.c.job_id.in_(job_ids))
+            .group_by(job_progress.c.job_id)
+            .subquery()
+        )
+        query = select(job_progress).join(
+            last, (job_progress.c.job_id == last.c.job_id) & (job_progress.c.sequence == last.c.sequence)
+        )
+        with self._database.read() as connection:
+            return {row.job_id: _step(row) for row in connection.execute(query)}
 
     # The worker's side.
 
@@ -307,6 +310,19 @@ class Jobs:
             now = self._database.now()
             give_back(connection, hold(connection, claim, now), Outcome.RELEASED, now)
             return job_from_row(lock_job(connection, claim.job_id))
+
+
+def _step(row: Row[Any]) -> Progress:
+    return Progress(
+        stage=row.stage,
+        epoch=row.epoch,
+        epochs=row.epochs,
+        metrics=row.metrics,
+        remaining_seconds=row.remaining_seconds,
+        sequence=row.sequence,
+        attempt=row.attempt,
+        at=row.at,
+    )
 
 
 def _end_leases(connection: Connection, now: datetime) -> None:

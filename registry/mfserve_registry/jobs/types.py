@@ -146,7 +146,7 @@ class Job:
         attempts_left: how often a worker may still start it.
         worker: who runs or ran the latest attempt; None before the first.
         version: the version that it published, or None.
-        error_reason, error_message: why it FAILED, or why the last attempt did while it waits for the next; else None.
+        error_reason, error_message: why it FAILED, or why the attempt before did while it is tried again; else None.
         revision: counts the changes of the job (progress apart), from 1.
         created_at: when it was submitted.
         started_at: when a worker first claimed it, or None.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +15,13 @@ from mfserve_registry.uploads.content import ContentHash
 from mfserve_registry.uploads.types import Upload, UploadColumn, UploadLimits
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Texts = Sequence[str] | NDArray[np.object_]
+    Floats = Sequence[float] | NDArray[np.floating[Any]]
+    Integers = Sequence[int] | NDArray[np.integer[Any]]
 
 # Batches come in any size; the file is cut into row groups of this many rows, which bounds the memory needed here.
 ROW_GROUP = 131_072
@@ -52,19 +59,15 @@ class UploadWriter:
         self._rows = 0
         self._open = True
         self._file = staged.open("xb")
-        try:
-            self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
-        except BaseException:
-            self.abort()
-            raise
+        self._parquet = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def append(
         self,
-        users: Sequence[str],
-        items: Sequence[str],
-        ratings: Sequence[float],
-        timestamps: Sequence[int] | None = None,
-        titles: Sequence[str] | None = None,
+        users: Texts,
+        items: Texts,
+        ratings: Floats,
+        timestamps: Integers | None = None,
+        titles: Texts | None = None,
     ) -> None:
         """Adds a batch of rows, column by column. Lists and numpy arrays will do.
 
@@ -132,7 +135,14 @@ class UploadWriter:
         """Gives up; nothing is left behind. After ``commit`` it does nothing."""
         self._open = False
         self._pending.clear()
-        self._file.close()
+        if not self._file.closed:
+            # The Parquet writer insists on writing a footer; on a full disk that needs the room first.
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), 0)
+            with suppress(OSError):
+                self._parquet.close()
+            with suppress(OSError):
+                self._file.close()
         self._staged.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

@@ -1,0 +1,105 @@
+"""Submitters, workers and readers as real processes on one registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from mfserve_registry import Job, JobState, Registry
+from mfserve_registry.errors import Aborted
+from tests.registry.helpers import publish, request
+
+JOBS = 30
+PROCESSES = 3
+
+
+def run_all(script: str, home: Path, processes: int = PROCESSES) -> list[list[dict[str, object]]]:
+    """Runs the function of ``processes.py`` in several processes that begin together; what each printed, by line."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.registry.processes", script, str(home), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=90)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * processes
+    return [[json.loads(line) for line in output.splitlines()] for output in outputs]
+
+
+def test_one_request_id_makes_one_job_whoever_asks(home: Path) -> None:
+    Registry.open(home).close()
+    outputs = run_all("submit", home)
+    answers: dict[object, set[object]] = {}
+    for line in (line for output in outputs for line in output):
+        answers.setdefault(line["request_id"], set()).add(line["job_id"])
+    assert len(answers) == JOBS
+    assert all(len(jobs) == 1 for jobs in answers.values())
+    created = Counter(line["request_id"] for output in outputs for line in output if line["created"])
+    assert created == dict.fromkeys(answers, 1)
+    with Registry.open(home) as registry:
+        assert len(registry.jobs.list().items) == JOBS
+
+
+def test_workers_share_the_queue_and_no_version_comes_twice(home: Path) -> None:
+    """Each attempt belongs to one worker; some give their job back or fail it; every job ends once."""
+    with Registry.open(home) as registry:
+        for number in range(JOBS):
+            registry.jobs.submit(request(f"r{number}", f"model{number % 2}"), max_attempts=9)
+    lines = [line for output in run_all("work", home) for line in output]
+    attempts = Counter((line["job_id"], line["attempt"]) for line in lines)
+    assert set(attempts.values()) == {1}
+    published = [line for line in lines if line["version"] is not None]
+    assert len(published) == len({line["job_id"] for line in published}) == JOBS
+    assert len(lines) > JOBS
+    with Registry.open(home) as registry:
+        jobs = registry.jobs.list().items
+        assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+        for model in ("model0", "model1"):
+            numbers = [version.version for version in registry.models.list_versions(model).items]
+            assert numbers == list(range(JOBS // 2, 0, -1))
+        for job in jobs:
+            steps = registry.jobs.progress(job.job_id)
+            assert [step.sequence for step in steps] == list(range(1, len(steps) + 1))
+            assert {step.attempt for step in steps} == set(range(1, job.attempt + 1))
+
+
+def test_of_two_moves_from_one_revision_one_wins(home: Path) -> None:
+    with Registry.open(home) as registry:
+        publish(registry)
+    lines = [line for output in run_all("move", home) for line in output]
+    won = [line["revision"] for line in lines if line["won"]]
+    assert sorted(won, key=str) == sorted(set(won), key=str)
+    with Registry.open(home) as registry:
+        assert registry.aliases.get("movies", "production").revision == 1 + len(won)
+
+
+def test_many_threads_share_one_registry(registry: Registry) -> None:
+    publish(registry)
+
+    def call(number: int) -> tuple[Job, bool]:
+        submitted = registry.jobs.submit(request(f"r{number % 10}"))
+        registry.models.resolve("movies")
+        with suppress(Aborted):
+            registry.aliases.set("movies", "x", 1, expected_revision=number % 5)
+        return submitted
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(call, range(200)))
+    # r1 was published under its own name before.
+    assert sum(created for _, created in answers) == 9
+    assert len({job.job_id for job, _ in answers}) == 10

@@ -1,0 +1,152 @@
+"""Opening a registry: the folder, the migrations, and what refuses to open."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from mfserve_registry import Registry
+from mfserve_registry import sqlite as sqlite_module
+from mfserve_registry.database import Database
+from mfserve_registry.errors import FailedPrecondition, Unavailable
+from mfserve_registry.migrations import HEAD, REVISIONS
+from mfserve_registry.tables import metadata
+from tests.registry.helpers import request
+
+OPEN_AND_SUBMIT = """
+import sys
+from pathlib import Path
+from mfserve_registry import Registry
+from tests.registry.helpers import request
+sys.stdin.readline()
+with Registry.open(Path(sys.argv[1])) as registry:
+    registry.jobs.submit(request(sys.argv[2]))
+"""
+
+
+def test_home_is_made_for_its_owner_only(home: Path) -> None:
+    with Registry.open(home):
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        assert {path.name for path in home.iterdir() if path.is_dir()} == {
+            "snapshots",
+            "artifacts",
+            "uploads",
+        }
+
+
+def test_an_existing_folder_keeps_its_mode(home: Path) -> None:
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    with Registry.open(home):
+        assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
+def test_migrations_make_exactly_the_tables_of_the_code(home: Path) -> None:
+    with Registry.open(home):
+        pass
+    database = Database(home / "registry.db")
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+def test_the_list_of_revisions_is_that_of_the_scripts() -> None:
+    config = Config()
+    config.set_main_option("script_location", "mfserve_registry:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [HEAD]
+    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == REVISIONS
+
+
+def test_the_database_is_durable_and_lets_readers_read(home: Path) -> None:
+    with Registry.open(home):
+        pass
+    database = Database(home / "registry.db")
+    with database.read() as connection:
+        pragma = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    database.close()
+    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_newer_database_is_refused_and_left_alone(home: Path) -> None:
+    with Registry.open(home):
+        pass
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for migrate in (True, False):
+        with pytest.raises(FailedPrecondition, match="9999") as caught:
+            Registry.open(home, migrate=migrate)
+        assert caught.value.reason == "REGISTRY_TOO_NEW"
+
+
+def test_without_migrating_a_fresh_home_is_refused(home: Path) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        Registry.open(home, migrate=False)
+    assert caught.value.reason == "REGISTRY_NOT_MIGRATED"
+    with Registry.open(home):
+        pass
+    with Registry.open(home, migrate=False):
+        pass
+
+
+def test_several_processes_open_a_fresh_home_at_once(home: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", OPEN_AND_SUBMIT, str(home), f"r{number}"],
+            stdin=subprocess.PIPE,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        process.communicate(b"go\n")
+    assert [process.returncode for process in processes] == [0] * 4
+    with Registry.open(home, migrate=False) as registry:
+        assert {job.request_id for job in registry.jobs.list().items} == {"r0", "r1", "r2", "r3"}
+
+
+def test_an_up_to_date_registry_opens_without_alembic(home: Path) -> None:
+    with Registry.open(home):
+        pass
+    code = (
+        "import sys; from pathlib import Path; from mfserve_registry import Registry\n"
+        "Registry.open(Path(sys.argv[1])).close()\n"
+        "loaded = [name for name in ('alembic', 'pyarrow', 'grpc', 'tensorflow', 'pandas') if name in sys.modules]\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(home)], check=True)
+
+
+def test_a_database_that_does_not_answer_is_unavailable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_module, "BUSY_TIMEOUT_SECONDS", 0.01)
+    with Registry.open(home) as registry:
+        other = sqlite3.connect(home / "registry.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable) as caught:
+            registry.jobs.submit(request())
+        assert caught.value.reason == "REGISTRY_UNAVAILABLE"
+        assert "locked" not in caught.value.message
+        assert registry.jobs.list().items == []  # readers do not wait for writers
+        other.execute("ROLLBACK")
+        other.close()
+        registry.jobs.submit(request())
+
+
+def test_the_url_of_another_sqlite_file(home: Path, tmp_path: Path) -> None:
+    with Registry.open(home, database_url=f"sqlite:///{tmp_path / 'elsewhere.db'}") as registry:
+        registry.jobs.submit(request())
+    assert (tmp_path / "elsewhere.db").exists()
+    assert not (home / "registry.db").exists()
