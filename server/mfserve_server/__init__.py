@@ -1,1 +1,1 @@
-
+"""The gRPC server: server processes on one port, answering from loaded versions. Never imports TensorFlow."""

@@ -1,0 +1,259 @@
+"""What a server process can answer from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from uuid import uuid4
+
+import structlog
+
+from mfserve_registry import Registry
+from mfserve_registry.aliases import ResolvedVersion
+from mfserve_registry.errors import RegistryError, Unavailable
+from mfserve_registry.names import LATEST, PRODUCTION
+from mfserve_registry.serving import ServingLease, ServingState
+from mfserve_server.executors import Executors
+from mfserve_server.loading import LoadedVersion, Loader
+
+Name = tuple[str, str]
+"""Model and alias."""
+Key = tuple[str, int]
+"""Model and version."""
+
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+_FAILURES_KEPT = 64
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """A version that could not be loaded.
+
+    Attributes:
+        wanted: the version.
+        error: why, in words for callers.
+        delay: seconds between the last try and the next.
+        retry_at: when it may be tried again, by the monotonic clock.
+    """
+
+    wanted: ResolvedVersion
+    error: RegistryError
+    delay: float
+    retry_at: float
+
+    def raised(self) -> RegistryError:
+        """The same error anew: one instance raised often would gather a traceback without end."""
+        return type(self.error)(self.error.message, reason=self.error.reason, metadata=self.error.metadata)
+
+
+class Catalog:
+    """Loaded versions by name: those that aliases name, and a bounded number that callers asked for otherwise.
+
+    Lives on the event loop: its state changes between awaits only, so a reader never sees half a change.
+
+    Args:
+        registry: asked for names that are not here.
+        loader: makes versions; called in the loading thread.
+        max_bytes: most snapshot bytes of versions that no alias names; the last one asked for stays in any case.
+        max_versions: most versions that no alias names.
+        changed: called when what ``leases`` tells has changed.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        loader: Loader,
+        executors: Executors,
+        *,
+        max_bytes: int,
+        max_versions: int,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._registry = registry
+        self._loader = loader
+        self._executors = executors
+        self._max_bytes = max_bytes
+        self._max_versions = max_versions
+        self._changed = changed
+        self._by_alias: Mapping[Name, LoadedVersion] = MappingProxyType({})
+        self._aliased: dict[Key, LoadedVersion] = {}
+        self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
+        self._loads: dict[Key, asyncio.Task[LoadedVersion]] = {}
+        self._wanted: dict[Key, ResolvedVersion] = {}
+        self._failures: dict[Key, LoadFailure] = {}
+        self._latest: dict[str, int] = {}
+
+    @property
+    def by_alias(self) -> Mapping[Name, LoadedVersion]:
+        """What answers for each alias; a snapshot that later changes leave alone."""
+        return self._by_alias
+
+    @property
+    def answers(self) -> bool:
+        """Whether any version is here."""
+        return bool(self._aliased or self._on_demand)
+
+    async def get(self, model: str, *, version: int | None = None, alias: str | None = None) -> LoadedVersion:
+        """The version that a caller means; with neither ``version`` nor ``alias``, that of ``production``.
+
+        Names that are not here are asked of the registry, every time: whoever heard that a version was published
+        must find it, on whichever process.
+
+        Raises:
+            InvalidArgument: a bad name.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND.
+            DamagedSnapshot: it exists and cannot be loaded.
+            Unavailable: the registry does not answer.
+        """
+        held = self.held(model, version=version, alias=alias)
+        if held is not None:
+            return held
+        try:
+            # Not shared among callers: an answer under way may be older than what this caller knows.
+            wanted = await self._executors.registry(
+                self._registry.models.resolve, model, version=version, alias=alias
+            )
+        except Unavailable:
+            if (
+                alias == LATEST
+                and (known := self.held(model, version=self._latest.get(model, 0))) is not None
+            ):
+                return known
+            raise
+        if alias == LATEST:
+            self._latest[model] = wanted.version
+        return self.held(model, version=wanted.version) or await self.load(wanted)
+
+    def held(
+        self, model: str, *, version: int | None = None, alias: str | None = None
+    ) -> LoadedVersion | None:
+        """The same without asking anybody: None where it is not here."""
+        if version is None:
+            return self._by_alias.get((model, PRODUCTION if alias is None else alias))
+        key = (model, version)
+        if (found := self._aliased.get(key)) is not None:
+            return found
+        if (found := self._on_demand.get(key)) is not None:
+            self._on_demand.move_to_end(key)
+        return found
+
+    async def load(self, wanted: ResolvedVersion) -> LoadedVersion:
+        """Loads a version unless it is here; callers who want it at the same time share one load.
+
+        A version that failed is not tried again before its delay has passed, however many ask.
+
+        Raises:
+            DamagedSnapshot, Unavailable: it cannot be loaded.
+        """
+        key = (wanted.model, wanted.version)
+        if (found := self.held(wanted.model, version=wanted.version)) is not None:
+            return found
+        if (failed := self._failures.get(key)) is not None and time.monotonic() < failed.retry_at:
+            raise failed.raised()
+        task = self._loads.get(key)
+        if task is None:
+            task = self._loads[key] = asyncio.create_task(self._load(wanted))
+            self._wanted[key] = wanted
+            # Where every caller has hung up, nobody else looks at the error.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._changed()
+        return await asyncio.shield(task)
+
+    def serve(self, name: Name, loaded: LoadedVersion) -> None:
+        """Lets ``loaded`` answer for the alias from now on; the version before ends with its last request."""
+        self._swap({**self._by_alias, name: loaded})
+
+    def forget(self, names: set[Name]) -> None:
+        """Aliases that exist no longer."""
+        self._swap({name: loaded for name, loaded in self._by_alias.items() if name not in names})
+
+    def leases(self) -> list[ServingLease]:
+        """What is here, what is being loaded and what could not be; one entry per version."""
+        names: dict[Key, list[str]] = {}
+        for (model, alias), loaded in self._by_alias.items():
+            names.setdefault((model, loaded.version), []).append(alias)
+        found = {
+            key: ServingLease(
+                *key, loaded.digest, ServingState.AVAILABLE, aliases=tuple(sorted(names.get(key, ())))
+            )
+            for key, loaded in [*self._aliased.items(), *self._on_demand.items()]
+        }
+        for key in self._loads:
+            found.setdefault(key, ServingLease(*key, self._wanted[key].digest, ServingState.LOADING))
+        for key, failed in self._failures.items():
+            lease = ServingLease(
+                *key, failed.wanted.digest, ServingState.FAILED, failed.error.reason, failed.error.message
+            )
+            found.setdefault(key, lease)
+        return [found[key] for key in sorted(found)]
+
+    async def close(self) -> None:
+        """Stops what is being loaded."""
+        tasks = list(self._loads.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _load(self, wanted: ResolvedVersion) -> LoadedVersion:
+        key = (wanted.model, wanted.version)
+        try:
+            loaded = await self._executors.loading(self._loader.load, wanted)
+        except RegistryError as error:
+            self._note_failure(wanted, error)
+            raise
+        except Exception as error:
+            error_id = uuid4().hex
+            _log.exception("load failed", model=wanted.model, version=wanted.version, error_id=error_id)
+            unavailable = Unavailable(
+                f"Version {wanted.version} of model {wanted.model} could not be loaded. "
+                f"The server's log says why under the id {error_id}.",
+                metadata={"model": wanted.model, "version": str(wanted.version), "error_id": error_id},
+            )
+            self._note_failure(wanted, unavailable)
+            raise unavailable from error
+        finally:
+            del self._loads[key], self._wanted[key]
+            self._changed()
+        self._failures.pop(key, None)
+        self._keep(key, loaded)
+        _log.info("loaded", model=wanted.model, version=wanted.version, digest=wanted.digest)
+        return loaded
+
+    def _note_failure(self, wanted: ResolvedVersion, error: RegistryError) -> None:
+        key = (wanted.model, wanted.version)
+        before = self._failures.pop(key, None)
+        delay = FIRST_RETRY_SECONDS if before is None else min(2 * before.delay, LAST_RETRY_SECONDS)
+        self._failures[key] = LoadFailure(wanted, error, delay, time.monotonic() + delay)
+        while len(self._failures) > _FAILURES_KEPT:
+            del self._failures[next(iter(self._failures))]
+        _log.error(
+            "version cannot be loaded",
+            model=wanted.model,
+            version=wanted.version,
+            reason=error.reason,
+            message=error.message,
+            retry_in_seconds=delay,
+        )
+
+    def _keep(self, key: Key, loaded: LoadedVersion) -> None:
+        self._on_demand[key] = loaded
+        size = sum(version.snapshot.size_bytes for version in self._on_demand.values())
+        while len(self._on_demand) > self._max_versions or (
+            len(self._on_demand) > 1 and size > self._max_bytes
+        ):
+            _, dropped = self._on_demand.popitem(last=False)
+            size -= dropped.snapshot.size_bytes
+
+    def _swap(self, by_alias: dict[Name, LoadedVersion]) -> None:
+        self._by_alias = MappingProxyType(by_alias)
+        self._aliased = {(loaded.model, loaded.version): loaded for loaded in by_alias.values()}
+        for key in self._aliased:
+            self._on_demand.pop(key, None)
+        self._changed()

@@ -1,0 +1,126 @@
+"""Child processes that are kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+FIRST_DELAY_SECONDS = 0.5
+LAST_DELAY_SECONDS = 30.0
+STEADY_SECONDS = 30.0
+"""A process that lived so long was healthy: its next death counts as the first again."""
+STARTS = 3
+"""So often a process that never became ready is tried."""
+
+_log = structlog.get_logger(__name__)
+
+
+class NeverReady(Exception):
+    """A process died again and again before it was ready."""
+
+
+class Child:
+    """A process that is started again when it dies.
+
+    Its standard input is a pipe that only we hold: when we die in whatever way, it reads the end of it.
+
+    Args:
+        name: for the log.
+        command: program and arguments.
+        environment: its whole environment.
+        orders: the line that it is given on its standard input, once it is known. A child with orders prints a line
+            when it is ready; one without is ready when it runs, and prints where our log goes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        orders: asyncio.Future[bytes] | None = None,
+    ) -> None:
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._orders = orders
+        self._process: Process | None = None
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def keep(self) -> None:
+        """Runs it, again and again, until ``stop``. NeverReady where there is no sense in going on."""
+        deaths, delay = 0, FIRST_DELAY_SECONDS
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            code = await self._run()
+            if self._stopping.is_set():
+                return
+            deaths += 1
+            if self._orders is not None and not self.ready.is_set() and deaths == STARTS:
+                raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
+            if time.monotonic() - started > STEADY_SECONDS:
+                delay = FIRST_DELAY_SECONDS
+            _log.error("process ended; it is started again", name=self.name, code=code, in_seconds=delay)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            delay = min(2 * delay, LAST_DELAY_SECONDS)
+
+    def stop(self) -> None:
+        """Asks it to end, and starts it no more."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _run(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,
+            stdout=sys.stderr if self._orders is None else PIPE,
+            env=self._environment,
+            # Ctrl-C on the terminal reaches us alone; we pass on what it means.
+            process_group=0,
+        )
+        self._process = process
+        if self._stopping.is_set():
+            self._signal(signal.SIGTERM)
+        try:
+            if self._orders is not None:
+                await self._instruct(process, self._orders)
+            return await process.wait()
+        finally:
+            if process.returncode is None:  # we were cancelled
+                process.kill()
+                await process.wait()
+            self._process = None
+
+    async def _instruct(self, process: Process, orders: asyncio.Future[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+        died = asyncio.ensure_future(process.wait())
+        await asyncio.wait((orders, died), return_when=asyncio.FIRST_COMPLETED)
+        if not orders.done():
+            return
+        with suppress(ConnectionError):
+            process.stdin.write(orders.result() + b"\n")
+            await process.stdin.drain()
+        if await process.stdout.readline():
+            self.ready.set()
+        await process.stdout.read()

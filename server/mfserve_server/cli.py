@@ -1,0 +1,96 @@
+"""``mfserve serve``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mfserve_server.settings import Settings, SettingsError, load_settings
+
+
+def _option(name: str, *declarations: str) -> Any:
+    """An option that says what the setting's docstring says; absent, the setting comes from elsewhere."""
+    description = (Settings.model_fields[name].description or "").replace("``", "")
+    return typer.Option(*declarations, help=f"{description} [MFSERVE_{name.upper()}]", show_default=False)
+
+
+def serve(  # noqa: PLR0917 - typer passes options by name
+    home: Annotated[Path | None, _option("home")] = None,
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+    workers: Annotated[int | None, _option("workers")] = None,
+    trainer: Annotated[bool | None, _option("trainer", "--trainer/--no-trainer")] = None,
+    data_roots: Annotated[str | None, _option("data_roots")] = None,
+    reflection: Annotated[bool | None, _option("reflection", "--reflection/--no-reflection")] = None,
+    drain_seconds: Annotated[float | None, _option("drain_seconds")] = None,
+    log_level: Annotated[str | None, _option("log_level")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of settings, all of them: each has the name that it has in the environment, "
+            "in lower case and without MFSERVE_. [MFSERVE_CONFIG]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say in JSON when it is ready.")] = False,
+) -> None:
+    """Serves models, and trains them too unless told not to. Ends on Ctrl-C or SIGTERM when calls have ended."""
+    flags = {
+        "home": home,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "trainer": trainer,
+        "data_roots": data_roots,
+        "reflection": reflection,
+        "drain_seconds": drain_seconds,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+    named = config or (Path(os.environ["MFSERVE_CONFIG"]) if os.environ.get("MFSERVE_CONFIG") else None)
+    try:
+        _run(load_settings(flags, named), as_json=as_json)
+    except SettingsError as error:
+        typer.echo(f"mfserve serve: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _run(settings: Settings, *, as_json: bool) -> None:
+    # Imported here: `mfserve serve --help` needs no database.
+    import asyncio
+
+    from mfserve_registry.errors import RegistryError
+    from mfserve_server.children import NeverReady
+    from mfserve_server.logs import configure_logs
+    from mfserve_server.supervisor import Ready, Supervisor
+
+    def announce(ready: Ready) -> None:
+        if as_json:
+            typer.echo(json.dumps({"address": ready.address, "pid": os.getpid(), "workers": ready.workers}))
+        else:
+            typer.echo(_sentence(settings, ready.address, len(ready.workers)))
+
+    async def supervise() -> None:
+        await Supervisor(settings, announce).run()
+
+    configure_logs(settings, process="supervisor")
+    try:
+        asyncio.run(supervise())
+    except RegistryError as error:
+        raise SettingsError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
+    except OSError as error:
+        raise SettingsError(f"{settings.home} cannot be used: {error.strerror}.") from error
+    except NeverReady as error:
+        raise SettingsError(f"The server cannot start: {error} The log above says why.") from error
+
+
+def _sentence(settings: Settings, address: str, workers: int) -> str:
+    from importlib.metadata import version
+
+    count = f"{workers} worker{'s' if workers != 1 else ''}"
+    return f"mfserve {version('mfserve')} serves on {address} (home {settings.home}, {count})"

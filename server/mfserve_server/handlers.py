@@ -1,0 +1,137 @@
+"""Registers servicers: requests are decoded, replies encoded and errors mapped here, around every method.
+
+A wrapper and no interceptor, because an aio interceptor that does nothing costs 6 to 15 % of a call. Requests come
+as bytes, because grpcio answers undecodable ones with UNKNOWN and the exception's text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any, NoReturn, Protocol
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc.aio import ServicerContext
+
+from mfserve_registry.errors import InvalidArgument
+from mfserve_server.errors import DETAILS_KEY, failure
+
+Context = ServicerContext[Any, Any]
+Handler = Callable[..., Any]
+
+
+class Server(Protocol):
+    """The part of ``grpc.aio.Server`` that is needed here."""
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None: ...
+
+
+def register(server: Server, service: ServiceDescriptor, servicer: object) -> None:
+    """Makes ``servicer`` answer every method of ``service``.
+
+    Its methods have the names of the service's. They take the request, or an async iterator of requests, and return
+    the response, or are async generators of responses.
+    """
+    handlers = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def _handler(method: MethodDescriptor, call: Handler) -> grpc.RpcMethodHandler[Any, Any]:
+    name = method.full_name
+    request_class = GetMessageClass(method.input_type)
+    if method.client_streaming and method.server_streaming:
+        return grpc.stream_stream_rpc_method_handler(_stream_stream(name, request_class, call))
+    if method.client_streaming:
+        return grpc.stream_unary_rpc_method_handler(_stream_unary(name, request_class, call))
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(_unary_stream(name, request_class, call))
+    return grpc.unary_unary_rpc_method_handler(_unary_unary(name, request_class, call))
+
+
+def _unary_unary(name: str, request_class: type[Message], call: Handler) -> Handler:
+    async def handle(data: bytes, context: Context) -> bytes:
+        try:
+            response: Message = await call(_decode(request_class, data))
+            return response.SerializeToString()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
+            await _fail(context, error, name)
+
+    return handle
+
+
+def _stream_unary(name: str, request_class: type[Message], call: Handler) -> Handler:
+    async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
+        try:
+            async with aclosing(_decoded(request_class, requests)) as decoded:
+                response: Message = await call(decoded)
+            return response.SerializeToString()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
+            await _fail(context, error, name)
+
+    return handle
+
+
+def _unary_stream(name: str, request_class: type[Message], call: Handler) -> Handler:
+    async def handle(data: bytes, context: Context) -> None:
+        try:
+            async with aclosing(call(_decode(request_class, data))) as responses:
+                await _send(context, responses)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
+            await _fail(context, error, name)
+
+    return handle
+
+
+def _stream_stream(name: str, request_class: type[Message], call: Handler) -> Handler:
+    async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
+        try:
+            async with (
+                aclosing(_decoded(request_class, requests)) as decoded,
+                aclosing(call(decoded)) as responses,
+            ):
+                await _send(context, responses)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
+            await _fail(context, error, name)
+
+    return handle
+
+
+async def _send(context: Context, responses: AsyncIterator[Message]) -> None:
+    """One at a time: the next response is not made before the transport has taken this one (flow control)."""
+    async for response in responses:
+        await context.write(response.SerializeToString())
+
+
+async def _decoded(
+    request_class: type[Message], requests: AsyncIterator[bytes]
+) -> AsyncGenerator[Message, None]:
+    async for data in requests:
+        yield _decode(request_class, data)
+
+
+def _decode(request_class: type[Message], data: bytes) -> Message:
+    try:
+        return request_class.FromString(data)
+    except DecodeError:
+        raise InvalidArgument(
+            f"The request's bytes are no {request_class.DESCRIPTOR.full_name}.", reason="UNDECODABLE_REQUEST"
+        ) from None
+
+
+async def _fail(context: Context, error: BaseException, method: str) -> NoReturn:
+    """Ends the call with a status.
+
+    A CancelledError is the caller's who hung up, or grpcio's at a stop, and then goes on as it is; one that came up
+    out of our own work (a shared load that was cancelled) would leave the caller without any status.
+    """
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    if context.done():
+        raise error
+    told = failure(error, method)
+    await context.abort(told.code, told.message, ((DETAILS_KEY, told.details),))

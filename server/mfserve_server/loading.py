@@ -1,0 +1,88 @@
+"""Versions in memory: immutable, so that a request may keep the one it began with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from mfserve.v1.common_pb2 import ServedVersion
+from mfserve_registry.aliases import ResolvedVersion
+from mfserve_registry.errors import DamagedSnapshot
+from mfserve_registry.snapshot import Snapshot, SnapshotStore
+from mfserve_scoring import Recommender
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Scorer:
+    """An open snapshot and what answers from it."""
+
+    snapshot: Snapshot
+    recommender: Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that can answer.
+
+    Attributes:
+        model, version, digest: which it is.
+        scorer: shared by all versions with the same digest.
+        served: the same three as the message that goes into every answer; never changed.
+    """
+
+    model: str
+    version: int
+    digest: str
+    scorer: Scorer
+    served: ServedVersion
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.scorer.snapshot
+
+    @property
+    def recommender(self) -> Recommender:
+        return self.scorer.recommender
+
+
+class Loader:
+    """Opens, verifies and warms snapshots. For one thread at a time.
+
+    Args:
+        store: where the snapshots are.
+        verified: digests whose checksums have been verified since the server's start, by its parent process.
+    """
+
+    def __init__(self, store: SnapshotStore, verified: frozenset[str] = frozenset()) -> None:
+        self._store = store
+        self._verified = set(verified)
+        # By digest; whatever nobody answers from any more is unmapped.
+        self._open: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
+
+    def load(self, wanted: ResolvedVersion) -> LoadedVersion:
+        """The version, ready to answer. DamagedSnapshot where its files are not what the digest names."""
+        try:
+            scorer = self._open.get(wanted.digest) or self._open_scorer(wanted.digest)
+        except DamagedSnapshot as error:
+            error.metadata |= {"model": wanted.model, "version": str(wanted.version)}
+            raise
+        served = ServedVersion(model=wanted.model, version=wanted.version, digest=wanted.digest)
+        return LoadedVersion(wanted.model, wanted.version, wanted.digest, scorer, served)
+
+    def _open_scorer(self, digest: str) -> Scorer:
+        snapshot = Snapshot.open(self._store.path(digest), digest, verify=digest not in self._verified)
+        scorer = Scorer(snapshot, Recommender(snapshot))
+        warm_up(scorer)
+        self._verified.add(digest)
+        self._open[digest] = scorer
+        return scorer
+
+
+def warm_up(scorer: Scorer) -> None:
+    """Asks every kind of question once, so that the first caller does not pay for first times."""
+    user, item = scorer.snapshot.users[0], scorer.snapshot.items[0]
+    scorer.recommender.recommend(user, 10)
+    scorer.recommender.recommend_history([(item, scorer.snapshot.scale.maximum)], 10)
+    scorer.recommender.recommend_many([user], 10)
+    scorer.recommender.predict(user, item)
+    scorer.recommender.similar_items(item, 10)

@@ -1,0 +1,48 @@
+"""Finds the version that a request names."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from mfserve.v1.common_pb2 import ModelSpec
+from mfserve_registry.names import check_alias, check_model
+from mfserve_server.catalog import Catalog
+from mfserve_server.errors import under
+from mfserve_server.loading import LoadedVersion
+
+
+class Which(TypedDict):
+    """The part of a ModelSpec that chooses a version, as the registry and the catalog take it."""
+
+    version: int | None
+    alias: str | None
+
+
+def which(spec: ModelSpec) -> Which:
+    choice = spec.WhichOneof("choice")
+    return {
+        "version": spec.version if choice == "version" else None,
+        "alias": spec.alias if choice == "alias" else None,
+    }
+
+
+async def loaded_version(catalog: Catalog, spec: ModelSpec, field: str = "model_spec") -> LoadedVersion:
+    """The version that answers.
+
+    Raises:
+        InvalidArgument, NotFound, DamagedSnapshot, Unavailable: as ``Catalog.get``; fields begin with ``field``.
+    """
+    choice = which(spec)
+    held = catalog.held(spec.model, **choice)
+    if held is not None:
+        return held
+    with under(field):
+        check_spec(spec)
+        return await catalog.get(spec.model, **choice)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """InvalidArgument where a name is none."""
+    check_model(spec.model)
+    if spec.WhichOneof("choice") == "alias":
+        check_alias(spec.alias)

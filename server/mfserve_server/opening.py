@@ -1,0 +1,16 @@
+"""Opens the registry as the settings say."""
+
+from __future__ import annotations
+
+from mfserve_registry import Registry, UploadLimits
+from mfserve_server.settings import Settings
+
+
+def open_registry(settings: Settings, *, migrate: bool) -> Registry:
+    """Raises what ``Registry.open`` does."""
+    return Registry.open(
+        settings.home,
+        database_url=settings.url,
+        migrate=migrate,
+        upload_limits=UploadLimits(content_bytes=settings.max_upload_bytes),
+    )

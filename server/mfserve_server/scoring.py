@@ -1,0 +1,199 @@
+"""Calls the recommender: short work on the event loop, long work in the scoring thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry.errors import InvalidArgument, NotFound
+from mfserve_registry.snapshot.content import Floats
+from mfserve_registry.spec import RatingScale
+from mfserve_scoring import (
+    Head,
+    Prediction,
+    RecommendationBatch,
+    Recommendations,
+    SimilarItems,
+)
+from mfserve_server.checks import (
+    MAX_BATCH_ITEMS,
+    MAX_HISTORY,
+    MAX_PAIRS,
+    MAX_USERS,
+    check_count,
+    check_excluded,
+    check_id,
+    check_ids,
+    limit_of,
+)
+from mfserve_server.conversions.recommendations import batch_message
+from mfserve_server.errors import under
+from mfserve_server.executors import Executors
+from mfserve_server.heads import chosen_head
+from mfserve_server.loading import LoadedVersion
+
+T = TypeVar("T")
+RatingColumns = tuple[Floats, NDArray[np.uint8]]
+"""Predicted ratings, and for each what it rests on."""
+
+# Multiplications that the event loop may do in one go: about 100 µs. Handing over to a thread costs about as much.
+_ON_LOOP = 1_000_000
+_PIECE_USERS = 256
+"""Users scored in one go: between pieces of a large batch others get their turn in the scoring thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is the same for every user of a call or a stream."""
+
+    limit: int
+    excluded: Sequence[str]
+    include_seen: bool
+    head: Head
+
+    @classmethod
+    def of(cls, loaded: LoadedVersion, message: pb.RecommendRequest | pb.StreamRecommendConfig) -> Options:
+        """InvalidArgument where a field is wrong; FailedPrecondition HEAD_MISSING."""
+        return cls(
+            limit_of(message),
+            check_excluded(message.exclude_item_ids, "exclude_item_ids"),
+            message.include_seen,
+            chosen_head(loaded, message.ranking_head, "ranking_head"),
+        )
+
+
+class Scoring:
+    """Answers questions from a loaded version."""
+
+    def __init__(self, executors: Executors) -> None:
+        self._executors = executors
+
+    async def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> Recommendations:
+        options = Options.of(loaded, request)
+        recommender = loaded.recommender
+        work = _pass_over_items(loaded, options.head)
+        user = request.WhichOneof("user")
+        if user is None:
+            raise InvalidArgument("Say whom to recommend to: user_id or history.", field="user")
+        if user == "history":
+            history = checked_history(request.history, loaded.snapshot.scale)
+            factors = _factors(loaded, options.head)
+            work += len(history) * factors**2 + factors**3
+            return await self._run(
+                work,
+                lambda: recommender.recommend_history(
+                    history,
+                    options.limit,
+                    exclude_item_ids=options.excluded,
+                    include_seen=options.include_seen,
+                    head=options.head,
+                ),
+            )
+        user_id = check_id(request.user_id, "user_id")
+        return await self._run(
+            work,
+            lambda: recommender.recommend(
+                user_id,
+                options.limit,
+                exclude_item_ids=options.excluded,
+                include_seen=options.include_seen,
+                head=options.head,
+            ),
+        )
+
+    async def recommend_batch(
+        self, loaded: LoadedVersion, batch: pb.UserBatch, options: Options, *, predict: bool
+    ) -> pb.RecommendationBatch:
+        """The columnar answer. InvalidArgument where the batch is empty or too large, or an id is wrong."""
+        user_ids = checked_users(batch, options.limit)
+        pieces = [
+            await self._executors.scoring(
+                _score, loaded, user_ids[start : start + _PIECE_USERS], options, predict
+            )
+            for start in range(0, len(user_ids), _PIECE_USERS)
+        ]
+        return await self._executors.scoring(batch_message, loaded.snapshot, batch.batch_id, pieces)
+
+    async def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
+        return loaded.recommender.predict(
+            check_id(request.user_id, "user_id"), check_id(request.item_id, "item_id")
+        )
+
+    async def predict_many(self, loaded: LoadedVersion, pairs: Sequence[pb.UserItem]) -> RatingColumns:
+        check_count(pairs, "pairs", most=MAX_PAIRS)
+        checked = [
+            (check_id(pair.user_id, f"pairs[{n}].user_id"), check_id(pair.item_id, f"pairs[{n}].item_id"))
+            for n, pair in enumerate(pairs)
+        ]
+        # Looking up an id costs about as much as 1,000 multiplications.
+        return await self._run(2000 * len(checked), lambda: loaded.recommender.predict_many(checked))
+
+    async def similar(self, loaded: LoadedVersion, request: pb.FindSimilarItemsRequest) -> SimilarItems:
+        """NotFound: ITEM_NOT_FOUND."""
+        limit = limit_of(request)
+        item_id = check_id(request.item_id, "item_id")
+        if loaded.snapshot.items.index(item_id) < 0:
+            raise NotFound(
+                f"Version {loaded.version} of model {loaded.model} does not know this item.",
+                reason="ITEM_NOT_FOUND",
+                field="item_id",
+                metadata={"model": loaded.model, "version": str(loaded.version), "item_id": item_id},
+            )
+        head = Head.RANKING if loaded.snapshot.ranking is not None else Head.RATING
+        return await self._run(
+            _pass_over_items(loaded, head), lambda: loaded.recommender.similar_items(item_id, limit)
+        )
+
+    async def _run(self, work: int, call: Callable[[], T]) -> T:
+        return call() if work <= _ON_LOOP else await self._executors.scoring(call)
+
+
+def checked_history(history: pb.History, scale: RatingScale) -> list[tuple[str, float]]:
+    """InvalidArgument where it is empty or too long, an id is wrong or a rating lies outside the scale."""
+    check_count(history.ratings, "history.ratings", most=MAX_HISTORY)
+    rated = []
+    for position, entry in enumerate(history.ratings):
+        field = f"history.ratings[{position}]"
+        item_id = check_id(entry.item_id, f"{field}.item_id")
+        if not scale.minimum <= entry.rating <= scale.maximum:
+            raise InvalidArgument(
+                f"A rating is {scale.minimum:g} to {scale.maximum:g}, not {entry.rating:g}.",
+                field=f"{field}.rating",
+            )
+        rated.append((item_id, entry.rating))
+    return rated
+
+
+def checked_users(batch: pb.UserBatch, limit: int) -> list[str]:
+    with under("batch"):
+        check_count(batch.user_ids, "user_ids", most=min(MAX_USERS, MAX_BATCH_ITEMS // limit))
+        return check_ids(batch.user_ids, "user_ids")
+
+
+def _score(
+    loaded: LoadedVersion, user_ids: Sequence[str], options: Options, predict: bool
+) -> RecommendationBatch:
+    return loaded.recommender.recommend_many(
+        user_ids,
+        options.limit,
+        exclude_item_ids=options.excluded,
+        include_seen=options.include_seen,
+        head=options.head,
+        predict=predict,
+    )
+
+
+def _factors(loaded: LoadedVersion, head: Head) -> int:
+    snapshot = loaded.snapshot
+    ranks = head is Head.RANKING and snapshot.ranking is not None
+    matrix = snapshot.ranking.item_factors if ranks and snapshot.ranking else snapshot.rating.item_factors
+    return int(matrix.shape[1])
+
+
+def _pass_over_items(loaded: LoadedVersion, head: Head) -> int:
+    return len(loaded.snapshot.items) * _factors(loaded, head)

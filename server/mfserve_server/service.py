@@ -1,0 +1,162 @@
+"""One server process's service, put together: registry, catalog, watcher, servicers, gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import FileDescriptor
+
+from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
+from mfserve_registry import Registry
+from mfserve_server.catalog import Catalog
+from mfserve_server.executors import Executors
+from mfserve_server.facts import TrainingFacts
+from mfserve_server.handlers import register
+from mfserve_server.health import Health
+from mfserve_server.loading import Loader
+from mfserve_server.modeling import ModelDesk
+from mfserve_server.reporting import Reporter
+from mfserve_server.scoring import Scoring
+from mfserve_server.servicers.model import ModelService
+from mfserve_server.servicers.recommendation import RecommendationService
+from mfserve_server.servicers.training import TrainingService
+from mfserve_server.settings import Settings
+from mfserve_server.training import JobWatch, TrainingDesk
+from mfserve_server.watcher import Watcher
+
+# 10,000 pairs of ids of 256 bytes are 5 MiB: grpcio's 4 MiB would refuse what the API allows.
+MAX_REQUEST_BYTES = 16 << 20
+WATCH_SECONDS = 0.2
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.so_reuseport", 1),
+    # Clients that watch a job ping more often than grpcio's 5 minutes, after which it hangs up on them.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Service:
+    """Everything that answers in one process. Make it, ``start`` it and ``stop`` it on one event loop.
+
+    Args:
+        settings: how.
+        registry: open; stays open after ``stop``.
+        worker: this process's place among those on the port, from 0.
+        verified: digests of snapshots whose checksums have been verified since the start, by the parent process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        *,
+        worker: int = 0,
+        verified: frozenset[str] = frozenset(),
+    ) -> None:
+        self._settings = settings
+        self._executors = Executors()
+        self._draining = asyncio.Event()
+        changes = asyncio.Event()
+        self._catalog = Catalog(
+            registry,
+            Loader(registry.snapshots, verified),
+            self._executors,
+            max_bytes=settings.max_loaded_bytes,
+            max_versions=settings.max_loaded_versions,
+            changed=changes.set,
+        )
+        self._watcher = Watcher(self._catalog, registry, self._executors)
+        self._reporter = Reporter(
+            registry,
+            self._executors,
+            worker=worker,
+            address=f"{settings.host}:{settings.port}",
+            leases=self._catalog.leases,
+            changes=changes,
+        )
+        self._health = Health()
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._register_servicers(registry)
+
+    async def start(self) -> int:
+        """Listens, loads what aliases name, and goes on following them. Returns the port.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        await self._health.start(self._server)
+        address = self._settings.host
+        try:
+            port = self._server.add_insecure_port(
+                f"[{address}]:{self._settings.port}" if ":" in address else f"{address}:{self._settings.port}"
+            )
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}:{self._settings.port}") from error
+        await self._server.start()
+        await self._look()
+        await self._reporter.report()
+        self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._reporter.run())]
+        return port
+
+    async def stop(self) -> None:
+        """Drains: health says NOT_SERVING, calls under way may end, new ones are sent elsewhere."""
+        with suppress(TimeoutError):
+            # A health watcher who does not read would otherwise hold up the whole drain.
+            await asyncio.wait_for(self._health.drain(), 1.0)
+        await asyncio.sleep(self._settings.notice_seconds)
+        # What would go on for ever ends now; every other call may take its time.
+        self._health.end_watches()
+        self._draining.set()
+        await self._server.stop(self._settings.drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reporter.withdraw()
+        await self._catalog.close()
+        self._executors.close()
+
+    def _register_servicers(self, registry: Registry) -> None:
+        desk = TrainingDesk(registry, self._settings.data_roots)
+        watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
+        models = ModelDesk(registry, TrainingFacts(registry.snapshots))
+        services: Sequence[tuple[FileDescriptor, object]] = (
+            (
+                recommendation_service_pb2.DESCRIPTOR,
+                RecommendationService(self._catalog, Scoring(self._executors)),
+            ),
+            (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
+            (
+                model_service_pb2.DESCRIPTOR,
+                ModelService(self._catalog, self._executors, models, self._reporter),
+            ),
+        )
+        names = []
+        for file, servicer in services:
+            for service in file.services_by_name.values():
+                register(self._server, service, servicer)
+                names.append(service.full_name)
+        if self._settings.reflection:
+            _enable_reflection(self._server, names)
+
+    async def _look(self) -> None:
+        await self._watcher.look()
+        if self._catalog.answers:
+            await self._health.a_version_answers()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            await self._look()
+
+
+def _enable_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:
+    from grpc_reflection.v1alpha import reflection  # an import that only those pay who ask for it
+
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME, "grpc.health.v1.Health"], server)

@@ -1,0 +1,75 @@
+"""ModelService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from mfserve.v1 import model_service_pb2 as pb
+from mfserve_server.catalog import Catalog
+from mfserve_server.checks import page_size_of, required
+from mfserve_server.conversions.models import alias_message, model_message, server_message
+from mfserve_server.embeddings import EmbeddingStream
+from mfserve_server.executors import Executors
+from mfserve_server.modeling import ModelDesk, artifact_parts
+from mfserve_server.names import loaded_version
+from mfserve_server.reporting import Reporter
+
+
+class ModelService:
+    """Tells which models and versions exist and what is served, and moves aliases."""
+
+    def __init__(self, catalog: Catalog, executors: Executors, desk: ModelDesk, reporter: Reporter) -> None:
+        self._catalog = catalog
+        self._executors = executors
+        self._desk = desk
+        self._reporter = reporter
+
+    async def ListModels(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+        page = await self._executors.registry(
+            self._desk.models, page_size_of(request.page_size), request.page_token
+        )
+        return pb.ListModelsResponse(
+            models=map(model_message, page.items), next_page_token=page.next_page_token
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest) -> pb.GetModelResponse:
+        return pb.GetModelResponse(
+            model=model_message(await self._executors.registry(self._desk.model, request.model))
+        )
+
+    async def ListModelVersions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
+        versions, token = await self._executors.registry(
+            self._desk.versions, request.model, page_size_of(request.page_size), request.page_token
+        )
+        return pb.ListModelVersionsResponse(versions=versions, next_page_token=token)
+
+    async def GetModelVersion(self, request: pb.GetModelVersionRequest) -> pb.GetModelVersionResponse:
+        return pb.GetModelVersionResponse(
+            version=await self._executors.registry(self._desk.version, request.model_spec)
+        )
+
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest
+    ) -> AsyncGenerator[pb.GetArtifactResponse, None]:
+        name = required(request.name, "name")
+        info, data = await self._executors.registry(self._desk.artifact, request.model_spec, name)
+        for part in artifact_parts(info, data):
+            yield part
+
+    async def GetEmbeddings(
+        self, request: pb.GetEmbeddingsRequest
+    ) -> AsyncGenerator[pb.GetEmbeddingsResponse, None]:
+        stream = EmbeddingStream.of(await loaded_version(self._catalog, request.model_spec), request)
+        for start in stream.starts:
+            yield await self._executors.scoring(stream.part, start)
+
+    async def SetAlias(self, request: pb.SetAliasRequest) -> pb.SetAliasResponse:
+        return pb.SetAliasResponse(
+            alias=alias_message(await self._executors.registry(self._desk.set_alias, request))
+        )
+
+    async def GetServingStatus(self, request: pb.GetServingStatusRequest) -> pb.GetServingStatusResponse:
+        servers = await self._reporter.servers()
+        return pb.GetServingStatusResponse(
+            servers=map(server_message, servers), answered_by=self._reporter.server_id
+        )

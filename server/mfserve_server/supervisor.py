@@ -1,0 +1,172 @@
+"""The parent of all processes: prepares the registry, starts server processes and a trainer, and ends them.
+
+It serves nothing itself and knows no gRPC: an error in a call can never take it down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import structlog
+
+from mfserve_registry.errors import DamagedSnapshot
+from mfserve_registry.snapshot import Snapshot
+from mfserve_server.addresses import reserve
+from mfserve_server.children import Child
+from mfserve_server.opening import open_registry
+from mfserve_server.orders import Orders
+from mfserve_server.settings import ENVIRONMENT_PREFIX, Settings
+from mfserve_server.threads import blas_environment
+
+# Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
+_MARGIN_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a server answers, and the process ids of its workers."""
+
+    address: str
+    workers: list[int]
+
+
+class Supervisor:
+    """Runs ``mfserve serve``.
+
+    Args:
+        settings: as they were given.
+        announce: called once, when every worker answers.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[Ready], None]) -> None:
+        self._announce = announce
+        self._reservation = reserve(settings.host, settings.port)
+        self._settings = settings.model_copy(
+            update={"host": self._reservation.host, "port": self._reservation.port}
+        )
+        self._stop = asyncio.Event()
+        self._kill = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains; a second signal kills.
+
+        Raises:
+            RegistryError: the registry cannot be opened.
+            NeverReady: the workers die before they are ready.
+        """
+        loop = asyncio.get_running_loop()
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(caught, self._take_signal)
+        # Workers import while we prepare: they are started before there are orders for them.
+        orders: list[asyncio.Future[bytes]] = [loop.create_future() for _ in range(self._settings.workers)]
+        workers = [self._worker(number, told) for number, told in enumerate(orders)]
+        keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
+        try:
+            verified = await asyncio.to_thread(prepare, self._settings)
+            for number, told in enumerate(orders):
+                told.set_result(self._orders(number, verified))
+            await self._until_ready(workers, keeping)
+            if not self._stop.is_set():
+                self._announce(
+                    Ready(
+                        self._reservation.address,
+                        [worker.pid for worker in workers if worker.pid is not None],
+                    )
+                )
+                # Not before: TensorFlow's start would take the cores from the workers'.
+                if (trainer := self._trainer()) is not None:
+                    keeping[asyncio.create_task(trainer.keep())] = trainer
+            await self._stop.wait()
+        finally:
+            await self._end(keeping)
+            self._reservation.hold.close()
+
+    def _take_signal(self) -> None:
+        (self._kill if self._stop.is_set() else self._stop).set()
+
+    async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
+        ready = asyncio.gather(*(worker.ready.wait() for worker in workers))
+        stop = asyncio.create_task(self._stop.wait())
+        first: list[asyncio.Future[Any]] = [ready, stop, *keeping]
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            for task in keeping:
+                if task.done():
+                    task.result()
+        finally:
+            ready.cancel()
+            stop.cancel()
+
+    async def _end(self, keeping: Mapping[asyncio.Task[None], Child]) -> None:
+        """Asks all children to end; kills those that take too long, or all at a second signal."""
+        for child in keeping.values():
+            child.stop()
+        ended = asyncio.gather(*keeping, return_exceptions=True)
+        kill = asyncio.create_task(self._kill.wait())
+        patience = self._settings.notice_seconds + self._settings.drain_seconds + _MARGIN_SECONDS
+        first: list[asyncio.Future[Any]] = [ended, kill]
+        await asyncio.wait(first, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        kill.cancel()
+        if not ended.done():
+            _log.warning(
+                "kills what has not ended", names=[c.name for task, c in keeping.items() if not task.done()]
+            )
+            for child in keeping.values():
+                child.kill()
+        await ended
+
+    def _worker(self, number: int, orders: asyncio.Future[bytes]) -> Child:
+        environment = {**os.environ, **blas_environment(self._settings.workers, os.environ)}
+        command = [sys.executable, "-m", "mfserve_server.worker"]
+        return Child(f"worker {number}", command, environment, orders)
+
+    def _orders(self, number: int, verified: frozenset[str]) -> bytes:
+        return Orders(settings=self._settings, worker=number, verified=verified).model_dump_json().encode()
+
+    def _trainer(self) -> Child | None:
+        if not self._settings.trainer:
+            return None
+        if find_spec("tensorflow") is None:
+            _log.warning(
+                "runs no trainer: TensorFlow is not installed here (pip install 'mfserve[trainer]', or --no-trainer)"
+            )
+            return None
+        command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(self._settings.home)]
+        return Child("trainer", command, {**os.environ, **trainer_environment(self._settings)})
+
+
+def prepare(settings: Settings) -> frozenset[str]:
+    """Brings the registry to this release's form, and verifies the snapshots that aliases name, once for all workers.
+
+    Returns the digests that are whole; a worker finds out for itself, and reports, what is wrong with another.
+    """
+    verified = set()
+    with open_registry(settings, migrate=True) as registry:
+        registry.clean_staging()
+        for digest in {version.digest for version in registry.aliases.aliased()}:
+            try:
+                Snapshot.open(registry.snapshots.path(digest), digest)
+            except DamagedSnapshot as error:
+                _log.error("snapshot is refused", digest=digest, reason=error.reason, message=error.message)
+            else:
+                verified.add(digest)
+    return frozenset(verified)
+
+
+def trainer_environment(settings: Settings) -> dict[str, str]:
+    """The settings that a trainer shares with us, wherever we had them from."""
+    shared = {
+        "HOME": str(settings.home),
+        "DATABASE_URL": settings.url,
+        "DATA_ROOTS": os.pathsep.join(map(str, settings.data_roots)) or None,
+    }
+    return {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in shared.items() if value is not None}

@@ -1,0 +1,116 @@
+"""Takes an upload in: batch by batch to disk, each before the next is read, so that a fast sender has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence, Sized
+from functools import partial
+from threading import Lock
+
+from mfserve.v1 import training_service_pb2 as pb
+from mfserve_registry import Upload, UploadColumn, UploadWriter
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.names import check_request_id
+from mfserve_registry.uploads import Uploads
+from mfserve_server.checks import MAX_UPLOAD_BATCH, check_count
+from mfserve_server.errors import under
+from mfserve_server.executors import Executors
+
+
+async def receive_upload(
+    requests: AsyncIterator[pb.UploadDatasetRequest], uploads: Uploads, executors: Executors
+) -> Upload:
+    """The stored upload. Whatever ends the stream early leaves nothing behind.
+
+    Raises:
+        InvalidArgument: STREAM_OUT_OF_ORDER, or a field is wrong.
+        ResourceExhausted: UPLOAD_TOO_LARGE.
+        AlreadyExists: REQUEST_ID_REUSED.
+    """
+    header = await _header(requests)
+    columns = [UploadColumn.TIMESTAMP] * header.has_timestamps + [UploadColumn.TITLE] * header.has_titles
+    with under("header"):
+        check_request_id(header.request_id)
+    reception = _Reception(uploads, header.request_id, columns)
+    try:
+        async for request in requests:
+            await executors.registry(reception.append, _batch(request), header)
+        return await executors.registry(reception.commit)
+    finally:
+        # Shielded: the caller who hangs up cancels this task, but not the cleaning up.
+        await asyncio.shield(executors.registry(reception.close))
+
+
+class _Reception:
+    """An upload under way. A caller who hangs up may leave a call in its thread: ``close`` then waits for it."""
+
+    def __init__(self, uploads: Uploads, request_id: str, columns: Sequence[UploadColumn]) -> None:
+        self._create = partial(uploads.create, request_id, columns)
+        self._writer: UploadWriter | None = None
+        self._closed = False
+        self._lock = Lock()
+
+    def append(self, batch: pb.RatingBatch, header: pb.UploadHeader) -> None:
+        check_batch(batch, header)
+        with self._lock, under("batch"):
+            self._open().append(
+                list(batch.user_ids),
+                list(batch.item_ids),
+                list(batch.ratings),
+                list(batch.timestamps) if header.has_timestamps else None,
+                list(batch.titles) if header.has_titles else None,
+            )
+
+    def commit(self) -> Upload:
+        with self._lock, under("batch"):
+            return self._open().commit()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._writer is not None:
+                self._writer.abort()
+
+    def _open(self) -> UploadWriter:
+        if self._closed:
+            raise FailedPrecondition("The upload is over.", reason="UPLOAD_CLOSED")
+        if self._writer is None:
+            self._writer = self._create()
+        return self._writer
+
+
+def check_batch(batch: pb.RatingBatch, header: pb.UploadHeader) -> None:
+    """InvalidArgument where the batch has no rows, too many, or columns that differ from the header or in length."""
+    check_count(batch.user_ids, "batch.user_ids", most=MAX_UPLOAD_BATCH)
+    columns: dict[str, tuple[Sized, bool]] = {
+        "batch.item_ids": (batch.item_ids, True),
+        "batch.ratings": (batch.ratings, True),
+        "batch.timestamps": (batch.timestamps, header.has_timestamps),
+        "batch.titles": (batch.titles, header.has_titles),
+    }
+    for field, (values, announced) in columns.items():
+        expected = len(batch.user_ids) if announced else 0
+        if len(values) != expected:
+            raise InvalidArgument(
+                f"There must be {expected:,} values here, as many as users, or none where the header announces none; "
+                f"not {len(values):,}.",
+                field=field,
+            )
+
+
+async def _header(requests: AsyncIterator[pb.UploadDatasetRequest]) -> pb.UploadHeader:
+    async for request in requests:
+        if request.WhichOneof("message") == "header":
+            return request.header
+        break
+    raise InvalidArgument(
+        "The first message of an upload is its header.", reason="STREAM_OUT_OF_ORDER", field="header"
+    )
+
+
+def _batch(request: pb.UploadDatasetRequest) -> pb.RatingBatch:
+    if request.WhichOneof("message") != "batch":
+        raise InvalidArgument(
+            "After its header an upload has batches only.", reason="STREAM_OUT_OF_ORDER", field="batch"
+        )
+    return request.batch

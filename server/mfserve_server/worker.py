@@ -1,0 +1,71 @@
+"""One server process: ``python -m mfserve_server.worker``, started by the supervisor and by nobody else.
+
+Its standard input is a pipe from the parent: first one line with its orders, then nothing until the parent is gone,
+when it ends by itself. On standard output it says when it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import structlog
+import uvloop
+
+from mfserve_registry.errors import RegistryError
+from mfserve_server.logs import configure_logs
+from mfserve_server.opening import open_registry
+from mfserve_server.orders import Orders
+from mfserve_server.service import Service
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(orders: Orders) -> int:
+    """Serves until SIGTERM, or until the parent is gone. Returns the exit code."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_reader(sys.stdin.fileno(), _read_lifeline, loop, stopping)
+    try:
+        registry = open_registry(orders.settings, migrate=False)
+    except RegistryError as error:
+        _log.error("cannot open the registry", reason=error.reason, message=error.message)
+        return 1
+    with registry:
+        service = Service(orders.settings, registry, worker=orders.worker, verified=orders.verified)
+        try:
+            port = await service.start()
+        except OSError as error:
+            _log.error("cannot serve", message=str(error))
+            return 1
+        print(json.dumps({"port": port}), flush=True)  # noqa: T201 - the parent waits for it
+        await stopping.wait()
+        _log.info("drains")
+        await service.stop()
+    return 0
+
+
+def _read_lifeline(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stopping.set()
+
+
+def main() -> int:
+    # The parent gets the terminal's Ctrl-C and decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = sys.stdin.readline()
+    if not line:
+        return 0  # the parent gave up before it had orders
+    orders = Orders.model_validate_json(line)
+    configure_logs(orders.settings, process=f"worker {orders.worker}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run(orders))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

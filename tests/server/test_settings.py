@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mfserve_server.settings import Settings, SettingsError, load_settings
+from mfserve_server.threads import blas_environment, cores
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MFSERVE_")]:
+        monkeypatch.delenv(name)
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mfserve.toml"
+    file.write_text('port = 1\nworkers = 2\npoll_seconds = 3.0\ndata_roots = ["/data"]\n')
+    monkeypatch.setenv("MFSERVE_PORT", "4")
+    monkeypatch.setenv("MFSERVE_WORKERS", "5")
+    settings = load_settings({"port": 6, "workers": None}, file)
+    assert (settings.port, settings.workers, settings.poll_seconds, settings.drain_seconds) == (
+        6,
+        5,
+        3.0,
+        10.0,
+    )
+    assert settings.data_roots == (Path("/data"),)
+
+
+def test_data_roots_are_separated_as_paths_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MFSERVE_DATA_ROOTS", os.pathsep.join(["/data", "here", ""]))
+    assert load_settings({}, None).data_roots == (Path("/data"), tmp_path / "here")
+    assert load_settings({"data_roots": "/other"}, None).data_roots == (Path("/other"),)
+
+
+def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
+    assert load_settings({}, None).home == Path("/somewhere/mfserve")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "file", "says"),
+    [
+        ({"port": 70000}, {}, None, "--port is wrong"),
+        ({"data_roots": ("/a", 5)}, {}, None, "--data-roots is wrong"),
+        ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
+        ({}, {}, "workers = 0", "the setting workers is wrong"),
+        ({}, {}, "worker = 1", "the setting worker is wrong"),
+        ({}, {}, "workers = ", "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_gives_one_line_that_names_it(
+    flags: dict[str, object],
+    environment: dict[str, str],
+    file: str | None,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = None if file is None else tmp_path / "mfserve.toml"
+    if config is not None and file is not None:
+        config.write_text(file)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(flags, config)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+        load_settings({}, tmp_path / "nowhere.toml")
+
+
+def test_a_worker_gets_the_same_settings_and_a_log_gets_no_password() -> None:
+    settings = load_settings({"database_url": "postgresql://user:secret@host/db", "port": 7}, None)
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    assert settings.url == "postgresql://user:secret@host/db"
+    assert "secret" not in repr(settings)
+
+
+def test_workers_share_the_cores() -> None:
+    assert set(blas_environment(1, {}).values()) == {str(cores())}
+    assert set(blas_environment(10_000, {}).values()) == {"1"}
+    assert "OMP_NUM_THREADS" not in blas_environment(1, {"OMP_NUM_THREADS": "3"})

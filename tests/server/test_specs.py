@@ -1,0 +1,175 @@
+"""Training specifications and data sets as messages: nothing is lost either way, and errors name proto paths."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from mfserve.v1 import training_service_pb2 as pb
+from mfserve_registry import spec as registry
+from mfserve_registry.errors import InvalidArgument
+from mfserve_server.conversions.specs import (
+    dataset_message,
+    dataset_spec,
+    training_spec,
+    training_spec_message,
+)
+from mfserve_server.errors import InvalidFields
+
+fractions = st.floats(0.01, 0.99)
+seeds = st.integers(0, 2**32 - 1)
+names = st.text(min_size=1, max_size=64).filter(lambda text: text.encode(errors="ignore").decode() == text)
+rating_engines = st.one_of(
+    st.builds(
+        registry.KerasConfig,
+        factors=st.integers(1, 1024),
+        epochs=st.integers(1, 1000),
+        batch_size=st.integers(1, 1_048_576),
+        learning_rate=st.floats(1e-9, 10),
+        biases=st.booleans(),
+        l2=st.floats(0, 100),
+        non_negative=st.booleans(),
+        early_stopping_patience=st.none() | st.integers(1, 1000),
+        validation_fraction=fractions,
+    ),
+    st.builds(
+        registry.AlsConfig,
+        factors=st.integers(1, 512),
+        iterations=st.integers(1, 500),
+        regularization=st.floats(1e-9, 1000),
+    ),
+)
+ranking_engines = st.one_of(
+    st.builds(
+        registry.IalsConfig,
+        factors=st.integers(1, 1024),
+        iterations=st.integers(1, 500),
+        regularization=st.floats(1e-9, 1000),
+        unobserved_weight=st.floats(1e-9, 1000),
+        frequency_exponent=st.floats(0, 2),
+    ),
+    st.just(registry.NoRanking()),
+)
+splits = st.one_of(
+    st.builds(registry.KeyedHashSplit, fraction=fractions, key=names),
+    st.builds(registry.RandomSplit, fraction=fractions, seed=seeds),
+    st.just(registry.NoSplit()),
+)
+specs = st.builds(
+    registry.TrainingSpec,
+    rating=rating_engines,
+    ranking=ranking_engines,
+    split=splits,
+    refit=st.booleans(),
+    seed=seeds,
+)
+sources = st.one_of(
+    st.builds(registry.BuiltinDataset, name=st.sampled_from(registry.BUILTIN_DATASETS)),
+    st.builds(
+        registry.FileDataset,
+        path=names,
+        format=st.sampled_from(["auto", "csv", "tsv", "parquet"]),
+        user_column=names,
+        item_column=names,
+        rating_column=names,
+        timestamp_column=st.none() | names,
+        title_column=st.none() | names,
+    ),
+    st.builds(registry.UploadedDataset, upload_id=names),
+)
+datasets = st.builds(
+    registry.DatasetSpec,
+    source=sources,
+    bad_rows=st.sampled_from(["fail", "skip"]),
+    duplicates=st.sampled_from(["fail", "first", "last", "mean"]),
+    scale=st.none() | st.builds(registry.RatingScale, minimum=st.floats(-9, 0), maximum=st.floats(1, 9)),
+)
+
+
+@given(specs)
+def test_a_training_spec_survives_the_way_there_and_back(spec: registry.TrainingSpec) -> None:
+    sent = pb.TrainingSpec.FromString(training_spec_message(spec).SerializeToString())
+    assert training_spec(sent) == spec
+
+
+@given(datasets)
+def test_a_data_set_survives_the_way_there_and_back(spec: registry.DatasetSpec) -> None:
+    sent = pb.Dataset.FromString(dataset_message(spec).SerializeToString())
+    assert dataset_spec(sent) == spec
+
+
+def test_an_empty_message_takes_the_defaults_and_shows_them() -> None:
+    spec = training_spec(pb.TrainingSpec())
+    assert spec == registry.TrainingSpec()
+    message = training_spec_message(spec)
+    assert message.WhichOneof("rating") == "als"
+    assert message.als.iterations == registry.AlsConfig().iterations
+    assert message.keyed_hash.key == "mfserve"
+    assert message.refit
+
+
+def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
+    pairs: list[tuple[type[BaseModel], Any]] = [
+        (registry.KerasConfig, pb.KerasConfig),
+        (registry.AlsConfig, pb.AlsConfig),
+        (registry.IalsConfig, pb.IalsConfig),
+        (registry.NoRanking, pb.NoRanking),
+        (registry.KeyedHashSplit, pb.KeyedHashSplit),
+        (registry.RandomSplit, pb.RandomSplit),
+        (registry.NoSplit, pb.NoSplit),
+        (registry.BuiltinDataset, pb.BuiltinDataset),
+        (registry.FileDataset, pb.FileDataset),
+        (registry.UploadedDataset, pb.UploadedDataset),
+    ]
+    for model, message in pairs:
+        assert set(model.model_fields) - {"kind", "engine"} == set(message.DESCRIPTOR.fields_by_name)
+    words = get_args(registry.DatasetSpec.model_fields["duplicates"].annotation)
+    assert len(words) == len(pb.Duplicates.keys()) - 1
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        ('{"als": {"factors": 0}}', ["spec.als.factors"]),
+        ('{"als": {"regularization": "NaN"}}', ["spec.als.regularization"]),
+        ('{"keras": {"factors": 0, "epochs": 1001}}', ["spec.keras.factors", "spec.keras.epochs"]),
+        ('{"ials": {"frequency_exponent": 3}}', ["spec.ials.frequency_exponent"]),
+        ('{"keyed_hash": {"fraction": 1}}', ["spec.keyed_hash.fraction"]),
+        ('{"random": {"seed": -1}}', ["spec.random.seed"]),
+        ('{"seed": 4294967296}', ["spec.seed"]),
+    ],
+)
+def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:
+    with pytest.raises(InvalidFields) as raised:
+        training_spec(json_format.Parse(message, pb.TrainingSpec()))
+    assert [violation.field for violation in raised.value.violations] == fields
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("{}", "dataset.source"),
+        ('{"builtin": {"name": "netflix"}}', "dataset.builtin.name"),
+        ('{"builtin": {}}', "dataset.builtin.name"),
+        ('{"file": {}}', "dataset.file.path"),
+        ('{"file": {"path": "a.csv", "user_column": ""}}', "dataset.file.user_column"),
+        ('{"file": {"path": "a.csv", "format": 9}}', "dataset.file.format"),
+        ('{"upload": {}}', "dataset.upload.upload_id"),
+        ('{"upload": {"upload_id": "u"}, "bad_rows": 9}', "dataset.bad_rows"),
+        ('{"upload": {"upload_id": "u"}, "scale": {"minimum": 5, "maximum": 1}}', "dataset.scale"),
+        (
+            '{"upload": {"upload_id": "u"}, "scale": {"minimum": "NaN", "maximum": 1}}',
+            "dataset.scale.minimum",
+        ),
+    ],
+)
+def test_a_wrong_data_set_names_the_field_of_the_proto(message: str, field: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        dataset_spec(json_format.Parse(message, pb.Dataset()))
+    assert raised.value.field == field
+    assert raised.value.reason == "INVALID_FIELD"
