@@ -1,1 +1,26 @@
+"""Ratings, top-k recommendations, fold-in and similar items from a snapshot; and how good they are."""
 
+from mfserve_scoring.answers import (
+    Basis,
+    Head,
+    Prediction,
+    RatingBasis,
+    RatingPredictions,
+    RecommendationBatch,
+    Recommendations,
+    SimilarItems,
+)
+from mfserve_scoring.recommender import MAX_LIMIT, Recommender
+
+__all__ = [
+    "MAX_LIMIT",
+    "Basis",
+    "Head",
+    "Prediction",
+    "RatingBasis",
+    "RatingPredictions",
+    "RecommendationBatch",
+    "Recommendations",
+    "Recommender",
+    "SimilarItems",
+]

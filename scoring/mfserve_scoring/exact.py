@@ -1,0 +1,46 @@
+"""The one way in which a score is computed, so that the same pair gives the same bits wherever it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def dots(left: Floats, right: Floats) -> Doubles:
+    """Row-wise dot products of two float32 matrices, in float64.
+
+    A product of two float32 numbers is exact in float64, and numpy sums each contiguous row by itself, pairwise,
+    in an order that only the row's length decides. So the result for a pair of rows does not depend on how many
+    other rows there are or where the pair stands among them, which no BLAS promises.
+
+    Args:
+        left, right: float32 (n, k); either may have one row, which then meets every row of the other.
+
+    Returns:
+        float64 (n,).
+    """
+    products: Doubles = np.multiply(left, right, dtype=np.float64, order="C")
+    sums: Doubles = np.add.reduce(products, axis=1)
+    return sums
+
+
+def to_float32(scores: Doubles) -> Floats:
+    """Rounds to float32; beyond its range to the largest finite value, never to infinity."""
+    return scores.clip(-_LARGEST, _LARGEST).astype(np.float32)
+
+
+def row_norms(matrix: NDArray[Any], block: int = 65536) -> Doubles:
+    """Euclidean norm of each row, in float64, without a float64 copy of the whole matrix."""
+    norms = np.empty(len(matrix))
+    for start in range(0, len(matrix), block):
+        rows = matrix[start : start + block]
+        norms[start : start + block] = np.sqrt(dots(rows, rows))
+    return norms

@@ -1,0 +1,288 @@
+"""Answers questions about users and items from one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument, NotFound
+from mfserve_registry.snapshot import Snapshot
+from mfserve_scoring.answers import (
+    Basis,
+    Head,
+    Prediction,
+    RatingBasis,
+    RatingPredictions,
+    RecommendationBatch,
+    Recommendations,
+    SimilarItems,
+    interleave,
+)
+from mfserve_scoring.exact import Floats, Indices, to_float32
+from mfserve_scoring.excluded import NOTHING, Excluded
+from mfserve_scoring.foldin import RatingFoldIn
+from mfserve_scoring.history import read_history
+from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
+from mfserve_scoring.ratings import RatingModel
+from mfserve_scoring.similar import Neighbours
+from mfserve_scoring.topk import TopK
+
+MAX_LIMIT = 1000
+"""Most items that one answer can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is the same for every user asked about: checked, names resolved."""
+
+    limit: int
+    left_out: Indices
+    include_seen: bool
+    head: Head
+    ranker: Ranker
+
+
+class Recommender:
+    """Recommends, predicts and compares with one open snapshot.
+
+    Immutable but for parts that are made at their first use; any number of threads may ask at once. Every array in an
+    answer is the caller's own.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._rating = RatingModel(snapshot.rating, snapshot.scale)
+        self._rating_fold_in = RatingFoldIn(snapshot.rating)
+
+    def recommend(
+        self,
+        user_id: str,
+        limit: int,
+        *,
+        exclude_item_ids: Sequence[str] = (),
+        include_seen: bool = False,
+        head: Head = Head.DEFAULT,
+    ) -> Recommendations:
+        """The best items for a user of the training data; for anyone else the most popular ones.
+
+        Args:
+            user_id: any string.
+            limit: number of items wanted, 1 to 1000. Fewer come back only where fewer remain.
+            exclude_item_ids: items that must not appear; unknown ids are ignored.
+            include_seen: whether items that the user rated may appear.
+            head: what to rank by.
+
+        Raises:
+            InvalidArgument: the limit is out of range.
+            FailedPrecondition: HEAD_MISSING, the snapshot has no ranking head and it is asked for.
+        """
+        question = self._question(limit, exclude_item_ids, include_seen, head)
+        user = self._snapshot.users.index(user_id)
+        if user < 0:
+            return self._popular(question, Excluded(question.left_out))
+        users = np.array([user], dtype=np.int32)
+        seen = NOTHING if include_seen else self._snapshot.rated.of(user)
+        excluded = Excluded(np.concatenate((seen, question.left_out)))
+        if not question.ranker.knows(users)[0]:
+            return self._popular(question, excluded)
+        top = question.ranker.search(users, limit, excluded)
+        predicted = self._rating.clip(self._rating.unclipped(users, top.indices))
+        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.MODEL, question.head)
+
+    def recommend_history(
+        self,
+        history: Sequence[tuple[str, float]],
+        limit: int,
+        *,
+        exclude_item_ids: Sequence[str] = (),
+        include_seen: bool = False,
+        head: Head = Head.DEFAULT,
+    ) -> Recommendations:
+        """The best items for a user whom the model never saw, by fold-in.
+
+        Args:
+            history: pairs of item id and rating. Unknown items are ignored; of several ratings of one item the last
+                one counts. Where no item is known, or the history tells the head nothing, the answer's basis is
+                POPULARITY.
+            limit, exclude_item_ids, include_seen, head: as for ``recommend``; the history's items count as seen.
+
+        Raises:
+            InvalidArgument: the limit is out of range, or a rating (field "history") lies outside the scale.
+            FailedPrecondition: HEAD_MISSING, as for ``recommend``.
+        """
+        question = self._question(limit, exclude_item_ids, include_seen, head)
+        items, ratings = read_history(history, self._snapshot.items, self._snapshot.scale)
+        seen = NOTHING if include_seen else items
+        excluded = Excluded(np.concatenate((seen, question.left_out)))
+        if len(items) == 0:
+            return self._popular(question, excluded)
+        folded = self._rating_fold_in.solve(items, ratings)
+        top = question.ranker.search_folded(items, ratings, folded, limit, excluded)
+        if top is None:
+            return self._popular(question, excluded)
+        offset = self._rating.folded_offset(folded)
+        predicted = self._rating.of_factors(folded.factors[np.newaxis], offset, top.indices)
+        scores = to_float32(top.scores)
+        return Recommendations(
+            top.indices, scores, self._rating.clip(predicted), Basis.FOLD_IN, question.head
+        )
+
+    def recommend_many(
+        self,
+        user_ids: Sequence[str],
+        limit: int,
+        *,
+        exclude_item_ids: Sequence[str] = (),
+        include_seen: bool = False,
+        head: Head = Head.DEFAULT,
+        predict: bool = True,
+    ) -> RecommendationBatch:
+        """``recommend`` for each of ``user_ids``, which may repeat; the answers are the same, bit for bit.
+
+        Args:
+            user_ids: any number of ids; all are scored at once, 256 at a time.
+            limit, exclude_item_ids, include_seen, head: as for ``recommend``.
+            predict: whether to predict ratings too.
+
+        Raises:
+            InvalidArgument, FailedPrecondition: as for ``recommend``.
+        """
+        question = self._question(limit, exclude_item_ids, include_seen, head)
+        users = self._snapshot.users.indices(user_ids)
+        modelled = users >= 0
+        modelled[modelled] = question.ranker.knows(users[modelled])
+        if modelled.all():
+            return self._modelled_many(question, users, predict=predict)
+        return interleave(
+            self._modelled_many(question, users[modelled], predict=predict),
+            self._popular_many(question, users[~modelled], predict=predict),
+            modelled,
+        )
+
+    def predict(self, user_id: str, item_id: str) -> Prediction:
+        """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis)."""
+        found = self.predict_many([(user_id, item_id)])
+        return Prediction(float(found.ratings[0]), RatingBasis(int(found.bases[0])))
+
+    def predict_many(self, pairs: Sequence[tuple[str, str]]) -> RatingPredictions:
+        """``predict`` for each (user id, item id); the answers are the same, bit for bit."""
+        snapshot = self._snapshot
+        users = snapshot.users.indices([user for user, _ in pairs])
+        items = snapshot.items.indices([item for _, item in pairs])
+        knows_user, knows_item = users >= 0, items >= 0
+        ratings = np.full(len(pairs), snapshot.mean_rating)
+        bases = np.full(len(pairs), RatingBasis.GLOBAL_MEAN, dtype=np.uint8)
+        for mask, basis in (
+            (knows_user & knows_item, RatingBasis.MODEL),
+            (knows_user & ~knows_item, RatingBasis.USER_MEAN),
+            (~knows_user & knows_item, RatingBasis.ITEM_MEAN),
+        ):
+            if mask.any():
+                ratings[mask] = self._predicted(basis, users[mask], items[mask])
+                bases[mask] = basis
+        return RatingPredictions(self._rating.clip(ratings), bases)
+
+    def similar_items(self, item_id: str, limit: int) -> SimilarItems:
+        """The items nearest to ``item_id`` by the cosine of their factors, itself left out.
+
+        The factors are the ranking head's, or the rating head's where there is no other.
+
+        Raises:
+            InvalidArgument: the limit is out of range.
+            NotFound: ITEM_NOT_FOUND, the snapshot does not know the item.
+        """
+        _check_limit(limit)
+        item = self._snapshot.items.index(item_id)
+        if item < 0:
+            raise NotFound(
+                "The version does not know this item.",
+                reason="ITEM_NOT_FOUND",
+                field="item_id",
+                metadata={"item_id": item_id},
+            )
+        return self._neighbours.of(item, limit)
+
+    @cached_property
+    def _neighbours(self) -> Neighbours:
+        return Neighbours((self._snapshot.ranking or self._snapshot.rating).item_factors)
+
+    @cached_property
+    def _by_ranking(self) -> ByRanking | None:
+        ranking = self._snapshot.ranking
+        return None if ranking is None else ByRanking(ranking, self._snapshot.scale)
+
+    @cached_property
+    def _by_rating(self) -> ByRating:
+        return ByRating(self._snapshot.rating, self._rating)
+
+    @cached_property
+    def _by_popularity(self) -> ByPopularity:
+        return ByPopularity(self._snapshot.item_counts)
+
+    def _ranker(self, head: Head) -> tuple[Head, Ranker]:
+        if head is not Head.RATING:
+            if self._by_ranking is not None:
+                return Head.RANKING, self._by_ranking
+            if head is Head.RANKING:
+                raise FailedPrecondition(
+                    "The version was trained without a ranking head.",
+                    reason="HEAD_MISSING",
+                    field="head",
+                    metadata={"head": "RANKING"},
+                )
+        return Head.RATING, self._by_rating
+
+    def _question(
+        self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head
+    ) -> _Question:
+        _check_limit(limit)
+        resolved, ranker = self._ranker(head)
+        left_out = self._snapshot.items.indices(exclude_item_ids)
+        return _Question(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
+
+    def _popular(self, question: _Question, excluded: Excluded) -> Recommendations:
+        top = self._by_popularity.search(1, question.limit, excluded)
+        predicted = self._rating.clip(self._snapshot.item_means[top.indices])
+        return Recommendations(
+            top.indices, to_float32(top.scores), predicted, Basis.POPULARITY, question.head
+        )
+
+    def _modelled_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
+        top = question.ranker.search(users, question.limit, self._excluded(question, users))
+        predicted = None
+        if predict:
+            predicted = self._rating.clip(self._rating.unclipped(np.repeat(users, top.counts), top.indices))
+        return _batch(top, predicted, Basis.MODEL, question.head)
+
+    def _popular_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
+        """For users who are unknown (-1) or of whom the head knows nothing."""
+        top = self._by_popularity.search(len(users), question.limit, self._excluded(question, users))
+        predicted = self._rating.clip(self._snapshot.item_means[top.indices]) if predict else None
+        return _batch(top, predicted, Basis.POPULARITY, question.head)
+
+    def _excluded(self, question: _Question, users: Indices) -> Excluded:
+        if question.include_seen:
+            return Excluded(question.left_out)
+        return Excluded.seen(self._snapshot.rated, users, question.left_out)
+
+    def _predicted(self, basis: RatingBasis, users: Indices, items: Indices) -> NDArray[Any]:
+        if basis is RatingBasis.MODEL:
+            return self._rating.unclipped(users, items)
+        if basis is RatingBasis.USER_MEAN:
+            return self._snapshot.user_means[users]
+        return self._snapshot.item_means[items]
+
+
+def _batch(top: TopK, predicted: Floats | None, basis: Basis, head: Head) -> RecommendationBatch:
+    bases = np.full(len(top.counts), basis, dtype=np.uint8)
+    return RecommendationBatch(top.indices, to_float32(top.scores), predicted, top.counts, bases, head)
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidArgument(f"limit must be 1 to {MAX_LIMIT}, not {limit}.", field="limit")
