@@ -18,14 +18,14 @@ Indices = NDArray[np.int32]
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ratings:
     """Rows (user, item, rating) in file order; no (user, item) pair occurs twice.
 
     Attributes:
         user_index: int32 (n,), into ``user_ids``.
         item_index: int32 (n,), into ``item_ids``.
-        rating: float32 (n,), finite, inside ``scale``.
+        rating: float32 (n,), finite, inside ``scale`` (to float32's precision).
         user_ids: str (users,), distinct, ascending by UTF-8 bytes; every one occurs in the rows.
         item_ids: str (items,), likewise.
         item_titles: str (items,), "" where unknown; None where the data has no titles at all.

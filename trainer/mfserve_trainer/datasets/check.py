@@ -65,7 +65,6 @@ def to_ratings(
         fault[~present] = Fault.NONE
     if spec.bad_rows == "fail":
         _refuse_bad_rows(raw, fault, scale)
-    _refuse_swallowed_rows(raw)
     rows = np.flatnonzero(present & (fault == Fault.NONE))
     if len(rows) == 0:
         raise invalid(raw.source, "has no row that can be used.")
@@ -174,17 +173,6 @@ def _describe(raw: RawRows, row: int, fault: Fault, scale: RatingScale | None) -
 def _field_count(raw: RawRows, bad: Malformed) -> str:
     fields = "1 field" if bad.fields == 1 else f"{bad.fields} fields"
     return f"{fields} where the header has {raw.expected_fields}"
-
-
-def _refuse_swallowed_rows(raw: RawRows) -> None:
-    """Skipping a record that spans lines would lose rows that nobody counted: a quote is astray."""
-    for bad in raw.malformed:
-        if bad.spans_lines:
-            [place] = raw.locate([bad.record])
-            raise invalid(
-                raw.source,
-                f'has a quote (") in the row of {place} that takes the following lines into the row.',
-            )
 
 
 def _found_scale(source: str, value: NDArray[np.float32]) -> RatingScale:

@@ -81,17 +81,21 @@ def read_ids(column: Column, *, source: str, name: str) -> Ids:
     """
     import pyarrow as pa
 
+    kind = value_type(column)
+    if not (
+        is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    ):
+        raise invalid(
+            source, f"has ids of type {kind} in column {name!r}; they must be text or whole numbers."
+        )
     codes, distinct = encode(column)
-    kind = distinct.type
-    if _is_text(kind):
+    if is_text(kind):
         return _ids(codes, [_decode(value) for value in _as_bytes(distinct)])
     if pa.types.is_integer(kind):
         return _ids(
             codes, [_MISSING if value is None else (str(value), Fault.NONE) for value in distinct.to_pylist()]
         )
-    if pa.types.is_floating(kind):
-        return _ids(codes, [_whole(value) for value in distinct.to_pylist()])
-    raise invalid(source, f"has ids of type {kind} in column {name!r}; they must be text or whole numbers.")
+    return _ids(codes, [_whole(value) for value in distinct.to_pylist()])
 
 
 def read_numbers(column: Column, *, source: str, name: str) -> Numbers:
@@ -102,17 +106,19 @@ def read_numbers(column: Column, *, source: str, name: str) -> Numbers:
     """
     import pyarrow as pa
 
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if _is_text(kind) or pa.types.is_null(kind):
-        codes, distinct = encode(column)
-        numbers, empty = _parse_numbers(distinct)
-        # Appended for the code -1.
-        return Numbers(np.append(numbers, np.nan)[codes], np.append(empty, np.True_)[codes])
+    kind = value_type(column)
+    if pa.types.is_dictionary(column.type):
+        # Chunk by chunk: a measured value may be different on every row, and one dictionary of all is dear.
+        parts = [_decode_numbers(chunk, source, name) for chunk in column.chunks]
+        return _joined(parts)
+    if is_text(kind) or pa.types.is_null(kind):
+        return _joined([_parse_numbers(chunk) for chunk in column.chunks])
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise invalid(source, f"has values of type {kind} in column {name!r}; they must be numbers.")
-    missing = np.asarray(column.is_null(), dtype=np.bool_)
+    # NaN is how a float column says that nothing is there.
+    missing = np.asarray(column.is_null(nan_is_null=True), dtype=np.bool_)
     values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
     return Numbers(np.where(np.isfinite(values), values, np.nan), missing)
 
@@ -125,11 +131,12 @@ def read_titles(column: Column, *, source: str, name: str) -> Ids:
     """
     import pyarrow as pa
 
+    kind = value_type(column)
+    if pa.types.is_null(kind):
+        return _ids(np.full(len(column), -1, dtype=np.int32), [])
+    if not is_text(kind):
+        raise invalid(source, f"has values of type {kind} in column {name!r}; titles must be text.")
     codes, distinct = encode(column)
-    if pa.types.is_null(distinct.type):
-        return _ids(codes, [])
-    if not _is_text(distinct.type):
-        raise invalid(source, f"has values of type {distinct.type} in column {name!r}; titles must be text.")
     texts = ["" if value is None else value.decode(errors="replace").strip() for value in _as_bytes(distinct)]
     return _ids(codes, [(text, Fault.NONE) for text in texts])
 
@@ -186,13 +193,29 @@ def _whole(value: float | None) -> tuple[str, Fault]:
     return str(int(value)), Fault.NONE
 
 
-def _parse_numbers(texts: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _joined(parts: list[Numbers]) -> Numbers:
+    return Numbers(
+        np.concatenate([np.empty(0), *(part.values for part in parts)]),
+        np.concatenate([np.empty(0, dtype=np.bool_), *(part.missing for part in parts)]),
+    )
+
+
+def _decode_numbers(chunk: Any, source: str, name: str) -> Numbers:
+    import pyarrow as pa
+
+    codes = np.asarray(chunk.indices.fill_null(-1), dtype=np.int64)
+    distinct = read_numbers(pa.chunked_array([chunk.dictionary]), source=source, name=name)
+    # Appended for the code -1.
+    return Numbers(np.append(distinct.values, np.nan)[codes], np.append(distinct.missing, np.True_)[codes])
+
+
+def _parse_numbers(texts: Any) -> Numbers:
     import pyarrow as pa
     from pyarrow import compute
 
     values = np.full(len(texts), np.nan)
     if pa.types.is_null(texts.type):
-        return values, np.ones(len(texts), dtype=np.bool_)
+        return Numbers(values, np.ones(len(texts), dtype=np.bool_))
     raw = texts.cast(pa.large_binary())
     empty = np.asarray(compute.equal(compute.binary_length(raw), 0).fill_null(True), dtype=np.bool_)
     is_number = compute.match_substring_regex(raw, _NUMBER).fill_null(False)
@@ -201,10 +224,18 @@ def _parse_numbers(texts: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     parsed = np.asarray(bare.cast(pa.float64()), dtype=np.float64)
     # 1e999 is a number, but not one that anybody can compute with.
     values[np.asarray(is_number, dtype=np.bool_)] = np.where(np.isfinite(parsed), parsed, np.nan)
-    return values, empty
+    return Numbers(values, empty)
 
 
-def _is_text(kind: Any) -> bool:
+def value_type(column: Column) -> Any:
+    """The pyarrow type of the values, also where they are coded."""
+    import pyarrow as pa
+
+    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a pyarrow type holds text or bytes."""
     import pyarrow as pa
 
     return bool(

@@ -6,10 +6,14 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mfserve_trainer.datasets.raw import Columns, Malformed, RawRows, invalid, missing_column, shorten
+
+if TYPE_CHECKING:
+    import _csv  # where the type of csv.reader's answers lives before Python 3.12
 
 Opener = Callable[[], BinaryIO]
 
@@ -63,13 +67,10 @@ def read_delimited(open_file: Opener, columns: Columns, dialect: Dialect, *, sou
             raise invalid(
                 source, f"has {header.count(name)} columns called {shorten(name)!r}; rename all but one."
             )
-    if dialect.quoted:
-        _refuse_unclosed_quote(open_file, dialect, source)
-
     malformed: list[Malformed] = []
 
     def set_aside(row: Any) -> str:
-        malformed.append(Malformed(row.number, row.actual_columns, spans_lines="\n" in row.text.rstrip()))
+        malformed.append(Malformed(row.number, row.actual_columns))
         return "skip"
 
     # Users, items, ratings and titles repeat, so each distinct text is kept once. Timestamps hardly repeat.
@@ -108,6 +109,9 @@ def read_delimited(open_file: Opener, columns: Columns, dialect: Dialect, *, sou
             source,
             f"cannot be read as text in columns; is a row longer than {_BLOCK_BYTES >> 20} MiB?",
         ) from error
+    records = table.num_rows + len(malformed) + (dialect.header is None)
+    if dialect.quoted and _count_lines(open_file) > records:
+        _refuse_stray_quote(open_file, dialect, source)
     return RawRows(
         source=source,
         table=pa.table({role: _true_bytes(table.column(_latin(name))) for role, name in names.items()}),
@@ -131,30 +135,33 @@ def _skip_byte_order_mark(file: BinaryIO) -> None:
 
 
 def _true_bytes(column: Any) -> Any:
-    """The column with the bytes that stand in the file; codes stay as they are."""
+    """The column with the bytes that stand in the file, in place of Latin-1's characters."""
     import pyarrow as pa
-    from pyarrow import compute
 
     if not pa.types.is_dictionary(column.type):
         return column
-    whole = column.unify_dictionaries()
-    texts = whole.chunk(0).dictionary if whole.num_chunks else pa.array([], pa.string())
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, _encode_latin(chunk.dictionary))
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.binary()))
+
+
+def _encode_latin(texts: Any) -> Any:
+    import pyarrow as pa
+    from pyarrow import compute
+
     # None where there are no texts.
     if compute.all(compute.string_is_ascii(texts)).as_py() is not False:
-        values = texts.cast(pa.binary())
-    else:
-        values = pa.array([text.encode("latin-1") for text in texts.to_pylist()], pa.binary())
-    chunks = [pa.DictionaryArray.from_arrays(chunk.indices, values) for chunk in whole.chunks]
-    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.binary()))
+        return texts.cast(pa.binary())
+    return pa.array([text.encode("latin-1") for text in texts.to_pylist()], pa.binary())
 
 
 def _read_header(open_file: Opener, dialect: Dialect, source: str) -> tuple[str, ...]:
     try:
-        with open_file() as file:
-            _skip_byte_order_mark(file)
-            records = _parse(file, dialect)
-            header = next(records, None)
-            has_rows = next(records, None) is not None
+        with _as_text(open_file) as text:
+            header = next(_parse(text, dialect), None)
+            has_rows = next(text, None) is not None
         names = tuple(name.encode("latin-1").decode() for name in header or ())
     except UnicodeDecodeError as error:
         raise invalid(source, "has a header line that is no UTF-8 text; save it as UTF-8.") from error
@@ -169,31 +176,34 @@ def _read_header(open_file: Opener, dialect: Dialect, source: str) -> tuple[str,
     return names
 
 
-def _refuse_unclosed_quote(open_file: Opener, dialect: Dialect, source: str) -> None:
-    """A quote that is opened and never closed swallows every row after it, whatever the policy on bad rows."""
+def _count_lines(open_file: Opener) -> int:
+    """Lines, one that has no end counted too."""
+    ended = 0
+    last = b"\n"
     with open_file() as file:
-        quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_SCAN_BYTES), b""))
-    if quotes % 2 == 0:
-        return
-    last: list[str] = []
-    began = 0
-    with open_file() as file:
+        while block := file.read(_SCAN_BYTES):
+            ended += block.count(b"\n")
+            last = block
+    return ended + (not last.endswith(b"\n"))
+
+
+def _refuse_stray_quote(open_file: Opener, dialect: Dialect, source: str) -> None:
+    """Where fields span lines, makes sure that they are meant to.
+
+    A quote that is opened and not closed takes the rows after it into its field, up to the next quote or to the
+    end: rows would be lost that nobody counted, whatever the policy on bad rows.
+    """
+    with _as_text(open_file) as text:
+        reader = _parse(text, dialect, strict=True)
+        begins = 1
         try:
-            for began, last in _numbered(_with_end_mark(file), dialect):  # noqa: B007 - the last is wanted
-                pass
-        except csv.Error:
-            last = []
-    if last != [_END_MARK]:
-        raise invalid(source, f'has a quote (") in the row of line {began} that is never closed.')
-
-
-_END_MARK = "\N{END OF TRANSMISSION}"
-
-
-def _with_end_mark(file: BinaryIO) -> Iterator[str]:
-    # A file may end without a newline; the mark must still stand on a line of its own.
-    yield from (line.rstrip("\r\n") + "\n" for line in io.TextIOWrapper(file, "latin-1", newline=""))
-    yield _END_MARK
+            for _ in reader:
+                begins = reader.line_num + 1
+        except csv.Error as error:
+            raise invalid(
+                source,
+                f'has a quote (") out of place, or never closed, in the row that begins on line {begins}.',
+            ) from error
 
 
 def _lines(open_file: Opener, dialect: Dialect, records: Sequence[int]) -> list[str]:
@@ -202,10 +212,9 @@ def _lines(open_file: Opener, dialect: Dialect, records: Sequence[int]) -> list[
         return [f"line {record}" for record in records]
     wanted = set(records)
     found: dict[int, int] = {}
-    with open_file() as file:
+    with _as_text(open_file) as text:
         try:
-            text = io.TextIOWrapper(file, "latin-1", newline="")
-            for record, (line, _) in enumerate(_numbered(text, dialect), 1):
+            for record, line in enumerate(_beginnings(text, dialect), 1):
                 if record in wanted:
                     found[record] = line
                     if len(found) == len(wanted):
@@ -220,17 +229,25 @@ def _has_quotes(open_file: Opener) -> bool:
         return any(b'"' in block for block in iter(lambda: file.read(_SCAN_BYTES), b""))
 
 
-def _numbered(lines: Iterator[str] | io.TextIOWrapper, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the number of the line on which it begins."""
-    reader = csv.reader(lines, delimiter=dialect.delimiter)
+def _beginnings(text: io.TextIOWrapper, dialect: Dialect) -> Iterator[int]:
+    """The line on which each record begins; the first is 1."""
+    reader = _parse(text, dialect)
     begins = 1
-    for record in reader:
-        yield begins, record
+    for _ in reader:
+        yield begins
         begins = reader.line_num + 1
 
 
-def _parse(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
-    text = io.TextIOWrapper(file, "latin-1", newline="")
+@contextmanager
+def _as_text(open_file: Opener) -> Iterator[io.TextIOWrapper]:
+    """The file as Latin-1, in which every byte is a character, after its byte order mark."""
+    with open_file() as file:
+        _skip_byte_order_mark(file)
+        with io.TextIOWrapper(file, "latin-1", newline="") as text:
+            yield text
+
+
+def _parse(text: io.TextIOWrapper, dialect: Dialect, *, strict: bool = False) -> _csv.Reader:
     if dialect.quoted:
-        return csv.reader(text, delimiter=dialect.delimiter)
+        return csv.reader(text, delimiter=dialect.delimiter, strict=strict)
     return csv.reader(text, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE)

@@ -9,8 +9,8 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -94,7 +94,7 @@ def download(
 
 
 def obtain(
-    file: RemoteFile, folder: Path, blocks: Callable[[], Iterator[bytes]], *, progress: Progress
+    file: RemoteFile, folder: Path, blocks: Callable[[], Generator[bytes]], *, progress: Progress
 ) -> Path:
     """The file in the cache folder, made of ``blocks()`` unless a valid copy is there.
 
@@ -109,7 +109,8 @@ def obtain(
                 return path
             if path.exists():
                 progress(f"{file.name} in the cache is damaged or another file; fetching it again", 0, 0)
-            _store(file, path, blocks())
+            with closing(blocks()) as content:
+                _store(file, path, content)
     except OSError as error:
         raise Unavailable(
             f"the cache folder {folder} cannot be written: {error.strerror or error}. "
@@ -152,7 +153,7 @@ def _copy(file: RemoteFile, blocks: Iterator[bytes], stream: BinaryIO) -> None:
         raise Unavailable(f"{file.url} gave a file with the SHA-256 {digest.hexdigest()}, not {file.name}'s")
 
 
-def _get(file: RemoteFile, progress: Progress, timeout: float) -> Iterator[bytes]:
+def _get(file: RemoteFile, progress: Progress, timeout: float) -> Generator[bytes]:
     done = 0
     message = f"downloading {file.url}"
     progress(message, done, file.size)
@@ -163,7 +164,8 @@ def _get(file: RemoteFile, progress: Progress, timeout: float) -> Iterator[bytes
                 done += len(block)
                 progress(message, done, file.size)
     except urllib.error.HTTPError as error:
-        raise Unavailable(f"{file.url} answered {error.code} {error.reason}") from error
+        with error:  # it holds the connection
+            raise Unavailable(f"{file.url} answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:  # also urllib's URLError and time-outs
         why = getattr(error, "reason", None) or error
         raise Unavailable(f"{file.url} could not be downloaded: {why}") from error

@@ -51,7 +51,9 @@ def settle_duplicates(
     del in_order
 
     order = np.argsort(pair, kind="stable")  # stable: rows of one pair stay in file order
-    starts_group = np.concatenate(([True], pair[order[1:]] != pair[order[:-1]]))
+    pair = pair[order]
+    starts_group = np.concatenate(([True], pair[1:] != pair[:-1]))
+    del pair
     starts = np.flatnonzero(starts_group)
     first = order[starts]
     if policy == "fail":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mfserve_trainer.datasets.columns import is_text
 from mfserve_trainer.datasets.raw import Columns, RawRows, invalid, missing_column, shorten
 
 
@@ -18,18 +19,16 @@ def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
 
     names = columns.by_role()
     try:
-        with parquet.ParquetFile(path, read_dictionary=list(names.values()), memory_map=True) as file:
-            present = list(file.schema_arrow.names)
-            for role, name in names.items():
-                if name not in present:
-                    raise missing_column(source, role, name, present)
-                if present.count(name) > 1:
-                    raise invalid(
-                        source,
-                        f"has {present.count(name)} columns called {shorten(name)!r}; rename all but one.",
-                    )
+        schema = parquet.read_schema(path)
+        for role, name in names.items():
+            if name not in schema.names:
+                raise missing_column(source, role, name, schema.names)
+            if (times := schema.names.count(name)) > 1:
+                raise invalid(source, f"has {times} columns called {shorten(name)!r}; rename all but one.")
+        texts = [name for name in names.values() if is_text(schema.field(name).type)]
+        with parquet.ParquetFile(path, read_dictionary=texts, memory_map=True) as file:
             table = file.read(columns=list(dict.fromkeys(names.values())))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise invalid(source, "is no Parquet file, or a damaged one.") from error
     return RawRows(
         source=source,
@@ -50,5 +49,5 @@ def column_names(path: Path, *, source: str) -> list[str]:
 
     try:
         return list(parquet.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise invalid(source, "is no Parquet file, or a damaged one.") from error

@@ -46,7 +46,6 @@ class Malformed:
 
     record: int
     fields: int
-    spans_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from mfserve_trainer.datasets.download import Progress, RemoteFile, Unavailable, obtain
@@ -29,7 +29,7 @@ def fetch_wheel(folder: Path, *, progress: Progress) -> Path:
     return obtain(WHEEL, folder, lambda: _download_with_pip(progress), progress=progress)
 
 
-def _download_with_pip(progress: Progress) -> Iterator[bytes]:
+def _download_with_pip(progress: Progress) -> Generator[bytes]:
     progress(f"taking {REQUIREMENT} from the package index", 0, WHEEL.size)
     with tempfile.TemporaryDirectory(prefix="mfserve-") as folder:
         # pip reads the user's own configuration, so a mirror that is set up there is used.
