@@ -1,0 +1,131 @@
+"""``mfserve recommend | predict | similar``: ask a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mfserve.cli import _options as options
+from mfserve.cli._output import CommandError, as_json, line, plain, table
+from mfserve.types import ServedVersion
+
+Model = Annotated[str, typer.Argument(help="Name of the model.")]
+
+
+def recommend(
+    model: Model,
+    user: Annotated[str | None, typer.Argument(help="Id of the user; leave out with --history.")] = None,
+    *,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="ITEM=RATING of a user whom the model never saw; repeat for each item."),
+    ] = None,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    exclude: Annotated[list[str] | None, typer.Option(help="Item that must not come back; repeat.")] = None,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items already rated.")] = False,
+    ranking_head: Annotated[
+        options.HeadName | None, typer.Option(help="Head to rank by. [default: ranking]")
+    ] = None,
+    version: options.Version = None,
+    alias: options.Alias = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """List the best items for a user."""
+    if (user is None) == (not history):
+        raise CommandError("say whom to recommend to: either USER or --history ITEM=RATING")
+    with options.connect(address, timeout) as client:
+        found = client.recommend(
+            model,
+            user,
+            history=[_rated(text) for text in history] if history else None,
+            limit=limit,
+            exclude_item_ids=exclude or (),
+            include_seen=include_seen,
+            ranking_head=None if ranking_head is None else ranking_head.value,
+            **options.choice(version, alias),
+        )
+    if json:
+        as_json(found)
+        return
+    whom = f"user {user}" if user is not None else f"a history of {len(history or ())}"
+    table(
+        f"Recommendations for {whom}",
+        ("#", "item", "title", "score#", "predicted rating#"),
+        (
+            (
+                place,
+                item.item_id,
+                item.title,
+                item.score,
+                None if item.predicted_rating is None else f"{item.predicted_rating:.2f}",
+            )
+            for place, item in enumerate(found, start=1)
+        ),
+    )
+    head = f", ranked by the {found.ranking_head.value.lower()} head" if found.ranking_head else ""
+    line(f"basis {found.basis.value}{head}; {_by(found.served_version)}")
+
+
+def predict(
+    model: Model,
+    user: Annotated[str, typer.Argument(help="Id of the user.")],
+    item: Annotated[str, typer.Argument(help="Id of the item.")],
+    *,
+    version: options.Version = None,
+    alias: options.Alias = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Predict the rating that a user would give to an item."""
+    with options.connect(address, timeout) as client:
+        prediction = client.predict_rating(model, user, item, **options.choice(version, alias))
+    if json:
+        as_json(prediction)
+        return
+    line(
+        f"User {plain(user)} would rate item {plain(item)} [bold]{prediction.rating:.2f}[/] "
+        f"(basis {prediction.basis.value}; {_by(prediction.served_version)})"
+    )
+
+
+def similar(
+    model: Model,
+    item: Annotated[str, typer.Argument(help="Id of the item.")],
+    *,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    version: options.Version = None,
+    alias: options.Alias = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """List the items most like an item."""
+    with options.connect(address, timeout) as client:
+        found = client.similar_items(model, item, limit=limit, **options.choice(version, alias))
+    if json:
+        as_json(found)
+        return
+    table(
+        f"Items like {found.title or item}",
+        ("#", "item", "title", "similarity#"),
+        ((place, one.item_id, one.title, one.similarity) for place, one in enumerate(found, start=1)),
+    )
+    line(_by(found.served_version))
+
+
+def _rated(text: str) -> tuple[str, float]:
+    item, separator, rating = text.rpartition("=")
+    try:
+        if separator and item:
+            return item, float(rating)
+    except ValueError:
+        pass
+    raise CommandError(f"--history {text}: expected ITEM=RATING, such as 50=5")
+
+
+def _by(served: ServedVersion) -> str:
+    return f"answered by {plain(served.model)} version {served.version} ({served.digest[:12]})"

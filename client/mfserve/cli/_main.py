@@ -1,0 +1,82 @@
+"""Puts the commands together and turns what can go wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from mfserve import MfserveError, __version__
+from mfserve.cli import _asking, _embeddings, _jobs, _models, _status, _training
+from mfserve.cli._output import CommandError, plain, say
+from mfserve.cli._plugins import PluginGroup
+from mfserve.errors import StatusError
+
+_INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+app = typer.Typer(
+    name="mfserve",
+    cls=PluginGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, serve and ask matrix factorization recommenders.",
+    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 wrong usage, 130 interrupted.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mfserve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the release and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    _training.train,
+    _asking.recommend,
+    _asking.predict,
+    _asking.similar,
+    _models.models,
+    _models.versions,
+    _models.alias,
+    _jobs.jobs,
+    _status.status,
+    _embeddings.embeddings,
+):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits; see ``mfserve --help`` for the exit codes."""
+    try:
+        app()
+    except (MfserveError, CommandError) as error:
+        say(f"[bold red]error:[/] {describe(error)}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def describe(error: Exception) -> str:
+    """One line, and the fields that are wrong where the server named them."""
+    violations = error.field_violations if isinstance(error, StatusError) else ()
+    details = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    message = " ".join(str(error).split())
+    return plain(message if not details or details in message else f"{message} ({details})")

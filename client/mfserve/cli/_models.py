@@ -1,0 +1,215 @@
+"""``mfserve models | versions | alias``: what the registry holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mfserve import Client
+from mfserve.cli import _options as options
+from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when
+from mfserve.cli._tables import ranking_table, rating_table
+from mfserve.types import (
+    Alias,
+    Model,
+    ModelVersion,
+    Ranker,
+    RankingMetrics,
+    RatingMetrics,
+    RatingPredictor,
+)
+
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL")]
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="Show one model and its aliases.")] = None,
+    *,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """List the models, or show one."""
+    with options.connect(address, timeout) as client:
+        if model is not None:
+            found = client.get_model(model)
+            if json:
+                as_json(found)
+            else:
+                line(f"[bold]{plain(found.model)}[/], latest version {found.latest_version}")
+                _alias_table(found)
+            return
+        everything = list(client.list_models())
+    if json:
+        as_json(everything)
+        return
+    table(
+        "Models",
+        ("model", "latest version#", "aliases", "created"),
+        (
+            (
+                one.model,
+                one.latest_version,
+                ", ".join(f"{alias.alias} → {_targets(alias)}" for alias in one.aliases),
+                when(one.create_time),
+            )
+            for one in everything
+        ),
+    )
+
+
+def versions(
+    model: ModelArgument,
+    version: Annotated[
+        str | None, typer.Argument(help="A version number, an alias, or latest: show it.")
+    ] = None,
+    *,
+    artifact: Annotated[str | None, typer.Option(help="Fetch this file of the version.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to put the file. [default: its name]")
+    ] = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """List a model's versions; show one with its metrics; fetch a file of one."""
+    if artifact is None and output is not None:
+        raise CommandError("--output goes with --artifact")
+    chosen = options.version_or_alias(version)
+    with options.connect(address, timeout) as client:
+        if artifact is not None:
+            stored = client.get_artifact(model, artifact, **chosen)
+            written = _write(output or Path(Path(artifact).name), stored.data)
+            if json:
+                as_json({"path": str(written), "artifact": stored.artifact})
+            else:
+                line(f"{plain(artifact)} written to {plain(written)} ({size(len(stored.data))})")
+            return
+        if version is not None:
+            found = client.get_version(model, **chosen)
+            if json:
+                as_json(found)
+            else:
+                show_version(found)
+            return
+        everything = list(client.list_versions(model))
+    if json:
+        as_json(everything)
+        return
+    table(
+        f"Versions of {model}",
+        ("version#", "aliases", "engines", "data set", "test MSE#", "nDCG@10#", "published"),
+        (
+            (
+                one.version,
+                ", ".join(one.aliases),
+                engines(one),
+                one.dataset.name,
+                next((m.mse for m in _rating(one) if m.predictor is RatingPredictor.RATING_HEAD), None),
+                next((m.ndcg_at_10 for m in _ranking(one) if m.ranker is Ranker.RANKING_HEAD), None),
+                when(one.create_time),
+            )
+            for one in everything
+        ),
+    )
+
+
+def alias(
+    model: ModelArgument,
+    alias: Annotated[str | None, typer.Argument(help="Alias to set; leave out to list them.")] = None,
+    version: Annotated[int | None, typer.Argument(min=1, help="Version that it is to name.")] = None,
+    *,
+    expected_revision: Annotated[
+        int | None,
+        typer.Option(min=0, help="Refuse unless the alias has this revision. [default: the one it has now]"),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the alias's history.")] = "",
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """List a model's aliases, or point one to a version."""
+    if (alias is None) != (version is None):
+        raise CommandError("to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION")
+    with options.connect(address, timeout) as client:
+        if alias is None or version is None:
+            found = client.get_model(model)
+            if json:
+                as_json(found.aliases)
+            else:
+                _alias_table(found)
+            return
+        revision = _revision(client, model, alias) if expected_revision is None else expected_revision
+        changed = client.set_alias(model, alias, version, expected_revision=revision, reason=reason)
+    if json:
+        as_json(changed)
+        return
+    line(f"{plain(changed.alias)} → version {_targets(changed)} (revision {changed.revision})")
+
+
+def show_version(version: ModelVersion) -> None:
+    """Prints one version with its data, metrics and files."""
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    line(f"[bold]{plain(version.model)} version {version.version}[/]{plain(aliases)}, {version.digest}")
+    line(
+        f"trained by {engines(version)} on {plain(version.dataset.name)}: {version.dataset.ratings:,} ratings, "
+        f"{version.dataset.users:,} users, {version.dataset.items:,} items; {size(version.size_bytes)}"
+    )
+    for reason, rows in version.dataset.skipped.items():
+        line(f"left out {rows:,} rows: {plain(reason)}")
+    if version.evaluation is None:
+        line("nothing was held out, so nothing was measured")
+    else:
+        rating_table(version.evaluation)
+        ranking_table(version.evaluation)
+    if version.artifacts:
+        table(
+            "Files",
+            ("name", "type", "size#"),
+            ((one.name, one.media_type, size(one.size_bytes)) for one in version.artifacts),
+        )
+
+
+def engines(version: ModelVersion) -> str:
+    """Names of a version's engines, the rating head's first."""
+    return " + ".join(
+        type(engine).__name__.lower()
+        for engine in (version.spec.rating, version.spec.ranking)
+        if engine is not None and type(engine).__name__ != "NoRanking"
+    )
+
+
+def _rating(version: ModelVersion) -> tuple[RatingMetrics, ...]:
+    return version.evaluation.rating if version.evaluation else ()
+
+
+def _ranking(version: ModelVersion) -> tuple[RankingMetrics, ...]:
+    return version.evaluation.ranking if version.evaluation else ()
+
+
+def _revision(client: Client, model: str, alias: str) -> int:
+    return next((one.revision for one in client.get_model(model).aliases if one.alias == alias), 0)
+
+
+def _targets(alias: Alias) -> str:
+    if len(alias.targets) == 1:
+        return str(alias.targets[0].version)
+    return " + ".join(f"{target.version} (weight {target.weight})" for target in alias.targets)
+
+
+def _alias_table(model: Model) -> None:
+    table(
+        f"Aliases of {model.model}",
+        ("alias", "version", "revision#", "changed"),
+        ((one.alias, _targets(one), one.revision, when(one.update_time)) for one in model.aliases),
+    )
+
+
+def _write(path: Path, data: bytes) -> Path:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    return path

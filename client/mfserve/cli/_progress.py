@@ -1,0 +1,65 @@
+"""Shows a training as it goes: a live bar in a terminal, a line for every epoch everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from mfserve.types import Progress, TrainingStage
+
+_STAGES = {
+    TrainingStage.LOADING: "load the ratings",
+    TrainingStage.RATING_FIT: "fit the rating head",
+    TrainingStage.RANKING_FIT: "fit the ranking head",
+    TrainingStage.EVALUATION: "measure on the holdout",
+    TrainingStage.RATING_REFIT: "refit the rating head",
+    TrainingStage.RANKING_REFIT: "refit the ranking head",
+    TrainingStage.PUBLISHING: "publish",
+}
+
+
+def follow(steps: Iterable[Progress]) -> None:
+    """Prints every step as it arrives; notes go to standard error, so that standard output keeps the result."""
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[remaining]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bars:
+        bar = bars.add_task("wait for a trainer", total=None, remaining="")
+        for step in steps:
+            bars.update(
+                bar,
+                description=stage(step),
+                total=step.epoch_count or None,
+                completed=step.epoch,
+                remaining=_remaining(step),
+            )
+            bars.console.print(Text(describe(step)), soft_wrap=True)
+
+
+def describe(step: Progress) -> str:
+    """One line for one step."""
+    if not step.epoch:
+        return stage(step) + (f" (attempt {step.attempt})" if step.attempt > 1 else "")
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in step.metrics.items())
+    return f"  epoch {step.epoch}/{step.epoch_count}  {metrics}".rstrip()
+
+
+def stage(step: Progress) -> str:
+    """What the stage does, in words."""
+    return _STAGES.get(step.stage, step.stage.value.lower())
+
+
+def _remaining(step: Progress) -> str:
+    if step.remaining_seconds is None:
+        return ""
+    minutes, seconds = divmod(round(step.remaining_seconds), 60)
+    return f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"

@@ -1,0 +1,38 @@
+"""``mfserve status``: what each server process holds."""
+
+from __future__ import annotations
+
+from mfserve.cli import _options as options
+from mfserve.cli._output import as_json, line, table, when
+
+
+def status(
+    *,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Show the server processes and the versions that they hold."""
+    with options.connect(address, timeout) as client:
+        found = client.serving_status()
+    if json:
+        as_json(found)
+        return
+    table(
+        "Serving",
+        ("server", "since", "model", "version#", "aliases", "state", "reason"),
+        (
+            (
+                f"{server.host}:{server.pid}" + (" *" if server.server_id == found.answered_by else ""),
+                when(server.start_time),
+                held.served_version.model if held else None,
+                held.served_version.version if held else None,
+                ", ".join(held.aliases) if held else "nothing published yet",
+                held.state.value if held else None,
+                held.message if held else None,
+            )
+            for server in found.servers
+            for held in server.versions or (None,)
+        ),
+    )
+    line("* answered this call")

@@ -1,0 +1,243 @@
+"""``mfserve train``: queue a training, and wait for it if asked."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, TrainingJob
+from mfserve.cli import _options as options
+from mfserve.cli._models import show_version
+from mfserve.cli._output import CommandError, as_json, line, plain
+from mfserve.cli._progress import follow
+
+_DATA = "Data"
+_RATING = "Rating head"
+_RANKING = "Ranking head"
+_SPLIT = "Holdout"
+
+
+class Engine(StrEnum):
+    """Rating engines."""
+
+    ALS = "als"
+    KERAS = "keras"
+
+
+class RankingEngine(StrEnum):
+    """Ranking engines."""
+
+    IALS = "ials"
+    NONE = "none"
+
+
+class Split(StrEnum):
+    """How test ratings are held out."""
+
+    KEYED_HASH = "keyed-hash"
+    RANDOM = "random"
+    NONE = "none"
+
+
+class BadRows(StrEnum):
+    """What happens to bad rows."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class Duplicates(StrEnum):
+    """What happens to duplicates."""
+
+    FAIL = "fail"
+    FIRST = "first"
+    LAST = "last"
+    MEAN = "mean"
+
+
+def _option(*names: str, help: str, panel: str) -> Any:  # noqa: A002 - typer's word
+    return typer.Option(*names, help=help, rich_help_panel=panel)
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Name of the model; it need not exist yet.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in data set (see `mfserve datasets`) or a file that the server can read."
+        ),
+    ],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
+    promote_to: Annotated[str | None, typer.Option(help="Alias to move to the new version.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Makes the command safe to repeat: same id, same job.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training. [default: 0]")] = None,
+    no_refit: Annotated[
+        bool, typer.Option("--no-refit", help="Serve what was measured, without a second fit on all ratings.")
+    ] = False,
+    user_column: Annotated[str | None, _option(help="[default: user_id]", panel=_DATA)] = None,
+    item_column: Annotated[str | None, _option(help="[default: item_id]", panel=_DATA)] = None,
+    rating_column: Annotated[str | None, _option(help="[default: rating]", panel=_DATA)] = None,
+    timestamp_column: Annotated[str | None, _option(help="Seconds since the epoch.", panel=_DATA)] = None,
+    title_column: Annotated[str | None, _option(help="Titles of the items.", panel=_DATA)] = None,
+    bad_rows: Annotated[BadRows | None, _option(help="Bad rows. [default: fail]", panel=_DATA)] = None,
+    duplicates: Annotated[
+        Duplicates | None,
+        _option(help="Which of several ratings of one pair counts. [default: last]", panel=_DATA),
+    ] = None,
+    scale: Annotated[
+        str | None, _option(help="LOWEST:HIGHEST rating, such as 0.5:5. [default: as found]", panel=_DATA)
+    ] = None,
+    engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.ALS,
+    factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RATING)] = None,
+    regularization: Annotated[float | None, _option(help="als: penalty per rating.", panel=_RATING)] = None,
+    iterations: Annotated[int | None, _option(help="als: sweeps.", panel=_RATING)] = None,
+    epochs: Annotated[int | None, _option(help="keras: passes. [default: 10]", panel=_RATING)] = None,
+    batch_size: Annotated[int | None, _option(help="keras. [default: 32]", panel=_RATING)] = None,
+    learning_rate: Annotated[
+        float | None, _option(help="keras: Adam's. [default: 0.001]", panel=_RATING)
+    ] = None,
+    biases: Annotated[bool | None, _option("--biases", help="keras: add biases.", panel=_RATING)] = None,
+    l2: Annotated[float | None, _option(help="keras: penalty. [default: 0]", panel=_RATING)] = None,
+    non_negative: Annotated[
+        bool | None, _option("--non-negative", help="keras: keep embeddings non-negative.", panel=_RATING)
+    ] = None,
+    early_stopping: Annotated[
+        int | None, _option(help="keras: stop after so many epochs without gain.", panel=_RATING)
+    ] = None,
+    validation_fraction: Annotated[
+        float | None, _option(help="keras: share kept for early stopping. [default: 0.1]", panel=_RATING)
+    ] = None,
+    ranking: Annotated[
+        RankingEngine, _option(help="Engine of the ranking head.", panel=_RANKING)
+    ] = RankingEngine.IALS,
+    ranking_factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RANKING)] = None,
+    ranking_iterations: Annotated[int | None, _option(help="Sweeps.", panel=_RANKING)] = None,
+    ranking_regularization: Annotated[float | None, _option(help="Penalty.", panel=_RANKING)] = None,
+    unobserved_weight: Annotated[
+        float | None, _option(help="Weight of pairs that nobody rated.", panel=_RANKING)
+    ] = None,
+    frequency_exponent: Annotated[
+        float | None, _option(help="How the penalty grows with frequency.", panel=_RANKING)
+    ] = None,
+    split: Annotated[Split, _option(help="What is held out to measure on.", panel=_SPLIT)] = Split.KEYED_HASH,
+    holdout: Annotated[float | None, _option(help="Share held out. [default: 0.2]", panel=_SPLIT)] = None,
+    split_seed: Annotated[int | None, _option(help="random: its seed. [default: 0]", panel=_SPLIT)] = None,
+    split_key: Annotated[
+        str | None, _option(help="keyed-hash: its key. [default: mfserve]", panel=_SPLIT)
+    ] = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Train a new version of a model.
+
+    Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
+    training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
+    """
+    als = {"regularization": regularization, "iterations": iterations}
+    keras = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "biases": biases or None,
+        "l2": l2,
+        "non_negative": non_negative or None,
+        "early_stopping_patience": early_stopping,
+        "validation_fraction": validation_fraction,
+    }
+    ials = {
+        "factors": ranking_factors,
+        "iterations": ranking_iterations,
+        "regularization": ranking_regularization,
+        "unobserved_weight": unobserved_weight,
+        "frequency_exponent": frequency_exponent,
+    }
+    rating = (
+        Als(factors=factors, **_only(als, keras, f"--engine {engine}"))
+        if engine is Engine.ALS
+        else Keras(factors=factors, **_only(keras, als, f"--engine {engine}"))
+    )
+    with options.connect(address, timeout) as client:
+        job = client.train(
+            model,
+            dataset=dataset,
+            user_column=user_column,
+            item_column=item_column,
+            rating_column=rating_column,
+            timestamp_column=timestamp_column,
+            title_column=title_column,
+            bad_rows=None if bad_rows is None else bad_rows.value,
+            duplicates=None if duplicates is None else duplicates.value,
+            scale=None if scale is None else _scale(scale),
+            rating=rating,
+            ranking=_ranking(ranking, ials),
+            split=_split(split, holdout, split_seed, split_key),
+            refit=False if no_refit else None,
+            seed=seed,
+            promote_to_alias=promote_to,
+            request_id=request_id,
+        )
+        if wait:
+            wait_for(job, json=json)
+        elif json:
+            as_json(job.info)
+        else:
+            line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
+
+
+def wait_for(job: TrainingJob, *, json: bool) -> None:
+    """Follows a job to its end and prints the version, or raises the job's failure."""
+    if json:
+        for step in job.watch():
+            as_json(step)
+        as_json(job.result())
+        return
+    print(f"job {job.job_id}", file=sys.stderr)
+    follow(job.watch())
+    show_version(job.result())
+
+
+def _ranking(engine: RankingEngine, ials: dict[str, Any]) -> Ials | NoRanking:
+    if engine is RankingEngine.NONE:
+        return NoRanking(**_only({}, ials, "--ranking none"))
+    return Ials(**ials)
+
+
+def _split(
+    split: Split, fraction: float | None, seed: int | None, key: str | None
+) -> KeyedHash | RandomSplit | NoSplit:
+    given = {"fraction": fraction, "seed": seed, "key": key}
+    takes: dict[Split, tuple[type[Any], set[str]]] = {
+        Split.KEYED_HASH: (KeyedHash, {"fraction", "key"}),
+        Split.RANDOM: (RandomSplit, {"fraction", "seed"}),
+        Split.NONE: (NoSplit, set()),
+    }
+    kind, names = takes[split]
+    own = {name: value for name, value in given.items() if name in names}
+    others = {f"split {name}": value for name, value in given.items() if name not in names}
+    chosen: KeyedHash | RandomSplit | NoSplit = kind(**_only(own, others, f"--split {split}"))
+    return chosen
+
+
+def _only(own: dict[str, Any], others: dict[str, Any], choice: str) -> dict[str, Any]:
+    """The options that belong to a choice; an option of another choice would be ignored, so it is refused."""
+    wrong = [name.replace("_", " ") for name, value in others.items() if value is not None]
+    if wrong:
+        raise CommandError(f"{choice} has no {' or '.join(wrong)}")
+    return own
+
+
+def _scale(text: str) -> tuple[float, float]:
+    lowest, separator, highest = text.partition(":")
+    try:
+        if separator:
+            return float(lowest), float(highest)
+    except ValueError:
+        pass
+    raise CommandError(f"--scale {plain(text)}: expected LOWEST:HIGHEST, such as 0.5:5")
