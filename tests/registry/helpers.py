@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +15,7 @@ from mfserve_registry.spec import BuiltinDataset, DatasetSpec, TrainingSpec
 from tests.registry.snapshot.samples import random_content
 
 LEASE = timedelta(seconds=30)
+JOBS = 30
 EPOCH = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -66,3 +70,26 @@ def publish(
 ) -> Version:
     claim = claimed(registry, request(request_id, model, promote_to_alias=promote_to_alias))
     return registry.publish(claim, *stage(registry, seed), artifacts, metrics={"rmse": 0.9})
+
+
+def run_together(what: str, home: Path, processes: int = 3) -> list[list[dict[str, object]]]:
+    """Runs a function of ``processes.py`` in several processes that begin at one moment; what each told, by line."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.registry.processes", what, str(home), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=90)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * processes
+    return [[json.loads(line) for line in output.splitlines()] for output in outputs]

@@ -1,4 +1,4 @@
-"""What the processes of test_jobs_processes.py run: ``python -m tests.registry.processes WHAT HOME NUMBER``."""
+"""What ``helpers.run_together`` runs: ``python -m tests.registry.processes WHAT HOME NUMBER``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 
 from mfserve_registry import Progress, Registry
 from mfserve_registry.errors import Aborted
-from tests.registry.helpers import request, stage
-from tests.registry.test_jobs_processes import JOBS
+from tests.registry.helpers import JOBS, request, stage
 
 LEASE = timedelta(minutes=5)  # longer than the test: no lease ends by itself
 
@@ -53,13 +52,17 @@ def tell(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
 
 
+def open_fresh(registry: Registry, number: int) -> None:
+    registry.jobs.submit(request(f"r{number}"))
+
+
 def main() -> None:
     what, home, number = sys.argv[1:]
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     with Registry.open(Path(home)) as registry:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        sys.stdin.readline()
-        {"submit": submit, "work": work, "move": move}[what](registry, int(number))
+        {"open_fresh": open_fresh, "submit": submit, "work": work, "move": move}[what](registry, int(number))
 
 
 if __name__ == "__main__":

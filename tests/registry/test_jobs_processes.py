@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,38 +9,12 @@ from pathlib import Path
 
 from mfserve_registry import Job, JobState, Registry
 from mfserve_registry.errors import Aborted
-from tests.registry.helpers import publish, request
-
-JOBS = 30
-PROCESSES = 3
-
-
-def run_all(script: str, home: Path, processes: int = PROCESSES) -> list[list[dict[str, object]]]:
-    """Runs the function of ``processes.py`` in several processes that begin together; what each printed, by line."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.registry.processes", script, str(home), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=90)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * processes
-    return [[json.loads(line) for line in output.splitlines()] for output in outputs]
+from tests.registry.helpers import JOBS, publish, request, run_together
 
 
 def test_one_request_id_makes_one_job_whoever_asks(home: Path) -> None:
     Registry.open(home).close()
-    outputs = run_all("submit", home)
+    outputs = run_together("submit", home)
     answers: dict[object, set[object]] = {}
     for line in (line for output in outputs for line in output):
         answers.setdefault(line["request_id"], set()).add(line["job_id"])
@@ -60,7 +31,7 @@ def test_workers_share_the_queue_and_no_version_comes_twice(home: Path) -> None:
     with Registry.open(home) as registry:
         for number in range(JOBS):
             registry.jobs.submit(request(f"r{number}", f"model{number % 2}"), max_attempts=9)
-    lines = [line for output in run_all("work", home) for line in output]
+    lines = [line for output in run_together("work", home) for line in output]
     attempts = Counter((line["job_id"], line["attempt"]) for line in lines)
     assert set(attempts.values()) == {1}
     published = [line for line in lines if line["version"] is not None]
@@ -81,7 +52,7 @@ def test_workers_share_the_queue_and_no_version_comes_twice(home: Path) -> None:
 def test_of_two_moves_from_one_revision_one_wins(home: Path) -> None:
     with Registry.open(home) as registry:
         publish(registry)
-    lines = [line for output in run_all("move", home) for line in output]
+    lines = [line for output in run_together("move", home) for line in output]
     won = [line["revision"] for line in lines if line["won"]]
     assert sorted(won, key=str) == sorted(set(won), key=str)
     with Registry.open(home) as registry:

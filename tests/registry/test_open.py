@@ -20,17 +20,7 @@ from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.migrations import HEAD, REVISIONS
 from mfserve_registry.tables import metadata
-from tests.registry.helpers import request
-
-OPEN_AND_SUBMIT = """
-import sys
-from pathlib import Path
-from mfserve_registry import Registry
-from tests.registry.helpers import request
-sys.stdin.readline()
-with Registry.open(Path(sys.argv[1])) as registry:
-    registry.jobs.submit(request(sys.argv[2]))
-"""
+from tests.registry.helpers import request, run_together
 
 
 def test_home_is_made_for_its_owner_only(home: Path) -> None:
@@ -104,16 +94,7 @@ def test_without_migrating_a_fresh_home_is_refused(home: Path) -> None:
 
 
 def test_several_processes_open_a_fresh_home_at_once(home: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", OPEN_AND_SUBMIT, str(home), f"r{number}"],
-            stdin=subprocess.PIPE,
-        )
-        for number in range(4)
-    ]
-    for process in processes:
-        process.communicate(b"go\n")
-    assert [process.returncode for process in processes] == [0] * 4
+    run_together("open_fresh", home, 4)
     with Registry.open(home, migrate=False) as registry:
         assert {job.request_id for job in registry.jobs.list().items} == {"r0", "r1", "r2", "r3"}
 
