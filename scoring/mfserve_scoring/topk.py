@@ -20,7 +20,7 @@ from mfserve_scoring.exact import Doubles, Floats, Indices, dots, row_norms
 from mfserve_scoring.excluded import Excluded
 from mfserve_scoring.margin import Margin
 
-_CHUNK = 8192
+CHUNK = 8192
 """Items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
 _USERS = 256
 """Users per matrix product."""
@@ -52,9 +52,18 @@ class ExactTopK:
         items: float32 (n, k), finite. Kept as it is (memory-mapped) where it is C-contiguous, copied where not.
         bias: float32 (n,), or None for zeros.
         scale: float64 (n,), not negative, or None for ones.
+        chunk: items per matrix product; changes the speed, never the answer.
     """
 
-    def __init__(self, items: Floats, *, bias: Floats | None = None, scale: Doubles | None = None) -> None:
+    def __init__(
+        self,
+        items: Floats,
+        *,
+        bias: Floats | None = None,
+        scale: Doubles | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
+        self._chunk = chunk
         self._items = np.ascontiguousarray(items, dtype=np.float32)
         self._bias = bias
         self._scale = scale
@@ -80,7 +89,7 @@ class ExactTopK:
         """
         excluded = excluded or Excluded()
         users = np.ascontiguousarray(users, dtype=np.float32)
-        if len(users) == 1 and len(self._items) <= _CHUNK:
+        if len(users) == 1 and len(self._items) <= self._chunk:
             return self._search_one(users, limit, offsets, excluded)
         if len(users) <= _USERS:
             return self._search(users, limit, offsets, excluded)
@@ -106,7 +115,7 @@ class ExactTopK:
         # stand in for it) and every item is rescored.
         multiplied = users if np.isfinite(margins).all() else np.where(np.isinf(margins)[:, None], 0, users)
         best = _Best(rows, min(limit, n))
-        for start in range(0, n, _CHUNK):
+        for start in range(0, n, self._chunk):
             scores = self._approximate(multiplied, start)
             excluded.mask(scores, start)
             cut = best.cut(scores, margins, offsets)
@@ -131,7 +140,7 @@ class ExactTopK:
 
     def _approximate(self, users: Floats, start: int) -> Floats:
         """Scores without the users' offsets, in float32, C-contiguous (rows, items of the chunk)."""
-        chunk = slice(start, start + _CHUNK)
+        chunk = slice(start, start + self._chunk)
         scores: Floats = users @ self._items[chunk].T
         if self._scale32 is not None:
             scores *= self._scale32[chunk]

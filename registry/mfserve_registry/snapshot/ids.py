@@ -149,7 +149,9 @@ def _refuse_duplicates(encoded: Sequence[bytes], field: str) -> None:
     for index, text in enumerate(encoded):
         first = seen.setdefault(text, index)
         if first != index:
-            raise InvalidArgument(f"{field}[{index}] is the same id as {field}[{first}].", field=field)
+            raise InvalidArgument(
+                f"{field}[{index}] is the same id as {field}[{first}].", field=f"{field}[{index}]"
+            )
 
 
 def _pack(encoded: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
