@@ -1,0 +1,46 @@
+"""One service trained on all of MovieLens 100K through Train, shared by the tests that only ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from mfserve import Client
+from mfserve.types import ModelVersion, Progress
+from tests.integration.oracle import Oracle, oracle
+from tests.integration.service import RunningService, running_service
+
+TRAINING_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class MovieLens:
+    """A service with one model, ``movies``, and how its training went."""
+
+    service: RunningService
+    version: ModelVersion
+    progress: tuple[Progress, ...]
+
+    def oracle(self) -> Oracle:
+        return oracle(self.service.home, self.version.digest)
+
+
+@pytest.fixture(scope="session")
+def movielens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MovieLens]:
+    # A short lease: a test kills the trainer and waits for the lease to end.
+    home = tmp_path_factory.mktemp("movielens") / "home"
+    with (
+        running_service(home, "--workers", "2", "--reflection", MFSERVE_LEASE_SECONDS="3") as service,
+        Client(service.address) as client,
+    ):
+        job = client.train("movies", dataset="movielens-100k")
+        progress = tuple(job.watch(timeout=TRAINING_SECONDS))
+        yield MovieLens(service, job.result(timeout=TRAINING_SECONDS), progress)
+
+
+@pytest.fixture
+def client(movielens: MovieLens) -> Iterator[Client]:
+    with Client(movielens.service.address) as client:
+        yield client

@@ -1,0 +1,108 @@
+"""A new version takes over under load without a failed call or a mixed answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfserve import Client, Ials
+from mfserve.types import ModelVersion, Recommendations
+from tests.integration.oracle import oracle
+from tests.integration.service import RunningService, eventually, running_service
+
+CALLERS = 8
+TRAINING_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with running_service(tmp_path_factory.mktemp("promotion") / "home", "--workers", "4") as service:
+        yield service
+
+
+def ratings(seed: int, users: int = 60, items: int = 80) -> dict[str, list[object]]:
+    """Ratings of a random half of all pairs, by a random matrix of rank 3."""
+    random = np.random.default_rng(seed)
+    wish = random.normal(size=(users, 3)) @ random.normal(size=(3, items))
+    user, item = np.nonzero(random.random((users, items)) < 0.5)
+    rating = np.clip(np.rint(3 + wish[user, item]), 1, 5)
+    return {
+        "user_id": [f"u{number}" for number in user],
+        "item_id": [f"i{number}" for number in item],
+        "rating": rating.tolist(),
+    }
+
+
+def test_promotion_under_load_fails_no_call_and_mixes_no_answer(service: RunningService) -> None:
+    users = [f"u{number}" for number in range(60)]
+    answers: list[tuple[str, Recommendations]] = []
+    done = threading.Event()
+
+    def call(number: int) -> None:
+        random = np.random.default_rng(number)
+        with Client(service.address) as client:
+            while not done.is_set():
+                user = users[random.integers(len(users))]
+                answers.append((user, client.recommend("shop", user, limit=10)))
+
+    with Client(service.address) as client, ThreadPoolExecutor(CALLERS) as pool:
+        versions = [client.train("shop", dataset=ratings(1)).result(timeout=TRAINING_SECONDS)]
+        callers = [pool.submit(call, number) for number in range(CALLERS)]
+        try:
+            for seed in (2, 3):
+                versions.append(_train_and_promote(client, seed))
+                _until_answered_by(versions[-1].version, answers)
+        finally:
+            done.set()
+        for caller in callers:
+            caller.result()
+
+    served = {answer.served_version.version for _, answer in answers}
+    assert served == {1, 2, 3}
+    expected = {
+        (version.version, user): brute.recommend(user, 10)
+        for version in versions
+        for brute in [oracle(service.home, version.digest)]
+        for user in users
+    }
+    for user, answer in answers:
+        assert [item.item_id for item in answer] == expected[answer.served_version.version, user]
+
+
+def _until_answered_by(version: int, answers: list[tuple[str, Recommendations]]) -> None:
+    def settled() -> bool:
+        latest = answers[-200:]
+        return sum(answer.served_version.version == version for _, answer in latest) > 150
+
+    eventually(settled, f"version {version} answers")
+
+
+def _train_and_promote(client: Client, seed: int) -> ModelVersion:
+    job = client.train(
+        "shop", dataset=ratings(seed), ranking=Ials(factors=8 + seed), promote_to_alias="production"
+    )
+    return job.result(timeout=TRAINING_SECONDS)
+
+
+def test_recommend_right_after_result_works_on_every_worker(service: RunningService) -> None:
+    data = ratings(4, users=12, items=15)
+    with Client(service.address) as trainer:
+        for number in range(50):
+            model = f"fresh-{number}"
+            trainer.train(model, dataset=data).result(timeout=TRAINING_SECONDS)
+            # Each client has a connection of its own, and the kernel spreads connections over the workers.
+            for _ in range(6):
+                with Client(service.address) as client:
+                    assert client.recommend(model, "u1").served_version.model == model
+
+
+def test_server_processes_hold_no_tensorflow(service: RunningService) -> None:
+    for worker in service.workers:
+        loaded = Path(f"/proc/{worker}/maps").read_text()
+        assert "grpc" in loaded
+        assert "tensorflow" not in loaded
