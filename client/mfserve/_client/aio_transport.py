@@ -12,12 +12,12 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from itertools import chain
 from typing import Any, TypeVar
 
 import grpc
 
 from mfserve._client import health
+from mfserve._client.aio_status import Verdict, aio_errors_become_ours
 from mfserve._client.bulk import Bulk
 from mfserve._client.calls import (
     BULK_SECONDS,
@@ -31,8 +31,8 @@ from mfserve._client.calls import (
     grpc_timeout,
 )
 from mfserve._client.channel import Stubs, channel_options
-from mfserve._client.status import grpc_errors_become_ours
-from mfserve._client.training_service import Watch, upload_from
+from mfserve._client.sync_transport import Transport
+from mfserve._client.training_service import Watch
 from mfserve._types.recommendations import RecommendationBatch
 from mfserve._types.training import JobUpdate, Upload
 from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
@@ -54,6 +54,7 @@ class AsyncTransport:
         # A channel belongs to an event loop, which need not run yet.
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None
+        self._uploads: set[Transport] = set()
         self._closed = False
         # A server that has never answered fails a call at once, one that has is waited for while it restarts.
         self._reached = False
@@ -61,6 +62,8 @@ class AsyncTransport:
     async def close(self) -> None:
         """Ends all calls."""
         self._closed = True
+        for upload in self._uploads:
+            upload.close()
         if self._channel is not None:
             await self._channel.close()
 
@@ -68,7 +71,7 @@ class AsyncTransport:
         """One request, one answer."""
         method = call.method(self._open())
         seconds = self._timeout if timeout is None else timeout
-        with grpc_errors_become_ours(self.address):
+        with aio_errors_become_ours(self.address):
             response = await _aio(method)(
                 call.request, timeout=grpc_timeout(seconds), wait_for_ready=self._reached
             )
@@ -136,28 +139,19 @@ class AsyncTransport:
         batches: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
         timeout: float | None,
     ) -> Upload:
-        """Sends rows; the whole again where the connection breaks, which the request id makes safe."""
-        deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
-        backoff = Backoff(deadline)
-        while True:
-            try:
-                with grpc_errors_become_ours(self.address):
-                    return await self._upload(chain([header], batches()), deadline.remaining)
-            except MfserveError as error:
-                await asyncio.sleep(backoff.after(error))
+        """Sends rows, in a thread with a channel of its own.
 
-    async def _upload(self, requests: Iterable[training_pb2.UploadDatasetRequest], seconds: float) -> Upload:
-        call = _aio(self._open().training.UploadDataset)(timeout=grpc_timeout(seconds))
+        Turning rows into messages would hold up the event loop, and grpc.aio may lose the status of a call that the
+        server ends while a request is on its way (see ``aio_status.Verdict``).
+        """
+        self._opened()
+        transport = Transport(self.address, self._timeout)
+        self._uploads.add(transport)
         try:
-            for request in requests:
-                try:
-                    await call.write(request)
-                except asyncio.InvalidStateError:
-                    break  # the call has ended already, and its result says why
-            await call.done_writing()
-            return upload_from(await call)
+            return await asyncio.to_thread(transport.upload, header, batches, timeout)
         finally:
-            call.cancel()
+            self._uploads.discard(transport)
+            transport.close()
 
     async def bulk(
         self, bulk: Bulk, user_ids: Iterable[str] | AsyncIterable[str], timeout: float | None
@@ -188,7 +182,9 @@ class AsyncTransport:
                         connection = None
                     await asyncio.sleep(backoff.after(error))
                     continue
-                if batch is not None:
+                if batch is None:
+                    connection.send(*bulk.unanswered())
+                else:
                     backoff.reset()
                     yield batch
         finally:
@@ -200,7 +196,7 @@ class AsyncTransport:
         check = self._opened().unary_unary(health.CHECK, health.as_is, health.as_is)
         seconds = self._timeout if timeout is None else timeout
         try:
-            with grpc_errors_become_ours(self.address):
+            with aio_errors_become_ours(self.address):
                 response: bytes = await check(health.WHOLE_SERVER, timeout=grpc_timeout(seconds))
         except (UnavailableError, DeadlineExceededError):
             return False
@@ -240,7 +236,7 @@ class AsyncTransport:
     async def _stream(
         self, method: Any, request: object, seconds: float, *, wait_for_ready: bool = False
     ) -> AsyncGenerator[Any]:
-        with grpc_errors_become_ours(self.address):
+        with aio_errors_become_ours(self.address):
             call = method(request, timeout=grpc_timeout(seconds), wait_for_ready=wait_for_ready)
             try:
                 async for response in call:
@@ -257,16 +253,15 @@ class _BulkConnection:
         # Read by grpc's own task: writing and reading in turns would stop for ever where both directions are full.
         # Unbounded, because Bulk bounds what is in flight.
         self._waiting: asyncio.Queue[recommendation_pb2.StreamRecommendRequest | None] = asyncio.Queue()
-        for request in bulk.opening():
-            self.send(request)
-        if bulk.exhausted:
-            self.send(None)
+        self.send(bulk.opening())
         method = _aio(stubs.recommendation.StreamRecommend)
         self._call = method(self._requests(), timeout=grpc_timeout(seconds))
+        self._verdict = Verdict(self._call)
 
-    def send(self, request: recommendation_pb2.StreamRecommendRequest | None) -> None:
-        """Sends a message; None: there are no more."""
-        self._waiting.put_nowait(request)
+    def send(self, *requests: recommendation_pb2.StreamRecommendRequest | None) -> None:
+        """Sends messages; None: there are no more."""
+        for request in requests:
+            self._waiting.put_nowait(request)
 
     async def _requests(self) -> AsyncIterator[recommendation_pb2.StreamRecommendRequest]:
         while (request := await self._waiting.get()) is not None:
@@ -274,8 +269,11 @@ class _BulkConnection:
 
     async def read(self) -> recommendation_pb2.StreamRecommendResponse:
         """The next message."""
-        with grpc_errors_become_ours(self._address):
-            response = await self._call.read()
+        with aio_errors_become_ours(self._address):
+            try:
+                response = await self._call.read()
+            except grpc.aio.AioRpcError as error:
+                raise self._verdict.on(error, self._address) from error
         if response is grpc.aio.EOF:
             raise UnavailableError("the server stopped before it had answered")
         message: recommendation_pb2.StreamRecommendResponse = response

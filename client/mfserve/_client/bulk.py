@@ -53,17 +53,14 @@ class Bulk:
         """Whether there are no more users, and every batch is answered."""
         return self._exhausted and not self._unanswered
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether there are no more users."""
-        return self._exhausted
+    def opening(self) -> pb.StreamRecommendRequest:
+        """What a new connection begins with; nothing else is sent before the server has answered it."""
+        return pb.StreamRecommendRequest(config=self._config)
 
-    def opening(self) -> list[pb.StreamRecommendRequest]:
-        """What a new connection begins with: the configuration, and what no connection has answered."""
-        return [
-            pb.StreamRecommendRequest(config=self._config),
-            *(pb.StreamRecommendRequest(batch=batch) for batch in self._unanswered),
-        ]
+    def unanswered(self) -> list[pb.StreamRecommendRequest | None]:
+        """What follows: every batch that no connection has answered, and None where there are no more users."""
+        messages = [pb.StreamRecommendRequest(batch=batch) for batch in self._unanswered]
+        return [*messages, None] if self._exhausted else [*messages]
 
     def add(self, user_ids: list[str]) -> pb.StreamRecommendRequest | None:
         """The message for further users; None where there are none, which ends the stream."""
@@ -76,7 +73,7 @@ class Bulk:
         return pb.StreamRecommendRequest(batch=batch)
 
     def received(self, response: pb.StreamRecommendResponse) -> RecommendationBatch | None:
-        """Takes one message; None for the start of a connection."""
+        """Takes one message; None for the start of a connection, after which the unanswered batches are sent."""
         if response.HasField("started"):
             self.served_version = served_version(response.started.served_version)
             self._head = HEAD.read_optional(response.started.ranking_head)

@@ -82,6 +82,9 @@ def channel_options() -> tuple[tuple[str, Any], ...]:
         ("grpc.service_config", json.dumps(service_config())),
         # Connections of its own for each client: a server's worker processes share out connections, not calls.
         ("grpc.use_local_subchannel_pool", 1),
+        # A peer that vanished without a word is noticed by the streams that wait for it.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
         # A restarted server is found again at once, and not after minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -171,7 +171,9 @@ class Transport:
                         connection = None
                     time.sleep(backoff.after(error))
                     continue
-                if batch is not None:
+                if batch is None:
+                    connection.send(*bulk.unanswered())
+                else:
                     backoff.reset()
                     yield batch
         finally:
@@ -236,18 +238,16 @@ class _BulkConnection:
         self._address = address
         # There is always room: Bulk bounds what is in flight, so sending never waits.
         self._feed: Feed[recommendation_pb2.StreamRecommendRequest] = Feed(room=IN_FLIGHT + 1)
-        for request in bulk.opening():
-            self._feed.put(request)
-        if bulk.exhausted:
-            self._feed.close()
+        self._feed.put(bulk.opening())
         self._call = stubs.recommendation.StreamRecommend(self._feed, timeout=grpc_timeout(seconds))
 
-    def send(self, request: recommendation_pb2.StreamRecommendRequest | None) -> None:
-        """Sends a message; None: there are no more."""
-        if request is None:
-            self._feed.close()
-        else:
-            self._feed.put(request)
+    def send(self, *requests: recommendation_pb2.StreamRecommendRequest | None) -> None:
+        """Sends messages; None: there are no more."""
+        for request in requests:
+            if request is None:
+                self._feed.close()
+            else:
+                self._feed.put(request)
 
     def read(self) -> recommendation_pb2.StreamRecommendResponse:
         """The next message."""

@@ -1,0 +1,216 @@
+"""Models, versions, files, embeddings, aliases and what is served."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mfserve import Als, NoRanking
+from mfserve.errors import UnavailableError
+from mfserve.types import (
+    Alias,
+    AliasTarget,
+    Artifact,
+    DatasetFacts,
+    EmbeddingSide,
+    Evaluation,
+    Head,
+    Model,
+    ModelVersion,
+    Ranker,
+    RankingMetrics,
+    RatingMetrics,
+    RatingPredictor,
+    RatingScale,
+    ServedVersion,
+    ServerStatus,
+    ServingState,
+    ServingStatus,
+    ServingVersion,
+    TrainingSpec,
+)
+from mfserve.v1 import common_pb2
+from mfserve.v1 import model_service_pb2 as pb
+from mfserve.v1 import training_service_pb2 as training
+from tests.client.conftest import Connect, Serve
+from tests.client.services import VERSION
+from tests.client.twins import listed
+
+NOON = Timestamp(seconds=1_700_000_000)
+AT_NOON = datetime.fromtimestamp(1_700_000_000, UTC)
+SERVED = ServedVersion("movies", 3, "d" * 64)
+
+
+async def test_a_version(serve: Serve, connect: Connect) -> None:
+    message = pb.ModelVersion(
+        served_version=VERSION,
+        create_time=NOON,
+        job_id="j1",
+        dataset=pb.DatasetFacts(
+            name="movielens-100k",
+            fingerprint="f" * 64,
+            ratings=100_000,
+            users=943,
+            items=1682,
+            scale=common_pb2.RatingScale(minimum=1, maximum=5),
+            skipped={"duplicate": 2},
+        ),
+        spec=training.TrainingSpec(
+            als=training.AlsConfig(factors=20), no_ranking=training.NoRanking(), seed=0
+        ),
+        evaluation=pb.Evaluation(
+            holdout_ratings=20_000,
+            ranking_users=900,
+            rating=[pb.RatingMetrics(predictor=pb.RATING_PREDICTOR_GLOBAL_MEAN, mse=4, rmse=2, mae=1.5)],
+            ranking=[
+                pb.RankingMetrics(
+                    ranker=pb.RANKER_POPULARITY, ndcg_at_10=0.25, recall_at_20=0.125, coverage_at_10=0.5
+                )
+            ],
+        ),
+        aliases=["production"],
+        size_bytes=5,
+        artifacts=[pb.Artifact(name="curve.svg", media_type="image/svg+xml", size_bytes=6)],
+    )
+    seen: list[common_pb2.ModelSpec] = []
+
+    def answer(request: pb.GetModelVersionRequest, context: Any) -> Any:
+        seen.append(request.model_spec)
+        return pb.GetModelVersionResponse(version=message)
+
+    client = connect(serve(GetModelVersion=answer).address)
+    assert await client.get_version("movies", 3) == ModelVersion(
+        model="movies",
+        version=3,
+        digest="d" * 64,
+        create_time=AT_NOON,
+        job_id="j1",
+        dataset=DatasetFacts(
+            "movielens-100k", "f" * 64, 100_000, 943, 1682, RatingScale(1.0, 5.0), {"duplicate": 2}
+        ),
+        spec=TrainingSpec(rating=Als(factors=20), ranking=NoRanking(), seed=0),
+        evaluation=Evaluation(
+            20_000,
+            900,
+            (RatingMetrics(RatingPredictor.GLOBAL_MEAN, 4.0, 2.0, 1.5),),
+            (RankingMetrics(Ranker.POPULARITY, 0.25, 0.125, 0.5),),
+        ),
+        aliases=("production",),
+        size_bytes=5,
+        artifacts=(Artifact("curve.svg", "image/svg+xml", 6),),
+    )
+    message.ClearField("evaluation")
+    assert (await client.get_version("movies", alias="candidate")).evaluation is None
+    assert seen == [
+        common_pb2.ModelSpec(model="movies", version=3),
+        common_pb2.ModelSpec(model="movies", alias="candidate"),
+    ]
+
+
+async def test_models_and_versions_page_by_page(serve: Serve, connect: Connect) -> None:
+    def models(request: pb.ListModelsRequest, context: Any) -> Any:
+        first = not request.page_token
+        model = pb.Model(model="a" if first else "b", latest_version=4, create_time=NOON)
+        return pb.ListModelsResponse(models=[model], next_page_token="more" if first else "")
+
+    def versions(request: pb.ListModelVersionsRequest, context: Any) -> Any:
+        assert (request.model, request.page_size) == ("a", 7)
+        first = not request.page_token
+        version = pb.ModelVersion(served_version=common_pb2.ServedVersion(version=2 if first else 1))
+        return pb.ListModelVersionsResponse(versions=[version], next_page_token="more" if first else "")
+
+    client = connect(serve(ListModels=models, ListModelVersions=versions).address)
+    assert await listed(client.list_models()) == [Model("a", 4, (), AT_NOON), Model("b", 4, (), AT_NOON)]
+    assert [v.version for v in await listed(client.list_versions("a", page_size=7))] == [2, 1]
+
+
+async def test_an_alias_is_set_and_read(serve: Serve, connect: Connect) -> None:
+    alias = pb.Alias(
+        alias="production", targets=[pb.AliasTarget(version=3, weight=1)], revision=2, update_time=NOON
+    )
+    seen: list[pb.SetAliasRequest] = []
+
+    def set_alias(request: pb.SetAliasRequest, context: Any) -> Any:
+        seen.append(request)
+        return pb.SetAliasResponse(alias=alias)
+
+    def get_model(request: pb.GetModelRequest, context: Any) -> Any:
+        return pb.GetModelResponse(model=pb.Model(model=request.model, aliases=[alias]))
+
+    client = connect(serve(SetAlias=set_alias, GetModel=get_model).address)
+    expected = Alias("production", (AliasTarget(3, 1),), 2, AT_NOON)
+    assert await client.set_alias("movies", "production", 3, expected_revision=1, reason="better") == expected
+    assert await client.get_model("movies") == Model("movies", 0, (expected,), None)
+    await client.set_alias("movies", "candidate", 3, expected_revision=0)
+    assert seen[0] == pb.SetAliasRequest(
+        model="movies", alias="production", version=3, expected_revision=1, reason="better"
+    )
+    assert seen[1].HasField("expected_revision")
+
+
+@pytest.mark.parametrize("biases", [[], [0.5, -0.5, 0.25]])
+async def test_embeddings(serve: Serve, connect: Connect, biases: list[float]) -> None:
+    values = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+    def send(request: pb.GetEmbeddingsRequest, context: Any) -> Any:
+        assert request.side == pb.EMBEDDING_SIDE_ITEM
+        assert request.head == common_pb2.HEAD_RATING
+        header = pb.EmbeddingsHeader(
+            served_version=VERSION, head=common_pb2.HEAD_RATING, count=3, dimension=2, intercept=3.5
+        )
+        yield pb.GetEmbeddingsResponse(
+            header=header, ids=["1", "2"], values=values[:2].ravel().tolist(), biases=biases[:2]
+        )
+        yield pb.GetEmbeddingsResponse(ids=["3"], values=values[2].tolist(), biases=biases[2:])
+
+    client = connect(serve(GetEmbeddings=send).address)
+    found = await client.get_embeddings("movies", "item", head="rating")
+    assert found.ids == ("1", "2", "3")
+    matrix = np.asarray(found.values)
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix, values)
+    assert np.shares_memory(matrix, np.asarray(found.values))
+    assert found.dimension == 2
+    assert (found.biases.tolist() if found.biases else []) == biases
+    assert (found.side, found.head, found.intercept) == (EmbeddingSide.ITEM, Head.RATING, 3.5)
+    assert found.served_version == SERVED
+
+
+async def test_what_does_not_arrive_whole_is_not_given(serve: Serve, connect: Connect) -> None:
+    def send(request: pb.GetEmbeddingsRequest, context: Any) -> Any:
+        yield pb.GetEmbeddingsResponse(
+            header=pb.EmbeddingsHeader(count=3, dimension=2), ids=["1"], values=[1, 2]
+        )
+
+    client = connect(serve(GetEmbeddings=send).address)
+    with pytest.raises(UnavailableError, match="did not arrive whole"):
+        await client.get_embeddings("movies", "user", timeout=0.3)
+
+
+async def test_serving_status(serve: Serve, connect: Connect) -> None:
+    def status(request: pb.GetServingStatusRequest, context: Any) -> Any:
+        version = pb.ServingVersion(
+            served_version=VERSION,
+            aliases=["production"],
+            state=pb.SERVING_STATE_FAILED,
+            message="item_factors.npy: wrong SHA-256",
+        )
+        server = pb.ServerStatus(
+            server_id="s1",
+            host="h",
+            pid=7,
+            release="0.1.0",
+            start_time=NOON,
+            heartbeat_time=NOON,
+            versions=[version],
+        )
+        return pb.GetServingStatusResponse(servers=[server], answered_by="s1")
+
+    held = ServingVersion(SERVED, ("production",), ServingState.FAILED, "item_factors.npy: wrong SHA-256")
+    assert await connect(serve(GetServingStatus=status).address).serving_status() == ServingStatus(
+        (ServerStatus("s1", "h", 7, "0.1.0", AT_NOON, AT_NOON, (held,)),), "s1"
+    )
