@@ -47,7 +47,10 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     existing = [place for place in allowed if _exists(place)]
     if not existing:
         raise NotFound(
-            f"there is no file {path!r} under the data roots", reason="FILE_NOT_FOUND", field=_FIELD
+            f"There is no file {path!r} under the data roots.",
+            reason="FILE_NOT_FOUND",
+            field=_FIELD,
+            metadata={"path": path},
         )
     if not existing[0].is_file():
         kind = "a folder" if existing[0].is_dir() else "not a regular file"

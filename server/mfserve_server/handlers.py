@@ -30,6 +30,10 @@ class Server(Protocol):
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None: ...
 
 
+class _CallerGone(Exception):
+    """A response could not be written."""
+
+
 def register(server: Server, service: ServiceDescriptor, servicer: object) -> None:
     """Makes ``servicer`` answer every method of ``service``.
 
@@ -103,7 +107,12 @@ def _stream_stream(name: str, request_class: type[Message], call: Handler) -> Ha
 async def _send(context: Context, responses: AsyncIterator[Message]) -> None:
     """One at a time: the next response is not made before the transport has taken this one (flow control)."""
     async for response in responses:
-        await context.write(response.SerializeToString())
+        data = response.SerializeToString()
+        try:
+            await context.write(data)
+        except grpc.aio.InternalError:
+            # The caller is gone, and grpcio has not cancelled us yet: there is nobody left to tell anything.
+            raise _CallerGone from None
 
 
 async def _decoded(
@@ -131,7 +140,7 @@ async def _fail(context: Context, error: BaseException, method: str) -> NoReturn
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         raise error
-    if context.done():
-        raise error
+    if isinstance(error, _CallerGone) or context.done():
+        raise asyncio.CancelledError
     told = failure(error, method)
     await context.abort(told.code, told.message, ((DETAILS_KEY, told.details),))

@@ -9,7 +9,8 @@ from mfserve.v1.common_pb2 import ServedVersion
 from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
-from mfserve_scoring import Recommender
+from mfserve_scoring.answers import Head
+from mfserve_scoring.recommender import Recommender
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -81,8 +82,8 @@ class Loader:
 def warm_up(scorer: Scorer) -> None:
     """Asks every kind of question once, so that the first caller does not pay for first times."""
     user, item = scorer.snapshot.users[0], scorer.snapshot.items[0]
-    scorer.recommender.recommend(user, 10)
-    scorer.recommender.recommend_history([(item, scorer.snapshot.scale.maximum)], 10)
-    scorer.recommender.recommend_many([user], 10)
+    for head in (Head.DEFAULT, Head.RATING):
+        scorer.recommender.recommend_many([user, ""], 10, head=head)  # "" is nobody: the popular items
+        scorer.recommender.recommend_history([(item, scorer.snapshot.scale.maximum)], 10, head=head)
     scorer.recommender.predict(user, item)
     scorer.recommender.similar_items(item, 10)

@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument, NotFound
-from mfserve_registry.snapshot.content import Floats
 from mfserve_registry.spec import RatingScale
-from mfserve_scoring import (
+from mfserve_scoring.answers import (
     Head,
     Prediction,
+    RatingPredictions,
     RecommendationBatch,
     Recommendations,
     SimilarItems,
@@ -38,8 +35,6 @@ from mfserve_server.heads import chosen_head
 from mfserve_server.loading import LoadedVersion
 
 T = TypeVar("T")
-RatingColumns = tuple[Floats, NDArray[np.uint8]]
-"""Predicted ratings, and for each what it rests on."""
 
 # Multiplications that the event loop may do in one go: about 100 µs. Handing over to a thread costs about as much.
 _ON_LOOP = 1_000_000
@@ -124,7 +119,7 @@ class Scoring:
             check_id(request.user_id, "user_id"), check_id(request.item_id, "item_id")
         )
 
-    async def predict_many(self, loaded: LoadedVersion, pairs: Sequence[pb.UserItem]) -> RatingColumns:
+    async def predict_many(self, loaded: LoadedVersion, pairs: Sequence[pb.UserItem]) -> RatingPredictions:
         check_count(pairs, "pairs", most=MAX_PAIRS)
         checked = [
             (check_id(pair.user_id, f"pairs[{n}].user_id"), check_id(pair.item_id, f"pairs[{n}].item_id"))

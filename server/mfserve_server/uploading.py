@@ -62,8 +62,10 @@ class _Reception:
             )
 
     def commit(self) -> Upload:
-        with self._lock, under("batch"):
-            return self._open().commit()
+        with self._lock:
+            if self._writer is None:  # every batch has rows, so there was no batch
+                raise InvalidArgument("The upload has no rows.", field="batch")
+            return self._writer.commit()
 
     def close(self) -> None:
         with self._lock:

@@ -49,7 +49,7 @@ class Told:
 
 def told(error: grpc.aio.AioRpcError) -> Told:
     """Fails where the error has no google.rpc.Status that agrees with the call's own status."""
-    details = {key: value for key, value in error.trailing_metadata() or ()}
+    details = dict(error.trailing_metadata() or ())
     status = status_pb2.Status.FromString(bytes(details["grpc-status-details-bin"]))
     assert (status.code, status.message) == (error.code().value[0], error.details())
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
@@ -81,5 +81,5 @@ async def _result(call: Awaitable[Any]) -> Any:
 
 async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
     """Waits until ``look`` is true; fails by the test's timeout."""
-    while not await look():
+    while not await look():  # noqa: ASYNC110 - nothing here tells of a change of the server's
         await asyncio.sleep(0.01)

@@ -11,8 +11,8 @@ import grpc.aio
 import pytest
 from structlog.testing import capture_logs
 
-from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1 import error_reason_pb2
+from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve_registry import errors
 from mfserve_server.errors import InvalidFields, Violation, under

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.snapshot.content import Floats
-from mfserve_scoring import (
+from mfserve_scoring.answers import (
     Basis,
     Prediction,
+    RatingPredictions,
     RecommendationBatch,
     Recommendations,
     SimilarItems,
@@ -68,11 +68,9 @@ def rating_response(loaded: LoadedVersion, prediction: Prediction) -> pb.Predict
     )
 
 
-def ratings_response(
-    loaded: LoadedVersion, ratings: Floats, bases: NDArray[np.uint8]
-) -> pb.BatchPredictRatingsResponse:
+def ratings_response(loaded: LoadedVersion, found: RatingPredictions) -> pb.BatchPredictRatingsResponse:
     return pb.BatchPredictRatingsResponse(
-        ratings=ratings.tolist(), bases=bases.tolist(), served_version=loaded.served
+        ratings=found.ratings.tolist(), bases=found.bases.tolist(), served_version=loaded.served
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -98,7 +97,7 @@ def _values(message: Message, path: str) -> dict[str, Any]:
     return values
 
 
-def _value(field: FieldDescriptor, value: Any, path: str) -> Any:
+def _value(field: Any, value: Any, path: str) -> Any:
     if field.message_type is not None:
         return _values(value, path)
     if field.enum_type is not None:

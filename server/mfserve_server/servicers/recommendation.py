@@ -42,7 +42,7 @@ class RecommendationService:
         self, request: pb.BatchPredictRatingsRequest
     ) -> pb.BatchPredictRatingsResponse:
         loaded = await loaded_version(self._catalog, request.model_spec)
-        return ratings_response(loaded, *await self._scoring.predict_many(loaded, request.pairs))
+        return ratings_response(loaded, await self._scoring.predict_many(loaded, request.pairs))
 
     async def FindSimilarItems(self, request: pb.FindSimilarItemsRequest) -> pb.FindSimilarItemsResponse:
         loaded = await loaded_version(self._catalog, request.model_spec)

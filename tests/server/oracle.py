@@ -1,0 +1,34 @@
+"""Answers by brute force, computed from a snapshot's content and nothing of the scoring package."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve_registry.snapshot import SnapshotContent
+
+
+def ranking_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
+    assert content.ranking is not None
+    return content.ranking.item_factors.astype(np.float64) @ content.ranking.user_factors[user].astype(np.float64)
+
+
+def rating_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
+    """Unclipped predicted ratings of all items."""
+    head = content.rating
+    products = head.item_factors.astype(np.float64) @ head.user_factors[user].astype(np.float64)
+    return products + head.intercept + float(head.user_biases[user]) + head.item_biases.astype(np.float64)
+
+
+def clipped(content: SnapshotContent, ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(ratings, content.scale.minimum, content.scale.maximum)
+
+
+def best(content: SnapshotContent, scores: NDArray[np.float64], limit: int, left_out: set[int]) -> list[str]:
+    """Ids of the best items; ties by index."""
+    order = sorted((item for item in range(len(scores)) if item not in left_out), key=lambda i: (-scores[i], i))
+    return [content.item_ids[item] for item in order[:limit]]
+
+
+def seen(content: SnapshotContent, user: int) -> set[int]:
+    return set(content.rated.of(user).tolist())

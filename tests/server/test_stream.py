@@ -1,0 +1,189 @@
+"""StreamRecommend: columns that say what the unary calls say, pinned to one version, with bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+import psutil
+import pytest
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry import Registry
+from tests.registry.snapshot.samples import random_content
+from tests.server.calls import Server, eventually, failure
+from tests.server.conftest import MakeServer
+from tests.server.samples import publish
+
+MOVIES = common_pb2.ModelSpec(model="movies")
+
+
+@pytest.fixture
+async def server(serve: MakeServer, registry: Registry) -> Server:
+    publish(registry, content=random_content(3, users=600, items=40))
+    return await serve()
+
+
+def config(**fields: Any) -> pb.StreamRecommendRequest:
+    return pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(**({"model_spec": MOVIES} | fields)))
+
+
+def batch(user_ids: Sequence[str], batch_id: int = 1) -> pb.StreamRecommendRequest:
+    return pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=batch_id, user_ids=user_ids))
+
+
+async def answers(server: Server, *messages: pb.StreamRecommendRequest) -> list[pb.StreamRecommendResponse]:
+    return [response async for response in server.recommendations.StreamRecommend(iter(messages))]
+
+
+def rows(answer: pb.RecommendationBatch) -> Iterator[tuple[list[tuple[str, float, float, str]], int]]:
+    """For each user the items, with score, predicted rating and title, and the basis."""
+    start = 0
+    for count, basis in zip(answer.counts, answer.bases, strict=True):
+        part = range(start, start + count)
+        start += count
+        yield (
+            [
+                (
+                    answer.item_ids[answer.item_indices[n]],
+                    answer.scores[n],
+                    answer.predicted_ratings[n],
+                    answer.titles[answer.item_indices[n]],
+                )
+                for n in part
+            ],
+            basis,
+        )
+    assert start == len(answer.scores) == len(answer.item_indices) == len(answer.predicted_ratings)
+
+
+async def test_a_stream_says_what_unary_calls_say(server: Server) -> None:
+    users = [*(f"u{n}" for n in range(600)), "nobody", "u5", "u5"]
+    started, first, second = await answers(
+        server, config(limit=7), batch(users[:600], 11), batch(users[600:], 12)
+    )
+    assert started.started.served_version.version == 1
+    assert started.started.ranking_head == common_pb2.HEAD_RANKING
+    assert (first.batch.batch_id, second.batch.batch_id) == (11, 12)
+    streamed = [*rows(first.batch), *rows(second.batch)]
+    for user, (items, basis) in zip(users, streamed, strict=True):
+        unary = await server.recommendations.Recommend(
+            pb.RecommendRequest(model_spec=MOVIES, user_id=user, limit=7)
+        )
+        assert items == [
+            (item.item_id, item.score, item.predicted_rating, item.title) for item in unary.recommendations
+        ]
+        assert basis == unary.basis
+
+
+async def test_item_ids_are_distinct_and_go_with_every_batch(server: Server) -> None:
+    _, first, second = await answers(server, config(), batch(["u1", "u2"]), batch(["u1", "u2"]))
+    assert first == second
+    assert len(set(first.batch.item_ids)) == len(first.batch.item_ids) == len(first.batch.titles)
+
+
+async def test_options_hold_for_the_whole_stream(server: Server) -> None:
+    options = {"limit": 1000, "include_seen": True, "exclude_item_ids": ["i3"]}
+    _, answer = await answers(
+        server,
+        config(ranking_head=common_pb2.HEAD_RATING, omit_predicted_ratings=True, **options),
+        batch(["u1", "nobody"]),
+    )
+    assert list(answer.batch.counts) == [39, 39]
+    assert "i3" not in answer.batch.item_ids
+    assert len(answer.batch.predicted_ratings) == 0
+
+
+async def test_nothing_left_to_recommend_is_an_empty_answer(server: Server) -> None:
+    excluded = [f"i{n}" for n in range(40)]
+    _, answer = await answers(server, config(exclude_item_ids=excluded), batch(["u1", "nobody"]))
+    assert list(answer.batch.counts) == [0, 0]
+    assert list(answer.batch.item_ids) == []
+
+
+async def test_a_stream_stays_on_its_version_across_a_swap(server: Server, registry: Registry) -> None:
+    stream = server.recommendations.StreamRecommend()
+    await stream.write(config())
+    started = (await stream.read()).started
+    await stream.write(batch(["u1"]))
+    before = (await stream.read()).batch
+    publish(registry, seed=9, promote_to="production")
+
+    async def swapped() -> bool:
+        response = await server.recommendations.Recommend(pb.RecommendRequest(model_spec=MOVIES, user_id="u1"))
+        return bool(response.served_version.version == 2)
+
+    await eventually(swapped)
+    await stream.write(batch(["u1"]))
+    assert (await stream.read()).batch == before
+    await stream.done_writing()
+    assert await stream.read() == grpc.aio.EOF
+    pinned = common_pb2.ModelSpec(model="movies", version=started.served_version.version)
+    again, answer = await answers(server, config(model_spec=pinned), batch(["u1"]))
+    assert again.started.served_version == started.served_version
+    assert answer.batch == before
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason", "field"),
+    [
+        ([], "STREAM_OUT_OF_ORDER", "config"),
+        ([batch(["u1"])], "STREAM_OUT_OF_ORDER", "config"),
+        ([pb.StreamRecommendRequest()], "STREAM_OUT_OF_ORDER", "config"),
+        ([config(), config()], "STREAM_OUT_OF_ORDER", "batch"),
+        ([config(limit=0)], "INVALID_FIELD", "config.limit"),
+        ([config(ranking_head=7)], "INVALID_FIELD", "config.ranking_head"),
+        ([config(exclude_item_ids=["", ""])], "INVALID_FIELD", "config.exclude_item_ids[0]"),
+        ([config(model_spec=common_pb2.ModelSpec())], "INVALID_FIELD", "config.model_spec.model"),
+        ([config(), batch([])], "INVALID_FIELD", "batch.user_ids"),
+        ([config(), batch(["u1", ""])], "INVALID_FIELD", "batch.user_ids[1]"),
+        ([config(), batch(["u1"] * 4097)], "INVALID_FIELD", "batch.user_ids"),
+        ([config(limit=1000), batch(["u1"] * 201)], "INVALID_FIELD", "batch.user_ids"),
+    ],
+)
+async def test_a_bad_stream_names_the_field(
+    messages: list[pb.StreamRecommendRequest], reason: str, field: str, server: Server
+) -> None:
+    found = await failure(server.recommendations.StreamRecommend(iter(messages)))
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert found.fields == [field]
+
+
+async def test_the_largest_batches_are_answered(server: Server) -> None:
+    _, many, long = await answers(server, config(limit=48), batch(["u1"] * 4096), batch([f"u{n}" for n in range(600)]))
+    assert len(many.batch.counts) == 4096
+    assert len(long.batch.counts) == 600
+
+
+async def test_a_reader_who_does_not_read_holds_up_the_sender_and_costs_no_memory(server: Server) -> None:
+    """Flow control: without any reading, only so many batches are taken and answered as the transport's windows hold."""
+    sent = 0
+    users = [f"u{n}" for n in range(600)]
+    memory = psutil.Process().memory_info
+    before = memory().rss
+
+    async def messages() -> AsyncIterator[pb.StreamRecommendRequest]:
+        nonlocal sent
+        yield config(limit=40)
+        for number in range(20_000):  # their answers would take 6 GB
+            sent += 1
+            yield batch(users, number)
+
+    async def stands_still() -> bool:
+        seen = sent
+        await asyncio.sleep(0.3)
+        return sent == seen > 0
+
+    call = server.recommendations.StreamRecommend(messages())
+    await eventually(stands_still)
+    assert sent < 20_000
+    assert memory().rss - before < 200 << 20
+    # And it goes on, in order, as soon as somebody reads.
+    await call.read()
+    for number in range(50):
+        assert (await call.read()).batch.batch_id == number
+    call.cancel()
