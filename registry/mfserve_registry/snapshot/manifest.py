@@ -6,11 +6,11 @@ import json
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mfserve_registry.spec import RatingScale
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """Number of the format that this module reads and writes."""
 
 FILE_NAME = "manifest.json"
@@ -20,7 +20,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class ArrayEntry(_Part):
@@ -42,7 +42,7 @@ class RatingEntry(_Part):
     factors: int = Field(ge=1)
     intercept: _Finite
     regularization: _Finite
-    folds_bias: StrictBool
+    folds_bias: bool
 
 
 class RankingEntry(_Part):
@@ -61,10 +61,10 @@ class Manifest(_Part):
     ``arrays`` is keyed by the names in ``layout.py``.
     """
 
-    format: Literal[1] = 1
+    format: Literal[1]
     users: int = Field(ge=1)
     items: int = Field(ge=1)
-    titles: StrictBool
+    titles: bool
     """Whether the items have titles."""
     scale: RatingScale
     mean_rating: _Finite

@@ -94,7 +94,7 @@ def _read_manifest(directory: Path, digest: str) -> tuple[Manifest, int]:
         raise DamagedSnapshot(f"{FILE_NAME} is damaged: its SHA-256 is not the snapshot's digest {digest}.")
     # The bytes are what the digest names; from here on an error is the writer's, not the disk's.
     document = _parse(data)
-    _refuse_newer(document)
+    _check_format(document)
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -107,16 +107,18 @@ def _read_manifest(directory: Path, digest: str) -> tuple[Manifest, int]:
 def _parse(data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedSnapshot(f"{FILE_NAME} is not JSON.") from error
     if not isinstance(document, dict):
         raise DamagedSnapshot(f"{FILE_NAME} is not a JSON object.")
     return document
 
 
-def _refuse_newer(document: Mapping[str, Any]) -> None:
+def _check_format(document: Mapping[str, Any]) -> None:
     number = document.get("format")
-    if isinstance(number, int) and number > FORMAT:
+    if type(number) is not int or number < 1:  # True would pass for 1
+        raise DamagedSnapshot(f"{FILE_NAME} has no format number.")
+    if number > FORMAT:
         raise DamagedSnapshot(
             f"The snapshot has format {number}; this mfserve reads up to {FORMAT}. Install a newer mfserve.",
             reason="SNAPSHOT_TOO_NEW",

@@ -25,6 +25,7 @@ from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
 from mfserve_registry.snapshot.manifest import (
     FILE_NAME,
+    FORMAT,
     ArrayEntry,
     Manifest,
     RankingEntry,
@@ -122,6 +123,7 @@ def _checked_facts(content: SnapshotContent) -> dict[str, Any]:
 def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str, ArrayEntry]) -> Manifest:
     rating, ranking = content.rating, content.ranking
     return Manifest(
+        format=FORMAT,
         users=len(content.user_ids),
         items=len(content.item_ids),
         titles=content.item_titles is not None,
