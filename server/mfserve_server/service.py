@@ -83,6 +83,7 @@ class Service:
         self._health = Health()
         self._server = grpc.aio.server(options=_OPTIONS)
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped: asyncio.Task[None] | None = None
         self._register_servicers(registry)
 
     async def start(self) -> int:
@@ -106,7 +107,12 @@ class Service:
         return port
 
     async def stop(self) -> None:
-        """Drains: health says NOT_SERVING, calls under way may end, new ones are sent elsewhere."""
+        """Drains: health says NOT_SERVING, calls under way may end, new ones are sent elsewhere. May be repeated."""
+        if self._stopped is None:
+            self._stopped = asyncio.create_task(self._drain())
+        await asyncio.shield(self._stopped)
+
+    async def _drain(self) -> None:
         with suppress(TimeoutError):
             # A health watcher who does not read would otherwise hold up the whole drain.
             await asyncio.wait_for(self._health.drain(), 1.0)

@@ -36,7 +36,7 @@ async def serve(home: Path, registry: Registry) -> AsyncIterator[MakeServer]:
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> Server:
-            made = Settings(home=home, port=0, **{"poll_seconds": 0.02, "drain_seconds": 2.0} | settings)
+            made = Settings(home=home, **{"port": 0, "poll_seconds": 0.02, "drain_seconds": 2.0} | settings)
             opened = stack.enter_context(open_registry(made, migrate=False))
             service = Service(made, opened)
             port = await service.start()

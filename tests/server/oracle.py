@@ -10,7 +10,9 @@ from mfserve_registry.snapshot import SnapshotContent
 
 def ranking_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
     assert content.ranking is not None
-    return content.ranking.item_factors.astype(np.float64) @ content.ranking.user_factors[user].astype(np.float64)
+    return content.ranking.item_factors.astype(np.float64) @ content.ranking.user_factors[user].astype(
+        np.float64
+    )
 
 
 def rating_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
@@ -26,7 +28,9 @@ def clipped(content: SnapshotContent, ratings: NDArray[np.float64]) -> NDArray[n
 
 def best(content: SnapshotContent, scores: NDArray[np.float64], limit: int, left_out: set[int]) -> list[str]:
     """Ids of the best items; ties by index."""
-    order = sorted((item for item in range(len(scores)) if item not in left_out), key=lambda i: (-scores[i], i))
+    order = sorted(
+        (item for item in range(len(scores)) if item not in left_out), key=lambda i: (-scores[i], i)
+    )
     return [content.item_ids[item] for item in order[:limit]]
 
 

@@ -49,7 +49,9 @@ async def test_recommend_is_what_brute_force_finds(server: Server, content: Snap
         response = await server.recommendations.Recommend(request(user_id=f"u{user}"))
         scores = oracle.ranking_scores(content, user)
         found = response.recommendations
-        assert [item.item_id for item in found] == oracle.best(content, scores, 10, oracle.seen(content, user))
+        assert [item.item_id for item in found] == oracle.best(
+            content, scores, 10, oracle.seen(content, user)
+        )
         indices = [content.item_ids.index(item.item_id) for item in found]
         ratings = oracle.clipped(content, oracle.rating_scores(content, user))
         np.testing.assert_allclose([item.score for item in found], scores[indices], rtol=1e-6)
@@ -139,7 +141,9 @@ async def test_a_history_is_folded_in(server: Server) -> None:
     assert popular.basis == pb.RECOMMENDATION_BASIS_POPULARITY
 
 
-async def test_ratings_are_predicted_and_say_what_they_rest_on(server: Server, content: SnapshotContent) -> None:
+async def test_ratings_are_predicted_and_say_what_they_rest_on(
+    server: Server, content: SnapshotContent
+) -> None:
     pairs = [("u3", "i7"), ("u3", "unknown"), ("nobody", "i7"), ("nobody", "unknown")]
     expected = [
         oracle.clipped(content, oracle.rating_scores(content, 3))[7],
@@ -175,7 +179,9 @@ async def test_ten_thousand_pairs_of_long_ids_are_taken(server: Server) -> None:
     assert len(response.ratings) == 10_000
 
 
-async def test_similar_items_are_those_of_the_smallest_angle(server: Server, content: SnapshotContent) -> None:
+async def test_similar_items_are_those_of_the_smallest_angle(
+    server: Server, content: SnapshotContent
+) -> None:
     response = await server.recommendations.FindSimilarItems(
         pb.FindSimilarItemsRequest(model_spec=MOVIES, item_id="i4", limit=5)
     )
@@ -184,7 +190,9 @@ async def test_similar_items_are_those_of_the_smallest_angle(server: Server, con
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors[4]
     assert [item.item_id for item in response.items] == oracle.best(content, cosines, 5, {4})
-    assert response.items[0].similarity == pytest.approx(cosines[int(response.items[0].item_id[1:])], rel=1e-6)
+    assert response.items[0].similarity == pytest.approx(
+        cosines[int(response.items[0].item_id[1:])], rel=1e-6
+    )
     assert response.title == "Film 4 – été"
 
 
@@ -214,7 +222,9 @@ async def test_similar_items_are_those_of_the_smallest_angle(server: Server, con
         ("FindSimilarItems", {"item_id": "i1", "limit": 0}, "limit"),
     ],
 )
-async def test_a_wrong_field_is_named(method: str, fields: dict[str, Any], field: str, server: Server) -> None:
+async def test_a_wrong_field_is_named(
+    method: str, fields: dict[str, Any], field: str, server: Server
+) -> None:
     if method == "Recommend":
         message = request(**fields)
     else:

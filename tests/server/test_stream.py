@@ -114,7 +114,9 @@ async def test_a_stream_stays_on_its_version_across_a_swap(server: Server, regis
     publish(registry, seed=9, promote_to="production")
 
     async def swapped() -> bool:
-        response = await server.recommendations.Recommend(pb.RecommendRequest(model_spec=MOVIES, user_id="u1"))
+        response = await server.recommendations.Recommend(
+            pb.RecommendRequest(model_spec=MOVIES, user_id="u1")
+        )
         return bool(response.served_version.version == 2)
 
     await eventually(swapped)
@@ -154,7 +156,9 @@ async def test_a_bad_stream_names_the_field(
 
 
 async def test_the_largest_batches_are_answered(server: Server) -> None:
-    _, many, long = await answers(server, config(limit=48), batch(["u1"] * 4096), batch([f"u{n}" for n in range(600)]))
+    _, many, long = await answers(
+        server, config(limit=48), batch(["u1"] * 4096), batch([f"u{n}" for n in range(600)])
+    )
     assert len(many.batch.counts) == 4096
     assert len(long.batch.counts) == 600
 

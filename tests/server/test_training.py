@@ -40,7 +40,9 @@ async def test_train_queues_a_job_that_shows_its_defaults(server: Server, regist
     assert (job.spec.keras.epochs, job.spec.keras.batch_size, job.spec.ials.factors) == (3, 32, 32)
     assert job.dataset.builtin.name == "movielens-100k"
     assert (job.attempt, job.max_attempts) == (0, 3)
-    assert not any(job.HasField(field) for field in ("version", "start_time", "end_time", "progress", "error"))
+    assert not any(
+        job.HasField(field) for field in ("version", "start_time", "end_time", "progress", "error")
+    )
     assert registry.jobs.get(job.job_id).body["spec"]["rating"]["epochs"] == 3
 
 

@@ -1,0 +1,117 @@
+"""Health, reflection and draining of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import model_service_pb2 as models_pb
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve.v1 import training_service_pb2 as training_pb
+from mfserve_registry import Registry
+from mfserve_server.health import MODEL, RECOMMENDATION, TRAINING
+from mfserve_server.healthcheck import check
+from tests.server.calls import Server, eventually, failure
+from tests.server.conftest import MakeServer
+from tests.server.samples import job_request, publish
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def health(server: Server, service: str = "") -> int:
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def test_an_empty_registry_can_be_trained_but_recommends_nothing(
+    server: Server, registry: Registry
+) -> None:
+    assert [await health(server, name) for name in ("", RECOMMENDATION)] == [NOT_SERVING] * 2
+    assert [await health(server, name) for name in (TRAINING, MODEL)] == [SERVING] * 2
+    publish(registry)
+
+    async def serves() -> bool:
+        return await health(server) == SERVING
+
+    await eventually(serves)
+    assert await health(server, RECOMMENDATION) == SERVING
+
+
+async def test_a_server_with_a_version_serves_from_its_start(serve: MakeServer, registry: Registry) -> None:
+    publish(registry)
+    assert await health(await serve()) == SERVING
+
+
+async def test_the_health_check_of_containers(serve: MakeServer, registry: Registry) -> None:
+    server = await serve()
+    assert await asyncio.to_thread(check, server.address) == "NOT_SERVING"
+    assert await asyncio.to_thread(check, server.address, TRAINING) == "SERVING"
+    assert await asyncio.to_thread(check, server.address, "nothing") == "NOT_FOUND"
+    assert await asyncio.to_thread(check, "127.0.0.1:1") == "UNAVAILABLE"
+
+
+async def test_reflection_is_there_if_asked_for(serve: MakeServer) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=RECOMMENDATION)
+    reflecting = reflection_pb2_grpc.ServerReflectionStub((await serve(reflection=True)).channel)
+    (answer,) = [response async for response in reflecting.ServerReflectionInfo(iter([request]))]
+    files = [
+        FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto
+    ]
+    assert "RecommendationService" in {service.name for file in files for service in file.service}
+    silent = reflection_pb2_grpc.ServerReflectionStub((await serve()).channel)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        [response async for response in silent.ServerReflectionInfo(iter([request]))]
+    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_drain_is_told_ends_watches_and_lets_calls_end(serve: MakeServer, registry: Registry) -> None:
+    publish(registry)
+    server = await serve(notice_seconds=0.5, drain_seconds=60.0)
+    watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    job, _ = registry.jobs.submit(job_request())
+    following = server.trainings.WatchTrainingJob(training_pb.WatchTrainingJobRequest(job_id=job.job_id))
+    changes = aiter(following)
+    assert (await anext(changes)).job.job_id == job.job_id
+    stream = server.recommendations.StreamRecommend()
+    spec = common_pb2.ModelSpec(model="movies")
+    await stream.write(pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=spec)))
+    await stream.read()
+
+    stopping = asyncio.create_task(server.service.stop())
+    assert (await watch.read()).status == NOT_SERVING
+    # Told, and not yet begun: a load balancer has time to look elsewhere.
+    assert (await server.models.ListModels(models_pb.ListModelsRequest())).models
+    found = await failure(changes)
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    await stream.write(pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=5, user_ids=["u1"])))
+    assert (await stream.read()).batch.batch_id == 5
+    await stream.done_writing()
+    assert await stream.read() == grpc.aio.EOF
+    await asyncio.wait_for(stopping, 10)
+    assert registry.serving.list() == []
+
+
+async def test_a_call_that_does_not_end_is_cut_after_the_time_for_it(
+    serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry)
+    server = await serve(drain_seconds=0.1)
+    stream: Any = server.recommendations.StreamRecommend()
+    spec = common_pb2.ModelSpec(model="movies")
+    await stream.write(pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=spec)))
+    await stream.read()
+    await asyncio.wait_for(server.service.stop(), 10)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        while await stream.read() != grpc.aio.EOF:
+            pass
+    assert raised.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

@@ -1,0 +1,240 @@
+"""``mfserve serve`` for real: a parent, its server processes, signals and deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import model_service_pb2 as models_pb
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
+from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
+from mfserve_registry import Registry
+from tests.server.samples import publish
+
+SERVE = [sys.executable, "-m", "mfserve", "serve"]
+PATIENCE = 60.0
+REQUEST = pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="movies"), user_id="u1")
+
+
+class Running:
+    """A parent process that serves."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
+        self.process = process
+        self.address: str = ready["address"]
+        self.workers: list[int] = ready["workers"]
+        assert ready["pid"] == process.pid
+
+    def channel(self) -> grpc.Channel:
+        # Connections, not calls, are spread over the processes: a channel that shares none may reach another one.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        return grpc.insecure_channel(self.address, options)
+
+    def recommend(self) -> pb.RecommendResponse:
+        """By a connection of its own, as long as it takes until one is taken."""
+        with self.channel() as channel:
+            response: pb.RecommendResponse = RecommendationServiceStub(channel).Recommend(
+                REQUEST, timeout=PATIENCE, wait_for_ready=True
+            )
+            return response
+
+    def status(self) -> models_pb.GetServingStatusResponse:
+        with self.channel() as channel:
+            response: models_pb.GetServingStatusResponse = ModelServiceStub(channel).GetServingStatus(
+                models_pb.GetServingStatusRequest(), timeout=PATIENCE, wait_for_ready=True
+            )
+            return response
+
+    def pids(self) -> set[int]:
+        return {server.pid for server in self.status().servers}
+
+
+@contextmanager
+def serving(home: Path, *flags: str, **environment: str) -> Iterator[Running]:
+    command = [*SERVE, "--home", str(home), "--port", "0", "--no-trainer", "--json", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment}) as process:
+        try:
+            assert process.stdout is not None
+            yield Running(process, json.loads(process.stdout.readline()))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    with Registry.open(folder) as registry:
+        publish(registry)
+    return folder
+
+
+def wait_until(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_two_processes_answer_on_one_port_and_end_on_sigterm(home: Path) -> None:
+    with serving(home, "--workers", "2") as running:
+        assert len(set(running.workers)) == 2
+        wait_until(lambda: running.pids() == set(running.workers))
+        assert running.recommend().served_version.version == 1
+        answered_by = set()
+
+        def both_have_answered() -> bool:
+            answered_by.add(running.status().answered_by)
+            return len(answered_by) == 2
+
+        wait_until(both_have_answered)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(PATIENCE) == 0
+        assert not any(psutil.pid_exists(pid) for pid in running.workers)
+    with Registry.open(home) as registry:
+        assert list(registry.serving.list()) == []
+
+
+def test_a_worker_that_is_killed_is_started_again_while_the_other_answers(home: Path) -> None:
+    with serving(home, "--workers", "2") as running:
+        os.kill(running.workers[0], signal.SIGKILL)
+        for _ in range(20):
+            assert running.recommend().served_version.version == 1
+
+        def another_is_there() -> bool:
+            return any(
+                server.pid not in running.workers and server.versions for server in running.status().servers
+            )
+
+        wait_until(another_is_there)
+        assert running.process.poll() is None
+
+
+def test_a_drain_lets_calls_end_and_a_second_signal_does_not_wait(home: Path) -> None:
+    with serving(home, "--drain-seconds", "600") as running, running.channel() as channel:
+        requests: Any = iter(_stream_that_never_ends())
+        stream = RecommendationServiceStub(channel).StreamRecommend(requests)
+        assert next(stream).started.served_version.version == 1
+        running.process.send_signal(signal.SIGTERM)
+        assert next(stream).batch.batch_id == 1
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(1.0)
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(PATIENCE) == 0
+        assert not any(psutil.pid_exists(pid) for pid in running.workers)
+
+
+def _stream_that_never_ends() -> Iterator[pb.StreamRecommendRequest]:
+    yield pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=REQUEST.model_spec))
+    yield pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=1, user_ids=["u1"]))
+    time.sleep(PATIENCE)
+
+
+def test_children_do_not_outlive_a_parent_that_is_killed(home: Path) -> None:
+    with serving(home, "--workers", "2") as running:
+        running.process.kill()
+        running.process.wait(PATIENCE)
+        wait_until(lambda: not any(_runs(pid) for pid in running.workers))
+
+
+def _runs(pid: int) -> bool:
+    """A zombie, which only its new parent can bury, does not run."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_server_process_maps_the_snapshot_and_has_no_tensorflow(home: Path) -> None:
+    with serving(home) as running:
+        running.recommend()
+        for pid in (running.process.pid, *running.workers):
+            maps = Path(f"/proc/{pid}/maps").read_text()
+            assert not any(name in maps for name in ("tensorflow", "pandas", "sklearn"))
+        assert str(home / "snapshots") in Path(f"/proc/{running.workers[0]}/maps").read_text()
+
+
+def test_what_a_server_process_imports_never_reaches_the_trainers_packages() -> None:
+    program = (
+        "import sys, mfserve_server.worker, mfserve_server.cli, mfserve_server.supervisor\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    modules = set(output.split())
+    assert "grpc" in modules
+    assert (
+        modules & {"tensorflow", "keras", "pandas", "sklearn", "mfserve_trainer", "pyarrow", "alembic"}
+        == set()
+    )
+
+
+def test_a_port_that_is_taken_and_a_bad_setting_give_one_line(home: Path) -> None:
+    with serving(home) as running:
+        port = running.address.rpartition(":")[2]
+        taken = _failing("--port", port, "--home", str(home))
+        assert f"Cannot listen on 127.0.0.1:{port}" in taken
+        assert running.process.poll() is None
+    assert "--workers is wrong" in _failing("--workers", "0")
+    assert "cannot be used" in _failing("--home", "/dev/null/home")
+
+
+def _failing(*flags: str) -> str:
+    result = subprocess.run([*SERVE, *flags], check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+def test_a_person_is_told_where_it_serves(home: Path) -> None:
+    command = [*SERVE, "--home", str(home), "--port", "0", "--no-trainer"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    assert line.startswith("mfserve ")
+    assert "serves on 127.0.0.1:" in line
+    assert line.rstrip().endswith(f"(home {home}, 1 worker)")
+
+
+def test_a_worker_finds_a_snapshot_that_was_damaged_while_nobody_served(home: Path) -> None:
+    with Registry.open(home) as registry:
+        digest = registry.models.get_version("movies", 1).digest
+        publish(registry, "songs", seed=2)
+        (registry.snapshots.path(digest) / "rating_user_factors.npy").unlink()
+    with serving(home) as running, running.channel() as channel:
+        with pytest.raises(grpc.RpcError) as raised:
+            RecommendationServiceStub(channel).Recommend(REQUEST, timeout=PATIENCE)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        songs = pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="songs"), user_id="u1")
+        assert RecommendationServiceStub(channel).Recommend(songs, timeout=PATIENCE).recommendations
+
+
+def test_the_port_is_free_again_at_once(home: Path) -> None:
+    with serving(home) as running:
+        running.recommend()
+        host, _, port = running.address.rpartition(":")
+    with socket.create_server((host, int(port))):
+        pass

@@ -1,0 +1,257 @@
+"""Which version answers: hot swaps, names that are new, damage, a registry that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import model_service_pb2 as models_pb
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry import Registry
+from mfserve_registry.snapshot import write_snapshot
+from mfserve_registry.snapshot.manifest import digest_of
+from tests.registry.snapshot.samples import random_content
+from tests.server.calls import Server, Told, eventually, failure
+from tests.server.conftest import MakeServer
+from tests.server.samples import claim, publish
+
+
+async def answer(server: Server, model: str = "movies", **choice: object) -> pb.RecommendResponse:
+    spec = common_pb2.ModelSpec(model=model, **choice)  # type: ignore[arg-type] # a version or an alias
+    response: pb.RecommendResponse = await server.recommendations.Recommend(
+        pb.RecommendRequest(model_spec=spec, user_id="u1")
+    )
+    return response
+
+
+async def wait_for_version(server: Server, version: int, model: str = "movies") -> None:
+    async def serves() -> bool:
+        return bool((await answer(server, model)).served_version.version == version)
+
+    await eventually(serves)
+
+
+async def states(server: Server) -> dict[tuple[str, int], models_pb.ServingVersion]:
+    """What the answering process holds, by model and version."""
+    status = await server.models.GetServingStatus(models_pb.GetServingStatusRequest())
+    (own,) = [found for found in status.servers if found.server_id == status.answered_by]
+    return {(v.served_version.model, v.served_version.version): v for v in own.versions}
+
+
+async def test_a_version_that_was_published_is_found_at_once(serve: MakeServer, registry: Registry) -> None:
+    server = await serve(poll_seconds=60)
+    for n in range(1, 11):
+        publish(registry, f"model-{n}")
+        assert (await answer(server, f"model-{n}")).served_version.version == 1
+    for n in range(1, 11):
+        version = publish(registry, seed=n).version
+        assert (await answer(server, version=version)).served_version.version == version
+        assert (await answer(server, alias="latest")).served_version.version == version
+    assert (await answer(server)).served_version.version == 1
+    registry.aliases.set("movies", "candidate", 4, expected_revision=0)
+    assert (await answer(server, alias="candidate")).served_version.version == 4
+
+
+async def test_many_who_ask_at_once_share_one_load(serve: MakeServer, registry: Registry) -> None:
+    server = await serve(poll_seconds=60)
+    publish(registry)
+    answers = await asyncio.gather(*(answer(server, version=1) for _ in range(50)))
+    assert len({response.SerializeToString() for response in answers}) == 1
+
+
+async def test_a_swap_fails_no_call_and_every_answer_is_that_of_its_version(
+    serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry, seed=1)
+    server = await serve()
+    expected = {1: await answer(server)}
+    seen: set[int] = set()
+    done = asyncio.Event()
+
+    async def call() -> None:
+        while not done.is_set():
+            response = await answer(server)
+            version = response.served_version.version
+            seen.add(version)
+            assert response == expected.get(version, response)
+
+    callers = [asyncio.create_task(call()) for _ in range(8)]
+    for seed in range(2, 8):
+        published = await asyncio.to_thread(publish, registry, seed=seed)
+        expected[published.version] = await answer(server, version=published.version)
+        revision = registry.aliases.get("movies", "production").revision
+        await asyncio.to_thread(
+            registry.aliases.set, "movies", "production", published.version, expected_revision=revision
+        )
+        await wait_for_version(server, published.version)
+    done.set()
+    await asyncio.gather(*callers)
+    assert seen == set(range(1, 8))
+    assert len({response.SerializeToString() for response in expected.values()}) == 7
+
+
+def _flip(file: Path) -> None:
+    """Replaced, never rewritten: a server may have the old file mapped."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = file.with_suffix(".damaged")
+    damaged.write_bytes(data)
+    damaged.replace(file)
+
+
+def _newer_format(folder: Path) -> str:
+    file = folder / "manifest.json"
+    data = file.read_bytes().replace(b'"format":1', b'"format":2')
+    file.unlink()
+    file.write_bytes(data)
+    return digest_of(data)
+
+
+FILES = sorted(["manifest.json", "rating_user_factors.npy", "item_id_slots.npy", "rated_indptr.npy"])
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("damage", ["flipped", "missing"])
+async def test_a_damaged_snapshot_is_refused_and_told_while_the_old_version_answers(
+    file: str, damage: str, serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry, seed=1)
+    server = await serve()
+    before = await answer(server)
+    damaged = publish(registry, seed=2)
+    path = registry.snapshots.path(damaged.digest) / file
+    if damage == "flipped":
+        _flip(path)
+    else:
+        path.unlink()
+    registry.aliases.set("movies", "production", 2, expected_revision=1)
+    await eventually(lambda: _has_failed(server, 2))
+    told = (await states(server))["movies", 2]
+    assert "SNAPSHOT_DAMAGED" in told.message
+    assert file in told.message
+    assert list((await states(server))["movies", 1].aliases) == ["production"]
+    assert await answer(server) == before
+    found = await _fails(server, 2)
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_DAMAGED")
+    assert found.metadata == {"model": "movies", "version": "2"}
+
+
+async def test_a_missing_snapshot_is_told(serve: MakeServer, registry: Registry) -> None:
+    server = await serve()
+    shutil.rmtree(registry.snapshots.path(publish(registry).digest))
+    assert (await _fails(server, 1)).reason == "SNAPSHOT_MISSING"
+
+
+async def test_a_snapshot_of_a_newer_release_is_told(serve: MakeServer, registry: Registry) -> None:
+    held = claim(registry)
+    staged = registry.snapshots.stage()
+    write_snapshot(staged, random_content())
+    registry.publish(held, staged, _newer_format(staged))
+    server = await serve()
+    found = await _fails(server, 1)
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_TOO_NEW")
+    assert (await states(server))["movies", 1].state == models_pb.SERVING_STATE_FAILED
+
+
+async def test_a_version_that_could_not_be_loaded_is_tried_again(
+    serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry, seed=1)
+    server = await serve()
+    published = publish(registry, seed=2)
+    folder = registry.snapshots.path(published.digest)
+    folder.rename(folder.with_suffix(".away"))
+    registry.aliases.set("movies", "production", 2, expected_revision=1)
+    await eventually(lambda: _has_failed(server, 2))
+    folder.with_suffix(".away").rename(folder)
+    await wait_for_version(server, 2)
+    assert (await states(server))["movies", 2].state == models_pb.SERVING_STATE_AVAILABLE
+
+
+async def test_what_answers_goes_on_without_its_registry(serve: MakeServer, registry: Registry) -> None:
+    publish(registry, seed=1)
+    publish(registry, seed=2)
+    server = await serve()
+    before = await answer(server)
+    await answer(server, alias="latest")
+    with _database_away(registry):
+        found = await failure(
+            server.recommendations.Recommend(
+                pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="other"), user_id="u1")
+            )
+        )
+        assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+        assert await answer(server) == before
+        assert (await answer(server, alias="latest")).served_version.version == 2
+        assert (await states(server))["movies", 1].state == models_pb.SERVING_STATE_AVAILABLE
+    assert (await answer(server, alias="latest")).served_version.version == 2
+
+
+async def test_an_emptied_registry_unloads_nothing(serve: MakeServer, registry: Registry) -> None:
+    publish(registry)
+    server = await serve()
+    before = await answer(server)
+    with registry._database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM alias_events")
+        connection.exec_driver_sql("DELETE FROM aliases")
+    for _ in range(20):
+        assert await answer(server) == before
+        await asyncio.sleep(0.01)
+
+
+async def test_versions_on_demand_are_bounded_by_number(serve: MakeServer, registry: Registry) -> None:
+    for seed in range(6):
+        publish(registry, seed=seed)
+    server = await serve(max_loaded_versions=2)
+    for version in (2, 3, 4, 3, 5):
+        assert (await answer(server, version=version)).served_version.version == version
+    assert {version for _, version in await states(server)} == {1, 3, 5}
+    assert (await answer(server, version=2)).served_version.version == 2
+
+
+async def test_versions_on_demand_are_bounded_by_size(serve: MakeServer, registry: Registry) -> None:
+    for seed in range(4):
+        publish(registry, seed=seed)
+    server = await serve(max_loaded_bytes=0)
+    for version in (2, 3, 4):
+        await answer(server, version=version)
+    assert {version for _, version in await states(server)} == {1, 4}
+
+
+async def test_versions_with_one_digest_share_one_snapshot(serve: MakeServer, registry: Registry) -> None:
+    first, second = publish(registry, seed=1), publish(registry, seed=1)
+    assert first.digest == second.digest
+    server = await serve()
+    answers = [await answer(server, version=1), await answer(server, version=2)]
+    assert [response.served_version.version for response in answers] == [1, 2]
+    assert answers[0].recommendations == answers[1].recommendations
+
+
+async def _has_failed(server: Server, version: int) -> bool:
+    found = (await states(server)).get(("movies", version))
+    return found is not None and found.state == models_pb.SERVING_STATE_FAILED
+
+
+async def _fails(server: Server, version: int) -> Told:
+    spec = common_pb2.ModelSpec(model="movies", version=version)
+    return await failure(server.recommendations.Recommend(pb.RecommendRequest(model_spec=spec, user_id="u1")))
+
+
+@contextmanager
+def _database_away(registry: Registry) -> Iterator[None]:
+    """Takes away the tables that a server asks, so that every question of its is an error of the database's."""
+    tables = ("models", "aliases", "servers")
+    with registry._database.write() as connection:
+        for table in tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    yield
+    with registry._database.write() as connection:
+        for table in tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table}_away RENAME TO {table}")
