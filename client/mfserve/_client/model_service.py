@@ -20,7 +20,7 @@ from mfserve._types.models import (
     ServingVersion,
     StoredArtifact,
 )
-from mfserve.errors import UnavailableError
+from mfserve.errors import DataLossError
 from mfserve.v1 import model_service_pb2 as pb
 
 
@@ -143,7 +143,7 @@ def _artifact(parts: Iterable[pb.GetArtifactResponse]) -> StoredArtifact:
             artifact = artifact_from(part.artifact)
         data += part.data
     if artifact is None or len(data) != artifact.size_bytes:
-        raise UnavailableError("the artifact did not arrive whole")
+        raise DataLossError("the artifact did not arrive whole")
     return StoredArtifact(artifact, bytes(data))
 
 
@@ -158,7 +158,7 @@ def _embeddings(side: EmbeddingSide, parts: Iterable[pb.GetEmbeddingsResponse]) 
         values.extend(part.values)
         biases.extend(part.biases)
     if header is None or len(ids) != header.count or len(values) != header.count * header.dimension:
-        raise UnavailableError("the embeddings did not arrive whole")
+        raise DataLossError("the embeddings did not arrive whole")
     flat = memoryview(values).cast("B")
     return Embeddings(
         served_version=served_version(header.served_version),
