@@ -1,12 +1,10 @@
-"""What the packaging tests share: the wheels, what was built, and a fresh environment to install into."""
+"""What the packaging tests share: the cached wheels, and what was built."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -29,21 +27,3 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     return folder
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """A folder that is gone after the test, also where pytest keeps others: TensorFlow is large."""
-    with TemporaryDirectory(prefix="mfserve-packaging-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def make_environment(scratch: Path) -> Callable[[str], Path]:
-    """Makes an empty virtual environment of the given name and returns its Python."""
-
-    def make(name: str) -> Path:
-        subprocess.run([sys.executable, "-m", "venv", str(scratch / name)], check=True)
-        return scratch / name / "bin" / "python"
-
-    return make

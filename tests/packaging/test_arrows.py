@@ -48,6 +48,37 @@ def test_the_client_imports_no_array_library_before_it_needs_one() -> None:
     assert not _named(found)
 
 
+# Import names of the distributions that each package may rely on: those of its extra in pyproject.toml.
+BASE = {"grpc", "grpc_status", "google", "rich", "typer"}
+SHARED = {
+    "alembic",
+    "numpy",
+    "pyarrow",
+    "pydantic",
+    "pydantic_core",
+    "pydantic_settings",
+    "sqlalchemy",
+    "structlog",
+}
+DECLARED = {
+    "mfserve": BASE | {"numpy", "pyarrow", "pandas"},  # the latter three only inside functions, see above
+    "mfserve_registry": BASE | SHARED,
+    "mfserve_scoring": {"numpy"},
+    "mfserve_server": BASE | SHARED | {"grpc_health", "grpc_reflection", "uvloop"},
+    "mfserve_trainer": BASE
+    | SHARED
+    | {"keras", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"},
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_its_extra_declares(package: str) -> None:
+    known = DECLARED[package] | set(PACKAGES) | set(sys.stdlib_module_names)
+    assert not _named(
+        [each for each in imports_of(package) if each.package not in known and each.when != "typing"]
+    )
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_file_is_read(package: str) -> None:
     # Guards the tests above: a moved folder would make them pass on nothing.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -69,39 +71,48 @@ def test_source_distribution_can_run_the_tests(distributions: Path) -> None:
     assert not hidden | {name for name in names if "__pycache__" in name}
 
 
-def test_a_caller_installs_neither_numpy_nor_tensorflow(
-    wheel: Path, wheels: Path, make_environment: Callable[[str], Path]
-) -> None:
-    python = make_environment("caller")
+@pytest.fixture(scope="module")
+def caller(wheel: Path, wheels: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs a program of an environment in which mfserve is installed without any extra."""
     environment = wheelhouse.offline(wheels)
-    subprocess.run([python, "-m", "pip", "install", str(wheel)], env=environment, check=True)
-    done = subprocess.run(
-        [python, "-c", BASE_INSTALL], env=environment, check=True, capture_output=True, text=True
-    )
-    told = json.loads(done.stdout)
+    with TemporaryDirectory(prefix="mfserve-packaging-") as folder:
+        programs = Path(folder) / "bin"
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([programs / "python", "-m", "pip", "install", wheel], env=environment, check=True)
+
+        def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+            command: list[str | Path] = [programs / program, *arguments]
+            return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+
+        yield run
+
+
+def test_a_caller_installs_neither_numpy_nor_tensorflow(
+    caller: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    told = json.loads(caller("python", "-c", BASE_INSTALL).stdout)
     assert told["installed"] == []
     assert "mfserve" in told["loaded"]
     assert not {"mfserve_registry", "mfserve_scoring", "mfserve_server", "mfserve_trainer"} & set(
         told["loaded"]
     )
-    command: list[str | Path] = [python.parent / "mfserve", "--help"]
-    assert (
-        "recommend"
-        in subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    )
 
 
+def test_a_caller_has_the_command_line(caller: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = caller("mfserve", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "recommend" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"), [("serve", "server"), ("trainer", "trainer"), ("datasets", "trainer")]
+)
 def test_a_command_whose_extra_is_missing_names_the_extra(
-    wheel: Path, wheels: Path, make_environment: Callable[[str], Path]
+    caller: Callable[..., subprocess.CompletedProcess[str]], command: str, extra: str
 ) -> None:
-    python = make_environment("caller")
-    environment = wheelhouse.offline(wheels)
-    subprocess.run([python, "-m", "pip", "install", str(wheel)], env=environment, check=True)
-    done = subprocess.run(
-        [python.parent / "mfserve", "serve"], env=environment, check=False, capture_output=True, text=True
-    )
+    done = caller("mfserve", command)
     assert done.returncode == 1
-    assert "mfserve[server]" in done.stderr
+    assert f"mfserve[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr
 
 
