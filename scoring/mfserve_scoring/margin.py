@@ -37,7 +37,7 @@ class Margin:
         scaled_norm: largest scale_i ‖q_i‖.
         bias: largest |bias_i|.
         relative: γ_(k+3), times 1.0001.
-        underflow: absolute part, for a user that is not zero.
+        underflow: absolute part, for a user that is not zero; inf where float32 cannot hold a scale.
         offset: relative part for the user's offset.
     """
 
@@ -51,12 +51,15 @@ class Margin:
     @classmethod
     def of(cls, norms: Doubles, *, factors: int, bias: Floats | None, scale: Doubles | None) -> Margin:
         terms = factors + 3
+        largest_scale = 1.0 if scale is None else max(1.0, float(scale.max()))
         return cls(
             norm=float(norms.max()),
             scaled_norm=float((norms if scale is None else norms * scale).max()),
             bias=0.0 if bias is None else float(np.abs(bias).max()),
             relative=1.0001 * terms * _UNIT_32 / (1 - terms * _UNIT_32),
-            underflow=2 * (factors + 1) * _TINY_32 * (1.0 if scale is None else max(1.0, float(scale.max()))),
+            underflow=2 * (factors + 1) * _TINY_32 * largest_scale
+            if largest_scale <= _LARGEST_32
+            else np.inf,
             offset=2 * (factors + 8) * _UNIT_64,
         )
 
@@ -69,7 +72,7 @@ class Margin:
         """
         norms = np.sqrt(dots(users, users))
         largest = norms * self.scaled_norm + self.bias
-        margins = self.relative * largest + self.underflow * (norms > 0)
+        margins = self.relative * largest + np.where(norms > 0, self.underflow, 0.0)
         if offsets is not None:
             margins += self.offset * np.abs(offsets)
         margins[np.maximum(norms * self.norm, largest) > _LARGEST_32 / 2] = np.inf

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve_scoring.exact import Doubles, Floats, Indices, dots, row_norms
+from mfserve_scoring.exact import Doubles, Floats, Indices, dots, row_norms, to_float32
 from mfserve_scoring.excluded import Excluded
 from mfserve_scoring.margin import Margin
 
@@ -67,7 +67,7 @@ class ExactTopK:
         self._items = np.ascontiguousarray(items, dtype=np.float32)
         self._bias = bias
         self._scale = scale
-        self._scale32 = None if scale is None else scale.astype(np.float32)
+        self._scale32 = None if scale is None else to_float32(scale)
         norms = row_norms(self._items)
         self._margin = Margin.of(norms, factors=self._items.shape[1], bias=bias, scale=scale)
 
