@@ -35,9 +35,6 @@ class Awaited:
         while (item := await asyncio.to_thread(next, self._wrapped, _END)) is not _END:
             yield _awaited(item)
 
-    async def aclose(self) -> None:
-        await asyncio.to_thread(self._wrapped.close)
-
 
 def _gives_iterator(method: Any) -> bool:
     returned = str(inspect.signature(method).return_annotation)
