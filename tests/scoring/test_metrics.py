@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfserve_registry.snapshot import RatedItems
@@ -49,6 +49,7 @@ def test_rankings_worked_out_by_hand() -> None:
 lists = st.lists(st.lists(st.integers(0, 12), unique=True, max_size=8), min_size=5, max_size=5)
 
 
+@settings(deadline=None)
 @given(lists, lists, st.integers(1, 10))
 def test_rankings_against_the_definitions(ranked: list[list[int]], wanted: list[list[int]], n: int) -> None:
     gains, recalls = [], []

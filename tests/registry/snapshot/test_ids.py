@@ -19,6 +19,7 @@ ids = texts.filter(bool)
 anything = st.text(max_size=20)  # lone surrogates included
 
 
+@settings(deadline=None)
 @given(st.lists(ids, min_size=1, max_size=60, unique=True), st.lists(anything, max_size=20))
 def test_finds_what_it_holds_and_nothing_else(held: list[str], others: list[str]) -> None:
     table = IdTable.build(held, field="user_ids")
@@ -31,6 +32,7 @@ def test_finds_what_it_holds_and_nothing_else(held: list[str], others: list[str]
     assert len(table) == len(held)
 
 
+@settings(deadline=None)
 @given(st.lists(texts, min_size=1, max_size=60), st.data())
 def test_takes_strings_by_index(strings: list[str], data: st.DataObject) -> None:
     table = StringTable.build(strings, field="item_titles")
@@ -94,7 +96,7 @@ def test_ids_of_one_hash_are_told_apart() -> None:
     assert [table.index(text) for text in held] == [*range(100), *[-1] * 100]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 3000))
 def test_half_of_the_slots_stay_empty(count: int) -> None:
     table = IdTable.build([str(number) for number in range(count)], field="user_ids")

@@ -44,7 +44,7 @@ def overwrite(file: Path, position: int, value: int) -> None:
 
 
 def test_any_flipped_byte_in_any_file_is_noticed(folder: Path, digest: str) -> None:
-    """The whole manifest and every header byte; of each array's data a seeded sample."""
+    """A seeded sample of each file: its header, its data, its first and last byte."""
     choose = random.Random(5)
     for file in sorted(folder.iterdir()):
         whole = file.read_bytes()

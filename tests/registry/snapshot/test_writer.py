@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 from numpy.typing import NDArray
@@ -253,6 +253,7 @@ indptrs = numpy_st.arrays(np.int64, st.integers(2, 6), elements=st.integers(-1, 
 indices_arrays = numpy_st.arrays(np.int32, st.integers(0, 6), elements=st.integers(-1, 5))
 
 
+@settings(deadline=None)
 @given(indptrs, indices_arrays)
 def test_accepts_exactly_the_sorted_rows(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> None:
     steps = indptr.tolist()
