@@ -1,13 +1,31 @@
 """The registry: models, versions, aliases, jobs, uploads and leases in SQL, snapshots and other files beside it."""
 
-from mfserve_registry.aliases import Alias, AliasTarget, ResolvedVersion
-from mfserve_registry.artifacts import Artifact, ArtifactInfo
-from mfserve_registry.jobs import Claim, Job, JobRequest, JobState, Progress
-from mfserve_registry.models import Model, Version
-from mfserve_registry.pages import Page
-from mfserve_registry.registry import Registry
-from mfserve_registry.serving import ServerInfo, ServerStatus, ServingLease, ServingState
-from mfserve_registry.uploads import Upload, UploadColumn, UploadLimits, UploadWriter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfserve_registry.aliases import Alias, AliasTarget, ResolvedVersion
+    from mfserve_registry.artifacts import Artifact, ArtifactInfo
+    from mfserve_registry.jobs import Claim, Job, JobRequest, JobState, Progress
+    from mfserve_registry.models import Model, Version
+    from mfserve_registry.pages import Page
+    from mfserve_registry.registry import Registry
+    from mfserve_registry.serving import ServerInfo, ServerStatus, ServingLease, ServingState
+    from mfserve_registry.uploads import Upload, UploadColumn, UploadLimits, UploadWriter
+
+# Where each name is, looked up at its first use: SQLAlchemy and numpy take 0.4 s to import, and the parent process
+# of a server, which wants its children to start at once, needs only small modules at first.
+_HOMES = {
+    "aliases": ("Alias", "AliasTarget", "ResolvedVersion"),
+    "artifacts": ("Artifact", "ArtifactInfo"),
+    "jobs": ("Claim", "Job", "JobRequest", "JobState", "Progress"),
+    "models": ("Model", "Version"),
+    "pages": ("Page",),
+    "registry": ("Registry",),
+    "serving": ("ServerInfo", "ServerStatus", "ServingLease", "ServingState"),
+    "uploads": ("Upload", "UploadColumn", "UploadLimits", "UploadWriter"),
+}
+_MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Alias",
@@ -33,3 +51,10 @@ __all__ = [
     "UploadWriter",
     "Version",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value

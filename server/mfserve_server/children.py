@@ -73,7 +73,8 @@ class Child:
                 delay = FIRST_DELAY_SECONDS
             _log.error("process ended; it is started again", name=self.name, code=code, in_seconds=delay)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
             delay = min(2 * delay, LAST_DELAY_SECONDS)
 
     def stop(self) -> None:

@@ -81,10 +81,10 @@ def _run(settings: Settings, *, as_json: bool) -> None:
     configure_logs(settings, process="supervisor")
     try:
         asyncio.run(supervise())
-    except RegistryError as error:
-        raise SettingsError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
     except OSError as error:
         raise SettingsError(f"{settings.home} cannot be used: {error.strerror}.") from error
+    except RegistryError as error:
+        raise SettingsError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
     except NeverReady as error:
         raise SettingsError(f"The server cannot start: {error} The log above says why.") from error
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from uuid import uuid4
@@ -66,10 +67,10 @@ class Reporter:
         while True:
             self._changes.clear()
             await self.report()
-            try:
-                await asyncio.wait_for(self._changes.wait(), HEARTBEAT_SECONDS)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it can swallow a cancellation that comes together with a change.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._changes.wait()
 
     async def report(self) -> None:
         """Reports once; a registry that does not answer is told next time."""

@@ -115,7 +115,8 @@ class Service:
     async def _drain(self) -> None:
         with suppress(TimeoutError):
             # A health watcher who does not read would otherwise hold up the whole drain.
-            await asyncio.wait_for(self._health.drain(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._health.drain()
         await asyncio.sleep(self._settings.notice_seconds)
         # What would go on for ever ends now; every other call may take its time.
         self._health.end_watches()

@@ -16,11 +16,8 @@ from typing import Any
 
 import structlog
 
-from mfserve_registry.errors import DamagedSnapshot
-from mfserve_registry.snapshot import Snapshot
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
-from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
 from mfserve_server.settings import ENVIRONMENT_PREFIX, Settings
 from mfserve_server.threads import blas_environment
@@ -60,7 +57,7 @@ class Supervisor:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills.
 
         Raises:
-            RegistryError: the registry cannot be opened.
+            RegistryError, OSError: the registry cannot be opened.
             NeverReady: the workers die before they are ready.
         """
         loop = asyncio.get_running_loop()
@@ -71,7 +68,7 @@ class Supervisor:
         workers = [self._worker(number, told) for number, told in enumerate(orders)]
         keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
         try:
-            verified = await asyncio.to_thread(prepare, self._settings)
+            verified = await asyncio.to_thread(_prepare, self._settings)
             for number, told in enumerate(orders):
                 told.set_result(self._orders(number, verified))
             await self._until_ready(workers, keeping)
@@ -144,22 +141,10 @@ class Supervisor:
         return Child("trainer", command, {**os.environ, **trainer_environment(self._settings)})
 
 
-def prepare(settings: Settings) -> frozenset[str]:
-    """Brings the registry to this release's form, and verifies the snapshots that aliases name, once for all workers.
+def _prepare(settings: Settings) -> frozenset[str]:
+    from mfserve_server.preparation import prepare  # the registry's imports, while the workers do theirs
 
-    Returns the digests that are whole; a worker finds out for itself, and reports, what is wrong with another.
-    """
-    verified = set()
-    with open_registry(settings, migrate=True) as registry:
-        registry.clean_staging()
-        for digest in {version.digest for version in registry.aliases.aliased()}:
-            try:
-                Snapshot.open(registry.snapshots.path(digest), digest)
-            except DamagedSnapshot as error:
-                _log.error("snapshot is refused", digest=digest, reason=error.reason, message=error.message)
-            else:
-                verified.add(digest)
-    return frozenset(verified)
+    return prepare(settings)
 
 
 def trainer_environment(settings: Settings) -> dict[str, str]:

@@ -129,7 +129,8 @@ class JobWatch:
 
     async def _pause(self) -> None:
         try:
-            await asyncio.wait_for(self._draining.wait(), self._poll_seconds)
+            async with asyncio.timeout(self._poll_seconds):
+                await self._draining.wait()
         except TimeoutError:
             return
         raise Unavailable("The server stops; go on watching at another one.", reason="UNAVAILABLE")

@@ -10,16 +10,17 @@ from mfserve_registry.snapshot import SnapshotContent
 
 def ranking_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
     assert content.ranking is not None
-    return content.ranking.item_factors.astype(np.float64) @ content.ranking.user_factors[user].astype(
-        np.float64
-    )
+    user_factors = content.ranking.user_factors[user].astype(np.float64)
+    return np.asarray(content.ranking.item_factors.astype(np.float64) @ user_factors)
 
 
 def rating_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
     """Unclipped predicted ratings of all items."""
     head = content.rating
     products = head.item_factors.astype(np.float64) @ head.user_factors[user].astype(np.float64)
-    return products + head.intercept + float(head.user_biases[user]) + head.item_biases.astype(np.float64)
+    return np.asarray(
+        products + head.intercept + float(head.user_biases[user]) + head.item_biases.astype(np.float64)
+    )
 
 
 def clipped(content: SnapshotContent, ratings: NDArray[np.float64]) -> NDArray[np.float64]:

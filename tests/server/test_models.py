@@ -30,7 +30,7 @@ async def test_models_are_listed_with_their_aliases(server: Server, registry: Re
     publish(registry, "movies", seed=2, promote_to="candidate")
     first = await server.models.ListModels(pb.ListModelsRequest(page_size=1))
     rest = await server.models.ListModels(pb.ListModelsRequest(page_token=first.next_page_token))
-    movies, songs = [*first.models, *rest.models]
+    movies, songs = first.models[0], rest.models[0]
     assert (movies.model, songs.model) == ("movies", "songs")
     assert movies.latest_version == 2
     assert [(alias.alias, alias.targets[0].version) for alias in movies.aliases] == [
@@ -163,7 +163,7 @@ async def test_embeddings_of_nothing_are_refused(server: Server, registry: Regis
 
 
 def set_alias(**fields: Any) -> pb.SetAliasRequest:
-    whole = {"model": "movies", "alias": "candidate", "version": 1, "expected_revision": 0}
+    whole: dict[str, Any] = {"model": "movies", "alias": "candidate", "version": 1, "expected_revision": 0}
     return pb.SetAliasRequest(**(whole | fields))
 
 
@@ -207,7 +207,11 @@ async def test_a_bad_change_of_an_alias_is_refused(
         ("GetModelVersion", pb.GetModelVersionRequest(model_spec=of(9)), "VERSION_NOT_FOUND"),
         ("ListModelVersions", pb.ListModelVersionsRequest(model="none"), "MODEL_NOT_FOUND"),
         ("GetArtifact", pb.GetArtifactRequest(model_spec=of(9), name="a"), "VERSION_NOT_FOUND"),
-        ("GetEmbeddings", pb.GetEmbeddingsRequest(model_spec=of(9), side=1), "VERSION_NOT_FOUND"),
+        (
+            "GetEmbeddings",
+            pb.GetEmbeddingsRequest(model_spec=of(9), side=pb.EMBEDDING_SIDE_USER),
+            "VERSION_NOT_FOUND",
+        ),
         ("GetModel", pb.GetModelRequest(), "INVALID_FIELD"),
         ("GetModelVersion", pb.GetModelVersionRequest(), "INVALID_FIELD"),
         ("GetArtifact", pb.GetArtifactRequest(model_spec=of(1)), "INVALID_FIELD"),

@@ -287,6 +287,11 @@ async def test_an_unknown_item_has_nothing_similar(server: Server) -> None:
 
 def test_scoring_and_api_number_their_bases_alike() -> None:
     for basis in Basis:
-        assert pb.RecommendationBasis.Name(basis) == f"RECOMMENDATION_BASIS_{basis.name}"
+        assert (
+            pb.RecommendationBasis.Name(pb.RecommendationBasis.ValueType(basis))
+            == f"RECOMMENDATION_BASIS_{basis.name}"
+        )
     for rating_basis in RatingBasis:
-        assert pb.RatingBasis.Name(rating_basis) == f"RATING_BASIS_{rating_basis.name}"
+        assert (
+            pb.RatingBasis.Name(pb.RatingBasis.ValueType(rating_basis)) == f"RATING_BASIS_{rating_basis.name}"
+        )

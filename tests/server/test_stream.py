@@ -164,7 +164,7 @@ async def test_the_largest_batches_are_answered(server: Server) -> None:
 
 
 async def test_a_reader_who_does_not_read_holds_up_the_sender_and_costs_no_memory(server: Server) -> None:
-    """Flow control: without any reading, only so many batches are taken and answered as the transport's windows hold."""
+    """Flow control: without any reading, only so many batches are taken and answered as the windows hold."""
     sent = 0
     users = [f"u{n}" for n in range(600)]
     memory = psutil.Process().memory_info

@@ -151,8 +151,12 @@ async def test_jobs_are_listed_in_pages_the_newest_first(server: Server) -> None
         (pb.ListTrainingJobsRequest(page_size=-1), "INVALID_FIELD", "page_size"),
         (pb.ListTrainingJobsRequest(page_size=1001), "INVALID_FIELD", "page_size"),
         (pb.ListTrainingJobsRequest(page_token="x"), "PAGE_TOKEN_INVALID", "page_token"),
-        (pb.ListTrainingJobsRequest(states=[0]), "INVALID_FIELD", "states[0]"),
-        (pb.ListTrainingJobsRequest(states=[1, 99]), "INVALID_FIELD", "states[1]"),
+        (
+            pb.ListTrainingJobsRequest(states=[pb.TRAINING_JOB_STATE_UNSPECIFIED]),
+            "INVALID_FIELD",
+            "states[0]",
+        ),
+        (pb.ListTrainingJobsRequest.FromString(b"\x12\x02\x01\x63"), "INVALID_FIELD", "states[1]"),
         (pb.ListTrainingJobsRequest(model="NO"), "INVALID_FIELD", "model"),
     ],
 )
@@ -179,6 +183,7 @@ async def test_cancel_may_be_repeated_and_comes_too_late_after_the_end(
         assert response.job.state == pb.TRAINING_JOB_STATE_RUNNING
         assert response.job.cancel_requested
     done = publish(registry, "others").job_id
+    assert done is not None
     found = await failure(server.trainings.CancelTrainingJob(pb.CancelTrainingJobRequest(job_id=done)))
     assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "JOB_FINISHED")
     assert found.metadata == {"job_id": done, "state": "SUCCEEDED"}

@@ -36,7 +36,7 @@ def left_behind(home: Path) -> list[Path]:
 
 
 async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Registry) -> None:
-    full = {"timestamps": [5, 6], "titles": ["Été", ""]}
+    full: dict[str, Any] = {"timestamps": [5, 6], "titles": ["Été", ""]}
     response = await server.trainings.UploadDataset(
         iter([header(has_timestamps=True, has_titles=True), batch(**full), batch(["u3", "u4"], **full)])
     )
