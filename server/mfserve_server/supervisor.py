@@ -137,8 +137,9 @@ class Supervisor:
                 "runs no trainer: TensorFlow is not installed here (pip install 'mfserve[trainer]', or --no-trainer)"
             )
             return None
+        bound = [sys.executable, "-m", "mfserve_server.bound", str(os.getpid())]
         command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(self._settings.home)]
-        return Child("trainer", command, {**os.environ, **trainer_environment(self._settings)})
+        return Child("trainer", [*bound, *command], {**os.environ, **trainer_environment(self._settings)})
 
 
 def _prepare(settings: Settings) -> frozenset[str]:

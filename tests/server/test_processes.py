@@ -156,6 +156,23 @@ def test_children_do_not_outlive_a_parent_that_is_killed(home: Path) -> None:
         wait_until(lambda: not any(_runs(pid) for pid in running.workers))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_a_bound_command_ends_with_its_parent() -> None:
+    program = (
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-m', 'mfserve_server.bound', str(os.getpid()), '/bin/sleep', '600']\n"
+        "print(subprocess.Popen(command).pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_until(lambda: psutil.Process(pid).name() == "sleep")
+        parent.kill()
+    wait_until(lambda: not _runs(pid))
+
+
 def _runs(pid: int) -> bool:
     """A zombie, which only its new parent can bury, does not run."""
     try:
