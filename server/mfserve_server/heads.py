@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mfserve.v1 import common_pb2 as pb
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument
-from mfserve_scoring.answers import Head
+from mfserve_scoring import Head
 from mfserve_server.loading import LoadedVersion
 
 MESSAGES = {Head.RANKING: pb.HEAD_RANKING, Head.RATING: pb.HEAD_RATING}

@@ -9,8 +9,7 @@ from mfserve.v1.common_pb2 import ServedVersion
 from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
-from mfserve_scoring.answers import Head
-from mfserve_scoring.recommender import Recommender
+from mfserve_scoring import Head, Recommender
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument, NotFound
 from mfserve_registry.spec import RatingScale
-from mfserve_scoring.answers import (
+from mfserve_scoring import (
     Head,
     Prediction,
     RatingPredictions,

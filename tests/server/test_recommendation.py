@@ -12,7 +12,7 @@ from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
-from mfserve_scoring.answers import Basis, RatingBasis
+from mfserve_scoring import Basis, RatingBasis
 from tests.registry.snapshot.samples import random_content
 from tests.server import oracle
 from tests.server.calls import Server, failure

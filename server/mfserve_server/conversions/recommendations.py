@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.snapshot import Snapshot
-from mfserve_scoring.answers import (
+from mfserve_scoring import (
     Basis,
     Prediction,
     RatingPredictions,
