@@ -31,7 +31,9 @@ def test_of_several_roots_the_first_that_has_the_file_counts(folder: Path) -> No
 
 def test_a_root_may_itself_be_a_link(folder: Path) -> None:
     (folder / "link").symlink_to(folder / "root")
-    assert resolve_under_roots("ratings.csv", [folder / "link"]) == (folder / "root" / "ratings.csv").resolve()
+    assert (
+        resolve_under_roots("ratings.csv", [folder / "link"]) == (folder / "root" / "ratings.csv").resolve()
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,8 @@ def test_a_missing_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "why"), [("sub", "a folder"), (".", "a folder"), ("pipe", "not a regular file"), ("a\0b", "character")]
+    ("path", "why"),
+    [("sub", "a folder"), (".", "a folder"), ("pipe", "not a regular file"), ("a\0b", "character")],
 )
 def test_what_is_no_file(folder: Path, path: str, why: str) -> None:
     os.mkfifo(folder / "root" / "pipe")
