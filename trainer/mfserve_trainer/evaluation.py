@@ -1,0 +1,155 @@
+"""Measures a holdout fit on its snapshot, through the scoring that the server answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfserve_registry.snapshot import Snapshot
+from mfserve_registry.snapshot.content import RatedItems
+from mfserve_registry.spec import RatingScale
+from mfserve_scoring import Head, Recommender, metrics
+from mfserve_scoring.excluded import NOTHING, Excluded
+from mfserve_scoring.rankers import ByPopularity
+from mfserve_scoring.ratings import RatingModel
+from mfserve_trainer.ratings import Ratings
+
+RELEVANT_FROM = 0.75
+"""A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5."""
+
+_BATCH_USERS = 4096
+_DEPTH = 20
+
+_Ranked = tuple[NDArray[np.int32], NDArray[np.intp]]
+"""Items, best first and user after user, and how many each user has."""
+
+
+def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
+    """Metrics of a snapshot whose fit knew nothing of the holdout, as JSON values.
+
+    Args:
+        snapshot: of the fit on the training rows.
+        holdout: the held-out rows, at least one; users and items that the snapshot does not know included.
+
+    Returns:
+        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating;
+        ``ranking_users``: users who have a relevant held-out item; ``ranking``: nDCG@10 and Recall@20 as means over
+        them, and coverage@10, of each head and of popularity. What a user rated in training is left out of a ranking.
+    """
+    ranking_users, ranking = _rank(snapshot, holdout)
+    return {
+        "holdout_ratings": len(holdout),
+        "rating": _predict(snapshot, holdout),
+        "ranking_users": ranking_users,
+        "ranking": ranking,
+    }
+
+
+def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
+    users = holdout.user_ids[holdout.user_index]
+    items = holdout.item_ids[holdout.item_index]
+    served = Recommender(snapshot).predict_many(list(zip(users, items, strict=True))).ratings
+    predictions = {
+        "RATING_HEAD": served,
+        "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
+        "GLOBAL_MEAN": np.full(len(holdout), snapshot.mean_rating),
+    }
+    return [
+        {
+            "predictor": name,
+            "mse": metrics.mse(predicted, holdout.rating),
+            "rmse": metrics.rmse(predicted, holdout.rating),
+            "mae": metrics.mae(predicted, holdout.rating),
+        }
+        for name, predicted in predictions.items()
+    ]
+
+
+def _unclipped(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the rating head says before clipping; where it says nothing, the fallback that is served."""
+    users = snapshot.users.indices(list(holdout.user_ids))[holdout.user_index]
+    items = snapshot.items.indices(list(holdout.item_ids))[holdout.item_index]
+    known = (users >= 0) & (items >= 0)
+    predicted = served.astype(np.float64)
+    predicted[known] = RatingModel(snapshot.rating, snapshot.scale).unclipped(users[known], items[known])
+    return predicted
+
+
+def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any]]]:
+    relevant = _relevant(snapshot, holdout)
+    # Users of whom the snapshot knows nothing get what is popular, as they would be served.
+    users = list(holdout.user_ids)
+    rankers: dict[str, Callable[[list[str]], _Ranked]] = {
+        "RATING_HEAD": _by_head(snapshot, Head.RATING),
+        "POPULARITY": _by_popularity(snapshot),
+    }
+    if snapshot.ranking is not None:
+        rankers = {"RANKING_HEAD": _by_head(snapshot, Head.RANKING)} | rankers
+    with_relevant = int(np.count_nonzero(np.diff(relevant.indptr)))
+    if not with_relevant:
+        return 0, []
+    measured = []
+    for name, ranker in rankers.items():
+        ranked = _rankings(ranker, users)
+        measured.append(
+            {
+                "ranker": name,
+                "ndcg_at_10": metrics.ndcg(ranked, relevant, 10),
+                "recall_at_20": metrics.recall(ranked, relevant, _DEPTH),
+                "coverage_at_10": metrics.coverage(ranked, len(snapshot.items), 10),
+            }
+        )
+    return with_relevant, measured
+
+
+def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
+    """Relevant held-out items of the holdout's users, by the snapshot's item numbers.
+
+    An item that the snapshot does not know cannot be recommended, but it counts as missed: it gets a number of its own
+    behind the snapshot's.
+    """
+    numbers = snapshot.items.indices(list(holdout.item_ids))
+    unknown = numbers < 0
+    numbers[unknown] = len(snapshot.items) + np.arange(np.count_nonzero(unknown), dtype=np.int32)
+    liked = holdout.rating >= _threshold(snapshot.scale)
+    users, items = holdout.user_index[liked], numbers[holdout.item_index[liked]]
+    order = np.lexsort((items, users))
+    return RatedItems(_indptr(np.bincount(users, minlength=len(holdout.user_ids))), items[order])
+
+
+def _threshold(scale: RatingScale) -> float:
+    return scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum)
+
+
+def _rankings(ranker: Callable[[list[str]], _Ranked], users: list[str]) -> RatedItems:
+    parts = [ranker(users[start : start + _BATCH_USERS]) for start in range(0, len(users), _BATCH_USERS)]
+    items = np.concatenate([items for items, _ in parts])
+    return RatedItems(_indptr(np.concatenate([counts for _, counts in parts])), items)
+
+
+def _by_head(snapshot: Snapshot, head: Head) -> Callable[[list[str]], _Ranked]:
+    recommender = Recommender(snapshot)
+
+    def rank(users: list[str]) -> _Ranked:
+        batch = recommender.recommend_many(users, _DEPTH, head=head, predict=False)
+        return batch.item_indices, batch.counts.astype(np.intp)
+
+    return rank
+
+
+def _by_popularity(snapshot: Snapshot) -> Callable[[list[str]], _Ranked]:
+    popular = ByPopularity(snapshot.item_counts)
+
+    def rank(users: list[str]) -> _Ranked:
+        excluded = Excluded.seen(snapshot.rated, snapshot.users.indices(users), NOTHING)
+        top = popular.search(len(users), _DEPTH, excluded)
+        return top.indices, top.counts.astype(np.intp)
+
+    return rank
+
+
+def _indptr(counts: NDArray[np.intp]) -> NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)

@@ -1,0 +1,145 @@
+"""One training from beginning to end: load, split, fit, measure, fit again on everything, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfserve_registry.artifacts import Artifact
+from mfserve_registry.snapshot import Snapshot, write_snapshot
+from mfserve_registry.snapshot.content import RankingHead, RatingHead
+from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
+from mfserve_trainer.assemble import assemble
+from mfserve_trainer.datasets import load
+from mfserve_trainer.engines import Epoch, fit_ranking, fit_rating
+from mfserve_trainer.evaluation import evaluate
+from mfserve_trainer.messages import FitTask
+from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
+from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.splits import split
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A snapshot that lies in ``FitTask.staged``, and what goes with it.
+
+    Attributes:
+        digest: of the snapshot.
+        facts: what its manifest says: "spec", "dataset", "split", "metrics".
+        artifacts: files about the fit that is served.
+    """
+
+    digest: str
+    facts: dict[str, Any]
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    rating: RatingHead
+    ranking: RankingHead | None
+    artifacts: tuple[Artifact, ...]
+
+
+def train(task: FitTask, report: ReportStep) -> Trained:
+    """Trains as the task says and writes the snapshot to its folder.
+
+    Two fits: the holdout fit on the training rows, which is measured on its own snapshot, and the refit on all rows,
+    which is served. Without a holdout or a refit there is one, and it is served.
+
+    Raises:
+        RegistryError: what is wrong with the data, or TRAINING_DIVERGED.
+    """
+    spec = task.spec
+    meter = ProgressMeter(report)
+    meter.begin(Stage.LOADING)
+    ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
+    parts = split(ratings, spec.split)
+    held_out = len(parts.holdout_rows) > 0
+    refitted = held_out and spec.refit
+    training = ratings.take(parts.train_rows) if held_out else ratings
+    meter.plan(_ahead(spec, len(training), len(parts.holdout_rows), len(ratings) if refitted else 0))
+
+    served = training
+    heads = _fit(training, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
+    measured = None
+    if held_out:
+        meter.begin(Stage.EVALUATION)
+        content = assemble(training, heads.rating, heads.ranking, facts={})
+        snapshot = Snapshot.open(task.scratch, write_snapshot(task.scratch, content), verify=False)
+        measured = evaluate(snapshot, ratings.take(parts.holdout_rows))
+    if refitted:
+        served = ratings
+        heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
+
+    meter.begin(Stage.PUBLISHING)
+    facts = {
+        "spec": spec.model_dump(mode="json"),
+        "dataset": _dataset_facts(ratings),
+        "split": spec.split.model_dump(mode="json"),
+        "metrics": measured,
+    }
+    digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
+    return Trained(digest, facts, heads.artifacts)
+
+
+def _fit(
+    ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
+) -> _Heads:
+    for_rating, for_ranking = stages
+
+    def passed(stage: Stage, epoch: Epoch) -> None:
+        meter.epoch(stage, epoch)
+
+    meter.begin(for_rating, _passes(spec.rating))
+    rating = fit_rating(
+        ratings,
+        spec.rating,
+        seed=spec.seed,
+        report=lambda epoch: passed(for_rating, epoch),
+        log_dir=log_dir / for_rating.lower(),
+    )
+    if not isinstance(spec.ranking, IalsConfig):
+        return _Heads(rating.head, None, rating.artifacts)
+    meter.begin(for_ranking, _passes(spec.ranking))
+    ranking = fit_ranking(
+        ratings,
+        spec.ranking,
+        seed=spec.seed,
+        report=lambda epoch: passed(for_ranking, epoch),
+        log_dir=log_dir / for_ranking.lower(),
+    )
+    return _Heads(rating.head, ranking.head, (*rating.artifacts, *ranking.artifacts))
+
+
+def _passes(config: KerasConfig | AlsConfig | IalsConfig) -> int:
+    return config.epochs if isinstance(config, KerasConfig) else config.iterations
+
+
+def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[Work]:
+    """The stages after loading, in order, with how many ratings each goes over; none where a stage is left out."""
+    ranking = _passes(spec.ranking) if isinstance(spec.ranking, IalsConfig) else 0
+    rating = _passes(spec.rating)
+    stages = [
+        Work(Stage.RATING_FIT, rating, training),
+        Work(Stage.RANKING_FIT, ranking, training),
+        Work(Stage.EVALUATION, 1, holdout),
+        Work(Stage.RATING_REFIT, rating, refit),
+        Work(Stage.RANKING_REFIT, ranking, refit),
+        Work(Stage.PUBLISHING, 1, refit or training),
+    ]
+    return [work for work in stages if work.passes and work.ratings]
+
+
+def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:
+    return {
+        "name": ratings.name,
+        "fingerprint": ratings.fingerprint,
+        "ratings": len(ratings),
+        "users": len(ratings.user_ids),
+        "items": len(ratings.item_ids),
+        "scale": ratings.scale.model_dump(mode="json"),
+        "skipped": {reason: int(rows) for reason, rows in ratings.skipped.items()},
+    }
