@@ -49,7 +49,8 @@ class Told:
 
 def told(error: grpc.aio.AioRpcError) -> Told:
     """Fails where the error has no google.rpc.Status that agrees with the call's own status."""
-    details = dict(error.trailing_metadata() or ())
+    # Pairs, because older releases of grpcio yield pairs and yet have the keys() that make dict() take a mapping.
+    details = dict(list(error.trailing_metadata() or ()))
     status = status_pb2.Status.FromString(bytes(details["grpc-status-details-bin"]))
     assert (status.code, status.message) == (error.code().value[0], error.details())
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
