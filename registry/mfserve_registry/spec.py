@@ -144,7 +144,7 @@ class AlsConfig(_Spec):
     factors: int = Field(20, ge=1, le=512)
     iterations: int = Field(20, ge=1, le=500)
     """Each solves all users, then all items."""
-    regularization: float = Field(0.1, gt=0, le=1000)
+    regularization: float = Field(0.14, gt=0, le=1000)
     """λ; a row's penalty is λ times its number of ratings."""
 
 
@@ -153,11 +153,11 @@ class IalsConfig(_Spec):
 
     engine: Literal["ials"] = "ials"
     factors: int = Field(32, ge=1, le=1024)
-    iterations: int = Field(16, ge=1, le=500)
+    iterations: int = Field(12, ge=1, le=500)
     """Each solves all users, then all items."""
     regularization: float = Field(0.012, gt=0, le=1000)
     """λ, before it is scaled by frequency."""
-    unobserved_weight: float = Field(0.35, gt=0, le=1000)
+    unobserved_weight: float = Field(0.38, gt=0, le=1000)
     """α₀: how much a pair that nobody rated counts against an observed pair's 1."""
     frequency_exponent: float = Field(1.0, ge=0, le=2)
     """ν: a row's penalty is λ (n + α₀ N)^ν, N being the size of the other side."""

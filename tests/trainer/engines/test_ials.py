@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mfserve_registry.snapshot.content import RankingHead
+from mfserve_registry.spec import IalsConfig, RatingScale
+from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_ranking
+from mfserve_trainer.engines.histories import histories
+from mfserve_trainer.engines.ials import TARGETS, graded, half_sweep
+from mfserve_trainer.ratings import Ratings
+from tests.trainer.engines.contract import EngineContract, ignore
+from tests.trainer.engines.synthetic import HeldOut, random_table, two_camps
+
+
+class TestIals(EngineContract[RankingHead]):
+    factors = 4
+    epochs = 6
+    worst_error = 0.02
+
+    def fit(
+        self, ratings: Ratings, *, seed: int = 0, report: ReportEpoch = ignore, log_dir: Path | None = None
+    ) -> Fitted[RankingHead]:
+        config = IalsConfig(factors=self.factors, iterations=self.epochs)
+        return fit_ranking(ratings, config, seed=seed, report=report, log_dir=log_dir)
+
+    def example(self) -> tuple[Ratings, HeldOut]:
+        return two_camps()
+
+    def error(self, head: RankingHead, held_out: HeldOut) -> float:
+        """How often an unloved item stands above a loved one: 1 − AUC, over all pairs of held-out cells."""
+        scores = np.sum(head.user_factors[held_out.user] * head.item_factors[held_out.item], axis=1)
+        loved = held_out.rating == 5.0
+        return float(np.mean(scores[loved][:, None] <= scores[~loved]))
+
+    def test_head_says_how_to_fold_in(self) -> None:
+        head = self.fit(random_table(seed=1)).head
+        defaults = IalsConfig()
+        assert head.regularization == defaults.regularization
+        assert head.unobserved_weight == defaults.unobserved_weight
+        assert head.frequency_exponent == defaults.frequency_exponent
+        assert head.targets == TARGETS
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_half_sweep_minimises_over_all_pairs(exponent: float) -> None:
+    random = np.random.default_rng(4)
+    rows, others, k = 40, 30, 5
+    config = IalsConfig(regularization=0.05, unobserved_weight=0.2, frequency_exponent=exponent)
+    observed = random.random((rows, others)) < random.random((rows, 1))
+    observed[7] = False  # a row without ratings
+    targets = np.where(observed, random.random((rows, others)), 0.0).astype(np.float32)
+    factors = random.normal(size=(others, k)).astype(np.float32)
+
+    row, other = np.nonzero(observed)
+    batched = histories(row.astype(np.int32), other.astype(np.int32), targets[row, other], rows, others)
+    side, squared_error = half_sweep(batched, tf.constant(np.pad(factors, ((0, 1), (0, 0)))), config)
+
+    # No Gram trick: every pair is a row of the regression, with weight α₀, or 1 + α₀ where it was observed.
+    q = factors.astype(np.float64)
+    expected = np.zeros((rows + 1, k))
+    for u in range(rows):
+        weight = 0.2 + observed[u]
+        ridge = 0.05 * (observed[u].sum() + 0.2 * others) ** exponent
+        expected[u] = np.linalg.solve((q.T * weight) @ q + ridge * np.eye(k), q.T @ targets[u])
+    np.testing.assert_allclose(side.numpy(), expected, atol=2e-5)
+    assert squared_error == pytest.approx(
+        np.square((expected[:-1] @ q.T - targets)[observed]).sum(), rel=1e-4
+    )
+
+
+def test_objective_falls_with_every_sweep_and_is_the_one_reported() -> None:
+    ratings, config = random_table(seed=5), IalsConfig(factors=4, iterations=8)
+    reported: list[Epoch] = []
+    head = fit_ranking(ratings, config, seed=0, report=reported.append).head
+    losses = [epoch.metrics["loss"] for epoch in reported]
+    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(losses))
+
+    scores = head.user_factors.astype(np.float64) @ head.item_factors.T.astype(np.float64)
+    targets = graded(ratings.rating, ratings.scale)
+    loss = np.sum((scores[ratings.user_index, ratings.item_index] - targets) ** 2)
+    loss += config.unobserved_weight * np.sum(scores**2)
+    for index, factors, others in (
+        (ratings.user_index, head.user_factors, len(ratings.item_ids)),
+        (ratings.item_index, head.item_factors, len(ratings.user_ids)),
+    ):
+        scale = (np.bincount(index) + config.unobserved_weight * others) ** config.frequency_exponent
+        loss += config.regularization * (scale @ (factors.astype(np.float64) ** 2).sum(axis=1))
+    assert losses[-1] == pytest.approx(loss / len(ratings), rel=1e-4)
+
+
+def test_targets_are_interpolated_over_the_scale() -> None:
+    whole = graded(np.array([1, 2, 3, 4, 5], np.float32), RatingScale(minimum=1, maximum=5))
+    np.testing.assert_array_equal(whole, np.array(TARGETS, np.float32))
+    halves = graded(np.array([0.5, 5.0, 2.75], np.float32), RatingScale(minimum=0.5, maximum=5))
+    np.testing.assert_allclose(halves, [TARGETS[0], TARGETS[-1], TARGETS[2]], rtol=1e-6)
+    between = graded(np.array([4.5], np.float32), RatingScale(minimum=1, maximum=5))
+    np.testing.assert_allclose(between, [(TARGETS[3] + TARGETS[4]) / 2], rtol=1e-6)
+
+
+def test_a_penalty_below_float32_is_no_singular_system() -> None:
+    config = IalsConfig(factors=64, iterations=3, regularization=1e-30, unobserved_weight=1e-30)
+    head = fit_ranking(random_table(seed=6, users=9, items=8), config, seed=0, report=ignore).head
+    assert np.isfinite(head.user_factors).all()
+    assert np.isfinite(head.item_factors).all()

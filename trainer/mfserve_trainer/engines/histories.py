@@ -1,0 +1,115 @@
+"""Cuts one side's rating histories into rectangular batches that waste little on padding.
+
+Rows are sorted by the length of their history, so that neighbours in a batch are about equally long, and a batch
+ends where the next row would be padded by more than a fixed share or where the batch would grow too big for the
+cache. One very long history thus pads nobody (the problem that ALX, Mehta et al. 2021, section 4.1, solves by
+cutting histories into pieces).
+
+Both sides keep their parameters in tables with one row more than they have members: the last row is zero and
+stands for "nobody". Padding points to it, and so adds nothing to any sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+SHORTEST_SHARE = 0.8
+"""The shortest history of a batch has at least this share of the longest one's length."""
+BATCH_ELEMENTS = 1 << 16
+"""Padded ratings in a batch, unless a single history has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBatch:
+    """The histories of B rows, padded to the longest of them, L.
+
+    Attributes:
+        others: int32 (B, L), rows of the other side's table; padding is its last row.
+        values: float32 (B, L), the rating or target; padding is 0.
+        counts: float32 (B,), true lengths, at least 1.
+    """
+
+    others: tf.Tensor
+    values: tf.Tensor
+    counts: tf.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """All histories of one side.
+
+    Attributes:
+        batches: longest histories first; rows without any rating are in none of them.
+        place: int32 (rows + 1,), where each row's solution stands when the batches' solutions are put one after
+            another with one zero row behind them; a row without ratings, and "nobody", is that zero row.
+        counts: int64 (rows,), ratings per row.
+    """
+
+    batches: tuple[HistoryBatch, ...]
+    place: tf.Tensor
+    counts: NDArray[np.int64]
+
+    def assemble(self, solutions: Iterable[tf.Tensor]) -> tf.Tensor:
+        """Table (rows + 1, d) of the batches' solutions, each (B, d), given in the order of ``batches``."""
+        solved = list(solutions)
+        nobody = tf.zeros_like(solved[0][:1])
+        return tf.gather(tf.concat([*solved, nobody], axis=0), self.place)
+
+
+def histories(
+    row_index: NDArray[np.int32],
+    other_index: NDArray[np.int32],
+    values: NDArray[np.float32],
+    rows: int,
+    others: int,
+) -> Histories:
+    """Batches the ratings of ``rows`` rows over ``others`` columns.
+
+    Args:
+        row_index: int32 (n,), 0 to rows − 1; n at least 1.
+        other_index: int32 (n,), 0 to others − 1.
+        values: float32 (n,).
+        rows: size of the side whose histories these are.
+        others: size of the other side.
+    """
+    counts = np.bincount(row_index, minlength=rows)
+    longest_first = np.argsort(-counts, kind="stable")
+    lengths = counts[longest_first]
+    rated = int(np.count_nonzero(lengths))
+
+    by_row = np.argsort(row_index, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)])[longest_first]
+
+    batches = []
+    for first, end in _cuts(lengths[:rated]):
+        column = np.arange(lengths[first])
+        padding = column >= lengths[first:end, None]
+        source = by_row[np.where(padding, 0, starts[first:end, None] + column)]
+        batches.append(
+            HistoryBatch(
+                others=tf.constant(np.where(padding, others, other_index[source]), tf.int32),
+                values=tf.constant(np.where(padding, 0.0, values[source]), tf.float32),
+                counts=tf.constant(lengths[first:end], tf.float32),
+            )
+        )
+
+    place = np.full(rows + 1, rated)
+    place[longest_first[:rated]] = np.arange(rated)
+    return Histories(tuple(batches), tf.constant(place, tf.int32), counts)
+
+
+def _cuts(lengths: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+    """Half-open ranges over descending, positive ``lengths``."""
+    first = 0
+    while first < len(lengths):
+        longest = int(lengths[first])
+        # First position whose history is too short to share this batch.
+        similar = int(np.searchsorted(-lengths, -SHORTEST_SHARE * longest, side="right"))
+        end = min(similar, first + max(1, BATCH_ELEMENTS // longest))
+        yield first, end
+        first = end

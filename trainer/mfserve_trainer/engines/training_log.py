@@ -1,0 +1,61 @@
+"""Follows one training: reports each epoch, writes TensorBoard scalars, and draws the curve at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import tensorflow as tf
+
+from mfserve_registry.artifacts import Artifact
+from mfserve_trainer.engines import curve
+from mfserve_trainer.engines.base import Epoch, ReportEpoch
+
+
+class TrainingLog:
+    """A context; leaving it closes the TensorBoard file.
+
+    Args:
+        head: "rating" or "ranking"; the names of artifacts and logs begin with it.
+        total: how many epochs there will be at most.
+        report: called for every epoch.
+        log_dir: folder of TensorBoard's logs; None writes none.
+    """
+
+    def __init__(self, head: str, total: int, report: ReportEpoch, log_dir: Path | None) -> None:
+        self.epochs: list[Epoch] = []
+        self._head = head
+        self._total = total
+        self._report = report
+        self._writer = tf.summary.create_noop_writer() if log_dir is None else _writer(log_dir / head)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def epoch(self, metrics: Mapping[str, float]) -> None:
+        """The next epoch is finished."""
+        finished = Epoch(len(self.epochs) + 1, self._total, dict(metrics))
+        self.epochs.append(finished)
+        with self._writer.as_default(step=finished.number):
+            for name, value in finished.metrics.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+        self._report(finished)
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The training curve as a table and as a picture."""
+        return (
+            Artifact(f"{self._head}-training-curve.csv", "text/csv", curve.as_csv(self.epochs).encode()),
+            Artifact(f"{self._head}-training-curve.svg", "image/svg+xml", curve.as_svg(self.epochs).encode()),
+        )
+
+
+def _writer(folder: Path) -> tf.summary.SummaryWriter:
+    return tf.summary.create_file_writer(str(folder))
