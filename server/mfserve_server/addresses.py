@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from mfserve_server.settings import SettingsError
+from mfserve_registry.settings import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mfserve_server.settings import Settings, SettingsError, load_settings
+from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_server.settings import Settings
 
 
 def _option(name: str, *declarations: str) -> Any:
@@ -52,9 +53,8 @@ def serve(  # noqa: PLR0917 - typer passes options by name
         "log_level": log_level,
         "log_format": log_format,
     }
-    named = config or (Path(os.environ["MFSERVE_CONFIG"]) if os.environ.get("MFSERVE_CONFIG") else None)
     try:
-        _run(load_settings(flags, named), as_json=as_json)
+        _run(load_settings(Settings, flags, config), as_json=as_json)
     except SettingsError as error:
         typer.echo(f"mfserve serve: {error}", err=True)
         raise typer.Exit(1) from error
@@ -65,8 +65,8 @@ def _run(settings: Settings, *, as_json: bool) -> None:
     import asyncio
 
     from mfserve_registry.errors import RegistryError
+    from mfserve_registry.logs import configure_logs
     from mfserve_server.children import NeverReady
-    from mfserve_server.logs import configure_logs
     from mfserve_server.supervisor import Ready, Supervisor
 
     def announce(ready: Ready) -> None:

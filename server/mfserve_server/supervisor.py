@@ -16,10 +16,11 @@ from typing import Any
 
 import structlog
 
+from mfserve_registry.settings import ENVIRONMENT_PREFIX
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
 from mfserve_server.orders import Orders
-from mfserve_server.settings import ENVIRONMENT_PREFIX, Settings
+from mfserve_server.settings import Settings
 from mfserve_server.threads import blas_environment
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from mfserve_registry.errors import RegistryError
-from mfserve_server.logs import configure_logs
+from mfserve_registry.logs import configure_logs
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
 from mfserve_server.service import Service

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mfserve_server.settings import Settings, SettingsError, load_settings
+from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_server.settings import Settings
 from mfserve_server.threads import blas_environment, cores
 
 
@@ -22,7 +23,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
     file.write_text('port = 1\nworkers = 2\npoll_seconds = 3.0\ndata_roots = ["/data"]\n')
     monkeypatch.setenv("MFSERVE_PORT", "4")
     monkeypatch.setenv("MFSERVE_WORKERS", "5")
-    settings = load_settings({"port": 6, "workers": None}, file)
+    settings = load_settings(Settings, {"port": 6, "workers": None}, file)
     assert (settings.port, settings.workers, settings.poll_seconds, settings.drain_seconds) == (
         6,
         5,
@@ -35,13 +36,13 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
 def test_data_roots_are_separated_as_paths_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MFSERVE_DATA_ROOTS", os.pathsep.join(["/data", "here", ""]))
-    assert load_settings({}, None).data_roots == (Path("/data"), tmp_path / "here")
-    assert load_settings({"data_roots": "/other"}, None).data_roots == (Path("/other"),)
+    assert load_settings(Settings, {}, None).data_roots == (Path("/data"), tmp_path / "here")
+    assert load_settings(Settings, {"data_roots": "/other"}, None).data_roots == (Path("/other"),)
 
 
 def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
-    assert load_settings({}, None).home == Path("/somewhere/mfserve")
+    assert load_settings(Settings, {}, None).home == Path("/somewhere/mfserve")
 
 
 @pytest.mark.parametrize(
@@ -69,18 +70,18 @@ def test_a_wrong_setting_gives_one_line_that_names_it(
     if config is not None and file is not None:
         config.write_text(file)
     with pytest.raises(SettingsError) as raised:
-        load_settings(flags, config)
+        load_settings(Settings, flags, config)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.toml"):
-        load_settings({}, tmp_path / "nowhere.toml")
+        load_settings(Settings, {}, tmp_path / "nowhere.toml")
 
 
 def test_a_worker_gets_the_same_settings_and_a_log_gets_no_password() -> None:
-    settings = load_settings({"database_url": "postgresql://user:secret@host/db", "port": 7}, None)
+    settings = load_settings(Settings, {"database_url": "postgresql://user:secret@host/db", "port": 7}, None)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
     assert settings.url == "postgresql://user:secret@host/db"
     assert "secret" not in repr(settings)

@@ -52,7 +52,7 @@ def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     users = holdout.user_ids[holdout.user_index]
     items = holdout.item_ids[holdout.item_index]
     served = Recommender(snapshot).predict_many(list(zip(users, items, strict=True))).ratings
-    predictions = {
+    predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
         "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
         "GLOBAL_MEAN": np.full(len(holdout), snapshot.mean_rating),

@@ -32,8 +32,8 @@ def fit(
     n, users, items, k = len(ratings), len(ratings.user_ids), len(ratings.item_ids), config.factors
     mean = float(np.mean(ratings.rating, dtype=np.float64))
     centred = (ratings.rating - mean).astype(np.float32)
-    of_users = histories(ratings.user_index, ratings.item_index, centred, users, items)
-    of_items = histories(ratings.item_index, ratings.user_index, centred, items, users)
+    of_users = histories(ratings.user_index, ratings.item_index, centred, users, items, width=k + 1)
+    of_items = histories(ratings.item_index, ratings.user_index, centred, items, users, width=k + 1)
 
     item_side = _initial_side(items, k, seed)
     user_side = tf.zeros((users + 1, k + 1))  # solved from item_side before it is read

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 SHORTEST_SHARE = 0.8
 """The shortest history of a batch has at least this share of the longest one's length."""
-BATCH_ELEMENTS = 1 << 16
-"""Padded ratings in a batch, unless a single history has more."""
+BATCH_FLOATS = 1 << 22
+"""The gathered vectors (B, L, d) of a batch, and its Gram matrices (B, d, d), have no more numbers than this, unless
+a single row's have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def histories(
     values: NDArray[np.float32],
     rows: int,
     others: int,
+    *,
+    width: int,
 ) -> Histories:
     """Batches the ratings of ``rows`` rows over ``others`` columns.
 
@@ -76,6 +79,7 @@ def histories(
         values: float32 (n,).
         rows: size of the side whose histories these are.
         others: size of the other side.
+        width: d, the unknowns of a row.
     """
     counts = np.bincount(row_index, minlength=rows)
     longest_first = np.argsort(-counts, kind="stable")
@@ -86,7 +90,7 @@ def histories(
     starts = np.concatenate([[0], np.cumsum(counts)])[longest_first]
 
     batches = []
-    for first, end in _cuts(lengths[:rated]):
+    for first, end in _cuts(lengths[:rated], width):
         column = np.arange(lengths[first])
         padding = column >= lengths[first:end, None]
         source = by_row[np.where(padding, 0, starts[first:end, None] + column)]
@@ -103,13 +107,13 @@ def histories(
     return Histories(tuple(batches), tf.constant(place, tf.int32), counts)
 
 
-def _cuts(lengths: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+def _cuts(lengths: NDArray[np.int64], width: int) -> Iterable[tuple[int, int]]:
     """Half-open ranges over descending, positive ``lengths``."""
     first = 0
     while first < len(lengths):
         longest = int(lengths[first])
         # First position whose history is too short to share this batch.
         similar = int(np.searchsorted(-lengths, -SHORTEST_SHARE * longest, side="right"))
-        end = min(similar, first + max(1, BATCH_ELEMENTS // longest))
+        end = min(similar, first + max(1, BATCH_FLOATS // (max(longest, width) * width)))
         yield first, end
         first = end

@@ -35,13 +35,13 @@ def fit(
     ratings: Ratings, config: IalsConfig, *, seed: int, report: ReportEpoch, log_dir: Path | None
 ) -> Fitted[RankingHead]:
     """Trains the head; see ``engines.fit_ranking``. An epoch solves all users, then all items."""
-    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    users, items, k = len(ratings.user_ids), len(ratings.item_ids), config.factors
     target = graded(ratings.rating, ratings.scale)
-    of_users = histories(ratings.user_index, ratings.item_index, target, users, items)
-    of_items = histories(ratings.item_index, ratings.user_index, target, items, users)
+    of_users = histories(ratings.user_index, ratings.item_index, target, users, items, width=k)
+    of_items = histories(ratings.item_index, ratings.user_index, target, items, users, width=k)
 
-    item_side = _initial_side(items, config.factors, seed)
-    user_side = tf.zeros((users + 1, config.factors))  # solved from item_side before it is read
+    item_side = _initial_side(items, k, seed)
+    user_side = tf.zeros((users + 1, k))  # solved from item_side before it is read
     with TrainingLog("ranking", config.iterations, report, log_dir) as log:
         for _ in range(config.iterations):
             user_side, _ = half_sweep(of_users, item_side, config)

@@ -8,10 +8,10 @@ from typing import Any
 
 import structlog
 
-from mfserve_server.settings import Settings
+from mfserve_registry.settings import ProcessSettings
 
 
-def configure_logs(settings: Settings, **facts: Any) -> None:
+def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
     """Sets up structlog for this process; ``facts`` are on every line."""
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()

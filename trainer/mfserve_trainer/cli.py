@@ -1,0 +1,145 @@
+"""``mfserve trainer`` and ``mfserve datasets``."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_format
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+
+from mfserve_registry.errors import RegistryError
+from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_trainer.settings import Settings
+
+if TYPE_CHECKING:
+    from mfserve_trainer.datasets import Progress as ReportProgress
+
+
+def _option(name: str, *declarations: str) -> Any:
+    """An option that says what the setting's docstring says; absent, the setting comes from elsewhere."""
+    description = (Settings.model_fields[name].description or "").replace("``", "")
+    return typer.Option(*declarations, help=f"{description} [MFSERVE_{name.upper()}]", show_default=False)
+
+
+def trainer(
+    home: Annotated[Path | None, _option("home")] = None,
+    data_roots: Annotated[str | None, _option("data_roots")] = None,
+    lease_seconds: Annotated[float | None, _option("lease_seconds")] = None,
+    cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
+    log_level: Annotated[str | None, _option("log_level")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of settings. [MFSERVE_CONFIG]", show_default=False)
+    ] = None,
+) -> None:
+    """Trains what is queued in a registry. Ends on Ctrl-C or SIGTERM; a job under way goes back to the queue."""
+    flags = {
+        "home": home,
+        "data_roots": data_roots,
+        "lease_seconds": lease_seconds,
+        "cache_dir": cache_dir,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+    with _one_line("trainer"):
+        asyncio.run(_train(load_settings(Settings, flags, config)))
+
+
+async def _train(settings: Settings) -> None:
+    from mfserve_registry import Registry
+    from mfserve_registry.logs import configure_logs
+    from mfserve_trainer.worker import Worker
+
+    configure_logs(settings, process="trainer")
+    with Registry.open(settings.home, database_url=settings.url) as registry:
+        registry.clean_staging()
+        worker = Worker(settings, registry)
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(caught, worker.stop)
+        typer.echo(f"mfserve trainer works on the jobs of {settings.home}", err=True)
+        await worker.run()
+
+
+datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True)
+
+
+@datasets.callback()
+def list_datasets(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the data sets that are built in; `fetch` puts one into the cache."""
+    if context.invoked_subcommand is not None:
+        return
+    from mfserve_trainer.datasets import list_builtin
+
+    found = list_builtin()
+    if json:
+        typer.echo(json_format.dumps([asdict(one) | {"scale": one.scale.model_dump()} for one in found]))
+        return
+    table = Table(title="Built-in data sets", title_justify="left", title_style="bold")
+    for column in ("name", "ratings", "users", "items", "scale", "download", "cached", "licence"):
+        table.add_column(
+            column, justify="right" if column in {"ratings", "users", "items", "download"} else "left"
+        )
+    for one in found:
+        table.add_row(
+            one.name,
+            f"{one.ratings:,}",
+            f"{one.users:,}",
+            f"{one.items:,}",
+            f"{one.scale.minimum:g} to {one.scale.maximum:g}",
+            f"{one.size_bytes / 2**20:.1f} MiB",
+            "yes" if one.cached else "no",
+            one.licence_url,
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
+
+
+@datasets.command()
+def fetch(name: Annotated[str, typer.Argument(help="Name of a built-in data set.")]) -> None:
+    """Fetch a data set into the cache, so that a later training needs no network."""
+    from mfserve_trainer.datasets import fetch as fetch_dataset
+
+    with _one_line("datasets"), _download_bar() as report:
+        path = fetch_dataset(name, progress=report)
+    typer.echo(f"{name} is in {path}")
+
+
+@contextmanager
+def _download_bar() -> Iterator[ReportProgress]:
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bars:
+        bar = bars.add_task("", total=None)
+
+        def report(message: str, done: int, total: int) -> None:
+            bars.update(bar, description=message, completed=done, total=total or None)
+
+        yield report
+
+
+@contextmanager
+def _one_line(command: str) -> Iterator[None]:
+    """What can go wrong is one line on standard error and exit code 1."""
+    try:
+        yield
+    except (RegistryError, SettingsError, OSError) as error:
+        message = error.message if isinstance(error, RegistryError) else str(error)
+        typer.echo(f"mfserve {command}: {' '.join(message.split())}", err=True)
+        raise typer.Exit(1) from error

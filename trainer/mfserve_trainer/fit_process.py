@@ -1,0 +1,80 @@
+"""``python -m mfserve_trainer.fit_process ANSWERS``: fits, one task after another, in a process that may be killed.
+
+Tasks come as lines on standard input, answers go as lines to the file descriptor ANSWERS (see ``messages``). What
+libraries print goes to standard error. The end of standard input means that the worker is gone: the process ends at
+once, also in the middle of a fit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import queue
+import sys
+import threading
+from typing import BinaryIO
+
+import structlog
+
+from mfserve_registry.errors import RegistryError
+from mfserve_registry.jobs import Progress
+from mfserve_registry.logs import configure_logs
+from mfserve_registry.settings import ProcessSettings
+from mfserve_trainer.messages import Done, Failed, File, FitTask, Ready, Step
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    settings = ProcessSettings.model_validate_json(sys.stdin.buffer.readline())
+    configure_logs(settings, process="fit")
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    # A thread of its own, since the main one is deep in TensorFlow when the worker goes.
+    threading.Thread(target=_read_tasks, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
+        _import_tensorflow()
+        answers.write(Ready().line())
+        while True:
+            answers.write(_perform(FitTask.model_validate_json(tasks.get()), answers).line())
+
+
+def _read_tasks(lines: BinaryIO, tasks: queue.SimpleQueue[bytes]) -> None:
+    for line in lines:
+        tasks.put(line)
+    os._exit(0)
+
+
+def _import_tensorflow() -> None:
+    # Its notes about the processor and missing GPUs are news to nobody.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    importlib.import_module("tensorflow")  # so that the first task begins at once
+
+
+def _perform(task: FitTask, answers: BinaryIO) -> Done | Failed:
+    from mfserve_trainer.training import train
+
+    def report(progress: Progress) -> None:
+        answers.write(Step.of(progress).line())
+
+    try:
+        trained = train(task, report)
+    except RegistryError as error:
+        return Failed(reason=error.reason, message=error.message, defect=False)
+    except MemoryError:
+        return Failed(
+            reason="DATASET_INVALID",
+            message="The ratings do not fit into this trainer's memory; use a larger machine or fewer factors.",
+            defect=True,
+        )
+    except Exception:  # noqa: BLE001 - one task may not end the others; the log has the traceback
+        _log.exception("a fit failed")
+        message = "The trainer failed unexpectedly; its log says why."
+        return Failed(reason="INTERNAL", message=message, defect=True)
+    return Done(
+        digest=trained.digest, facts=trained.facts, files=[File.of(file) for file in trained.artifacts]
+    )
+
+
+if __name__ == "__main__":
+    main()
