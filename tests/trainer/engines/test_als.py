@@ -54,7 +54,7 @@ def test_half_sweep_solves_the_normal_equations() -> None:
     factors = random.normal(size=(others, k)).astype(np.float32)
     biases = random.normal(size=others).astype(np.float32)
 
-    batched = histories(row.astype(np.int32), other.astype(np.int32), centred, rows, others)
+    batched = histories(row.astype(np.int32), other.astype(np.int32), centred, rows, others, width=k + 1)
     other_side = tf.constant(np.pad(np.column_stack([factors, biases]), ((0, 1), (0, 0))))
     side, squared_error = half_sweep(batched, other_side, penalty)
 

@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 @given(counts_per_row, seeds)
 def test_batches_hold_every_rating_once_and_little_else(counts: list[int], seed: int) -> None:
     row, other, value = _ratings(counts, seed)
-    made = histories(row, other, value, len(counts), OTHERS)
+    made = histories(row, other, value, len(counts), OTHERS, width=3)
     np.testing.assert_array_equal(made.counts, counts)
 
     # A row's solution is its place among the batches' rows, so that place tells which row a batch's row is.
@@ -31,7 +31,6 @@ def test_batches_hold_every_rating_once_and_little_else(counts: list[int], seed:
         others, values, sizes = batch.others.numpy(), batch.values.numpy(), batch.counts.numpy().astype(int)
         assert others.shape == values.shape == (len(sizes), sizes.max())
         assert sizes.min() >= module.SHORTEST_SHARE * sizes.max()
-        assert others.size <= max(module.BATCH_ELEMENTS, sizes.max())
         for line, size in enumerate(sizes):
             found |= {
                 (row_at[place], o): v for o, v in zip(others[line, :size], values[line, :size], strict=True)
@@ -46,17 +45,27 @@ def test_batches_hold_every_rating_once_and_little_else(counts: list[int], seed:
 @given(counts_per_row, seeds)
 def test_assemble_puts_each_solution_at_its_row_and_zero_elsewhere(counts: list[int], seed: int) -> None:
     row, other, _ = _ratings(counts, seed)
-    made = histories(row, other, row.astype(np.float32) + 1, len(counts), OTHERS)
+    made = histories(row, other, row.astype(np.float32) + 1, len(counts), OTHERS, width=3)
     side = made.assemble(tf.stack([batch.values[:, 0], batch.counts], axis=1) for batch in made.batches)
     expected = [(index + 1, count) if count else (0, 0) for index, count in enumerate(counts)]
     np.testing.assert_array_equal(side.numpy(), [*expected, (0, 0)])
 
 
-def test_long_histories_do_not_share_a_batch_with_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_ELEMENTS", 100)
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (2, [(2, 40), (1, 40), (2, 1)]),  # long histories: their gathered vectors fill a batch
+        (8, [(1, 40), (1, 40), (1, 40), (2, 1)]),
+        (12, [(1, 40), (1, 40), (1, 40), (1, 1), (1, 1)]),  # short ones: their Gram matrices do
+    ],
+)
+def test_a_batch_is_bounded_in_memory(
+    width: int, expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_FLOATS", 200)
     row, other, value = _ratings([40, 40, 40, 1, 1], seed=0)
-    shapes = [tuple(batch.others.shape) for batch in histories(row, other, value, 5, OTHERS).batches]
-    assert shapes == [(2, 40), (1, 40), (2, 1)]
+    made = histories(row, other, value, 5, OTHERS, width=width)
+    assert [tuple(batch.others.shape) for batch in made.batches] == expected
 
 
 def _ratings(

@@ -57,7 +57,9 @@ def test_half_sweep_minimises_over_all_pairs(exponent: float) -> None:
     factors = random.normal(size=(others, k)).astype(np.float32)
 
     row, other = np.nonzero(observed)
-    batched = histories(row.astype(np.int32), other.astype(np.int32), targets[row, other], rows, others)
+    batched = histories(
+        row.astype(np.int32), other.astype(np.int32), targets[row, other], rows, others, width=k
+    )
     side, squared_error = half_sweep(batched, tf.constant(np.pad(factors, ((0, 1), (0, 0)))), config)
 
     # No Gram trick: every pair is a row of the regression, with weight α₀, or 1 + α₀ where it was observed.
