@@ -32,11 +32,11 @@ class Oracle:
 
     @cached_property
     def users(self) -> list[str]:
-        return self.strings("user_ids")
+        return self.strings("user_id")
 
     @cached_property
     def items(self) -> list[str]:
-        return self.strings("item_ids")
+        return self.strings("item_id")
 
     @cached_property
     def user_number(self) -> dict[str, int]:
