@@ -75,8 +75,11 @@ def main() -> NoReturn:
 
 
 def describe(error: Exception) -> str:
-    """One line, and the fields that are wrong where the server named them."""
-    violations = error.field_violations if isinstance(error, StatusError) else ()
-    details = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    """One line that names the fields that are wrong."""
     message = " ".join(str(error).split())
-    return plain(message if not details or details in message else f"{message} ({details})")
+    violations = error.field_violations if isinstance(error, StatusError) else ()
+    unsaid = [violation for violation in violations if violation.field not in message]
+    if len(unsaid) == 1 and unsaid[0].description in message:
+        return plain(f"{unsaid[0].field}: {message}")
+    details = "; ".join(f"{violation.field}: {violation.description}" for violation in unsaid)
+    return plain(f"{message} ({details})" if details else message)

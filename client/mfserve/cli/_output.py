@@ -36,11 +36,13 @@ def say(markup: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table. A column whose name ends in "#" is aligned to the right and loses the sign."""
-    drawn = Table(title=Text(title), title_justify="left", title_style="bold")
+    drawn = Table()
     for column in columns:
         drawn.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
     for row in rows:
         drawn.add_row(*(Text(_cell(value)) for value in row))
+    # Not the table's own title, which would be broken to the table's width.
+    console().print(Text(title, style="bold"), soft_wrap=True)
     console().print(drawn)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, TrainingJob
 from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
-from mfserve.cli._output import CommandError, as_json, line, plain
+from mfserve.cli._output import CommandError, as_json, line, plain, say
 from mfserve.cli._progress import follow
 
 _DATA = "Data"
@@ -198,8 +197,12 @@ def wait_for(job: TrainingJob, *, json: bool) -> None:
             as_json(step)
         as_json(job.result())
         return
-    print(f"job {job.job_id}", file=sys.stderr)
-    follow(job.watch())
+    say(f"job {plain(job.job_id)}")
+    try:
+        follow(job.watch())
+    except KeyboardInterrupt:
+        say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
+        raise
     show_version(job.result())
 
 

@@ -1,0 +1,23 @@
+"""Every command and option is documented, because the reference is made from them."""
+
+from __future__ import annotations
+
+from tests.client.cli.reference import PAGE, commands, page
+
+DESIGNED = {
+    "serve", "trainer", "train", "recommend", "predict", "similar", "models", "versions", "alias", "jobs", "status",
+    "datasets", "embeddings",
+}  # fmt: skip
+
+
+def test_the_page_is_fresh() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run: python -m tests.client.cli.reference"
+
+
+def test_every_command_and_parameter_has_a_help_text() -> None:
+    found = commands()
+    assert set(found) == DESIGNED
+    for name, command in found.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), (name, parameter.name)
