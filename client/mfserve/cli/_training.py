@@ -197,8 +197,8 @@ def wait_for(job: TrainingJob, *, json: bool) -> None:
             as_json(step)
         as_json(job.result())
         return
-    say(f"job {plain(job.job_id)}")
     try:
+        say(f"job {plain(job.job_id)}")
         follow(job.watch())
     except KeyboardInterrupt:
         say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
