@@ -31,23 +31,35 @@ class PluginGroup(typer.core.TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        found = next((plugin for plugin in _plugins() if plugin.name == cmd_name), None)
+        found = _plugin(cmd_name)
         return None if found is None else _load(found)
+
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            # A library that is imported only when the command runs is as much a part of its extra.
+            plugin = _plugin(ctx.invoked_subcommand)
+            if plugin is None or _ours(error):
+                raise
+            raise CommandError(_needs(plugin, error)) from error
 
 
 def _plugins() -> list[EntryPoint]:
     return sorted(entry_points(group=_GROUP), key=lambda plugin: plugin.name)
 
 
+def _plugin(name: str | None) -> EntryPoint | None:
+    return next((plugin for plugin in _plugins() if plugin.name == name), None)
+
+
 def _load(plugin: EntryPoint) -> Command:
     try:
-        target = plugin.load()
+        return _as_command(plugin.name, plugin.load())
     except ModuleNotFoundError as error:
-        # Only a missing library is a missing extra; a module of ours that is not there is a defect.
-        if (error.name or "").startswith("mfserve"):
+        if _ours(error):
             raise
-        return _as_command(plugin.name, _missing(plugin, error.name or "a library"))
-    return _as_command(plugin.name, target)
+        return _as_command(plugin.name, _explanation(plugin, error))
 
 
 def _as_command(name: str, target: Any) -> Command:
@@ -60,13 +72,26 @@ def _as_command(name: str, target: Any) -> Command:
     return command
 
 
-def _missing(plugin: EntryPoint, library: str) -> Any:
-    extra = _EXTRAS.get(plugin.module.partition(".")[0], "all")
+def _explanation(plugin: EntryPoint, error: ModuleNotFoundError) -> Any:
+    """A command in the place of the one that cannot be loaded, so that the list of commands stays whole."""
+    needs = _needs(plugin, error)
 
     def explain() -> NoReturn:
-        raise CommandError(
-            f"`mfserve {plugin.name}` needs {library}, which is not installed: pip install 'mfserve[{extra}]'"
-        )
+        raise CommandError(needs)
 
-    explain.__doc__ = f"Needs the extra: pip install 'mfserve[{extra}]'."
+    explain.__doc__ = f"Needs the extra: pip install 'mfserve[{_extra(plugin)}]'."
     return explain
+
+
+def _ours(error: ModuleNotFoundError) -> bool:
+    """Only a missing library is a missing extra; a module of ours that is not there is a defect."""
+    return (error.name or "").startswith("mfserve")
+
+
+def _needs(plugin: EntryPoint, error: ModuleNotFoundError) -> str:
+    library = error.name or "a library"
+    return f"`mfserve {plugin.name}` needs {library}, which is not installed: pip install 'mfserve[{_extra(plugin)}]'"
+
+
+def _extra(plugin: EntryPoint) -> str:
+    return _EXTRAS.get(plugin.module.partition(".")[0], "all")
