@@ -13,7 +13,7 @@ from mfserve_trainer.datasets.download import Progress, RemoteFile, Unavailable,
 REQUIREMENT = "recbole==1.2.1"
 WHEEL = RemoteFile(
     name="recbole-1.2.1-py3-none-any.whl",
-    url="https://pypi.org/project/recbole/1.2.1/",
+    url="",  # pip knows where
     size=2_130_151,
     sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
 )
