@@ -65,6 +65,8 @@ def recommend(
             for place, item in enumerate(found, start=1)
         ),
     )
+    if not found.items:
+        line("Nothing is left to recommend: the user has rated every item. --include-seen lists those too.")
     head = f", ranked by the {found.ranking_head.value.lower()} head" if found.ranking_head else ""
     line(f"basis {found.basis.value}{head}; {_by(found.served_version)}")
 
