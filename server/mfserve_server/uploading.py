@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence, Sized
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Sized
+from contextlib import aclosing
 from functools import partial
 from threading import Lock
 
@@ -23,7 +24,7 @@ async def receive_upload(
     """The stored upload. Whatever ends the stream early leaves nothing behind.
 
     Raises:
-        InvalidArgument: STREAM_OUT_OF_ORDER, or a field is wrong.
+        InvalidArgument: STREAM_OUT_OF_ORDER, UPLOAD_INCOMPLETE, UPLOAD_EMPTY, or a field is wrong.
         ResourceExhausted: UPLOAD_TOO_LARGE.
         AlreadyExists: REQUEST_ID_REUSED.
     """
@@ -33,8 +34,9 @@ async def receive_upload(
         check_request_id(header.request_id)
     reception = _Reception(uploads, header.request_id, columns)
     try:
-        async for request in requests:
-            await executors.registry(reception.append, _batch(request), header)
+        async with aclosing(_batches(requests)) as batches:
+            async for batch in batches:
+                await executors.registry(reception.append, batch, header)
         return await executors.registry(reception.commit)
     finally:
         # Shielded: the caller who hangs up cancels this task, but not the cleaning up.
@@ -63,9 +65,7 @@ class _Reception:
 
     def commit(self) -> Upload:
         with self._lock:
-            if self._writer is None:  # every batch has rows, so there was no batch
-                raise InvalidArgument("The upload has no rows.", field="batch")
-            return self._writer.commit()
+            return self._open().commit()
 
     def close(self) -> None:
         with self._lock:
@@ -110,9 +110,36 @@ async def _header(requests: AsyncIterator[pb.UploadDatasetRequest]) -> pb.Upload
     )
 
 
-def _batch(request: pb.UploadDatasetRequest) -> pb.RatingBatch:
-    if request.WhichOneof("message") != "batch":
-        raise InvalidArgument(
-            "After its header an upload has batches only.", reason="STREAM_OUT_OF_ORDER", field="batch"
-        )
-    return request.batch
+async def _batches(requests: AsyncIterator[pb.UploadDatasetRequest]) -> AsyncGenerator[pb.RatingBatch]:
+    """The batches, up to an end that counts their rows.
+
+    The end of the stream is no proof that all of it has come: grpc may hand us one, and not a cancellation, where the
+    caller broke off.
+    """
+    rows = 0
+    end: pb.UploadEnd | None = None
+    async for request in requests:
+        kind = request.WhichOneof("message")
+        if end is not None:
+            raise InvalidArgument(
+                "After its end an upload has no messages.", reason="STREAM_OUT_OF_ORDER", field=kind
+            )
+        if kind == "end":
+            end = request.end
+        elif kind == "batch":
+            yield request.batch
+            rows += len(request.batch.user_ids)
+        else:
+            raise InvalidArgument(
+                "After its header an upload has batches and its end only.",
+                reason="STREAM_OUT_OF_ORDER",
+                field="batch",
+            )
+    if end is None:
+        raise _incomplete("The upload broke off before its last message.", rows, "end")
+    if end.rows != rows:
+        raise _incomplete(f"The upload has {rows:,} rows, but its end counts {end.rows:,}.", rows, "end.rows")
+
+
+def _incomplete(message: str, rows: int, field: str) -> InvalidArgument:
+    return InvalidArgument(message, reason="UPLOAD_INCOMPLETE", field=field, metadata={"rows": str(rows)})

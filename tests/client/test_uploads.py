@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from mfserve import errors
-from mfserve._client.columns import BATCH_ROWS, ColumnNames, batches
+from mfserve._client.columns import BATCH_ROWS, ColumnNames, messages
 from mfserve.types import Upload
 from mfserve.v1 import training_service_pb2 as pb
 from tests.client.conftest import Connect, Serve
@@ -39,17 +39,27 @@ class Store:
         self.rows: list[tuple[Any, ...]] = []
         self.sizes: list[int] = []
         self.committed = 0
+        self.broken_off = 0
 
     def __call__(self, requests: Iterator[pb.UploadDatasetRequest], context: Any) -> pb.UploadDatasetResponse:
         self.headers.append(next(requests).header)
         header = self.headers[-1]
         rows: list[tuple[Any, ...]] = []
         for request in requests:
+            if request.HasField("end"):
+                assert request.end.rows == len(rows)
+                assert next(requests, None) is None
+                break
             batch = request.batch
             columns: list[Any] = [batch.user_ids, batch.item_ids, batch.ratings]
             columns += [batch.timestamps] * header.has_timestamps + [batch.titles] * header.has_titles
             rows += zip(*columns, strict=True)
             self.sizes.append(len(batch.user_ids))
+        else:
+            self.broken_off += 1
+            fail(
+                context, grpc.StatusCode.INVALID_ARGUMENT, "the upload broke off", reason="UPLOAD_INCOMPLETE"
+            )
         self.rows = rows
         self.committed += 1
         return pb.UploadDatasetResponse(upload_id="up", rows=len(rows), size_bytes=1, sha256="e" * 64)
@@ -141,7 +151,7 @@ def converted(**columns: Any) -> pb.RatingBatch:
         "time" if "time" in data else None,
         "title" if "title" in data else None,
     )
-    return next(batches(data, names)).batch
+    return next(messages(data, names)).batch
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT])
@@ -173,7 +183,7 @@ def test_what_cannot_be_sent_is_named(columns: Any, error: type[Exception], mess
 @pytest.mark.parametrize("data", [PLAIN, frame(), pa.table(PLAIN)], ids=["mapping", "frame", "table"])
 def test_a_column_that_is_not_there(data: Any) -> None:
     with pytest.raises(KeyError, match=r"no column 'stars' among .*'rating'"):
-        next(batches(data, NAMES._replace(rating="stars")))
+        next(messages(data, NAMES._replace(rating="stars")))
 
 
 async def test_half_an_upload_is_none(serve: Serve, connect: Connect) -> None:
@@ -188,6 +198,14 @@ async def test_half_an_upload_is_none(serve: Serve, connect: Connect) -> None:
         await connect(server.address).upload_dataset(data)
     server.stop()  # waits for the method to end
     assert store.committed == 0
+
+
+async def test_the_end_says_how_many_rows_were_sent() -> None:
+    count = BATCH_ROWS + 1
+    data = {"user_id": range(count), "item_id": range(count), "rating": [1.0] * count}
+    sent = list(messages(data, NAMES._replace(timestamp=None, title=None)))
+    assert [message.WhichOneof("message") for message in sent] == ["batch", "batch", "end"]
+    assert sent[-1].end.rows == count
 
 
 async def test_an_upload_is_sent_again_with_the_same_id(serve: Serve, connect: Connect) -> None:

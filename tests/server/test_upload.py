@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1.training_service_pb2_grpc import TrainingServiceStub
 from mfserve_registry import Registry
 from tests.server.calls import Server, eventually, failure
 from tests.server.conftest import MakeServer
@@ -31,6 +33,10 @@ def batch(users: Iterable[str] = ("u1", "u2"), **columns: Any) -> pb.UploadDatas
     return pb.UploadDatasetRequest(batch=pb.RatingBatch(**(whole | columns)))
 
 
+def end(rows: int) -> pb.UploadDatasetRequest:
+    return pb.UploadDatasetRequest(end=pb.UploadEnd(rows=rows))
+
+
 def left_behind(home: Path) -> list[Path]:
     return [path for path in (home / "uploads").rglob("*") if path.is_file()]
 
@@ -38,7 +44,9 @@ def left_behind(home: Path) -> list[Path]:
 async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Registry) -> None:
     full: dict[str, Any] = {"timestamps": [5, 6], "titles": ["Été", ""]}
     response = await server.trainings.UploadDataset(
-        iter([header(has_timestamps=True, has_titles=True), batch(**full), batch(["u3", "u4"], **full)])
+        iter(
+            [header(has_timestamps=True, has_titles=True), batch(**full), batch(["u3", "u4"], **full), end(4)]
+        )
     )
     table = pq.read_table(registry.uploads.path(response.upload_id))
     assert response.rows == len(table) == 4
@@ -54,13 +62,26 @@ async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Regist
 
 
 async def test_the_same_rows_again_are_the_same_upload_and_others_are_refused(server: Server) -> None:
-    first = await server.trainings.UploadDataset(iter([header(), batch()]))
+    first = await server.trainings.UploadDataset(iter([header(), batch(), end(2)]))
     again = await server.trainings.UploadDataset(
-        iter([header(), batch(["u1"]), batch(["u2"], item_ids=["i1"], ratings=[1])])
+        iter([header(), batch(["u1"]), batch(["u2"], item_ids=["i1"], ratings=[1]), end(2)])
     )
     assert again.upload_id == first.upload_id
-    found = await failure(server.trainings.UploadDataset(iter([header(), batch(["other"])])))
+    found = await failure(server.trainings.UploadDataset(iter([header(), batch(["other"]), end(1)])))
     assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+async def test_the_hash_is_one_of_the_rows_and_not_of_their_batches(server: Server) -> None:
+    async def sha256(request_id: str, *batches: pb.UploadDatasetRequest) -> str:
+        rows = sum(len(message.batch.user_ids) for message in batches)
+        messages = iter([header(request_id=request_id), *batches, end(rows)])
+        digest: str = (await server.trainings.UploadDataset(messages)).sha256
+        return digest
+
+    whole = await sha256("whole", batch())
+    assert whole == await sha256("cut", batch(["u1"]), batch(["u2"], item_ids=["i1"], ratings=[1]))
+    assert whole != await sha256("turned", batch(["u2"], item_ids=["i1"], ratings=[1]), batch(["u1"]))
+    assert whole != await sha256("others", batch(["u1", "u3"]))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +92,17 @@ async def test_the_same_rows_again_are_the_same_upload_and_others_are_refused(se
         ([pb.UploadDatasetRequest()], "STREAM_OUT_OF_ORDER", "header"),
         ([header(), header()], "STREAM_OUT_OF_ORDER", "batch"),
         ([header(), batch(), pb.UploadDatasetRequest()], "STREAM_OUT_OF_ORDER", "batch"),
+        ([end(0)], "STREAM_OUT_OF_ORDER", "header"),
+        ([header(), batch(), end(2), batch()], "STREAM_OUT_OF_ORDER", "batch"),
+        ([header(), batch(), end(2), end(2)], "STREAM_OUT_OF_ORDER", "end"),
+        ([header()], "UPLOAD_INCOMPLETE", "end"),
+        ([header(), batch()], "UPLOAD_INCOMPLETE", "end"),
+        ([header(), batch(), end(1)], "UPLOAD_INCOMPLETE", "end.rows"),
+        ([header(), batch(), batch(), end(3)], "UPLOAD_INCOMPLETE", "end.rows"),
+        ([header(), batch(), end(-2)], "UPLOAD_INCOMPLETE", "end.rows"),
+        ([header(), end(2)], "UPLOAD_INCOMPLETE", "end.rows"),
+        ([header(), end(0)], "UPLOAD_EMPTY", "batch"),
         ([header(request_id="")], "INVALID_FIELD", "header.request_id"),
-        ([header()], "INVALID_FIELD", "batch"),
         ([header(), batch([])], "INVALID_FIELD", "batch.user_ids"),
         ([header(), batch(["u"] * 100_001)], "INVALID_FIELD", "batch.user_ids"),
         ([header(), batch(item_ids=["i1"])], "INVALID_FIELD", "batch.item_ids"),
@@ -95,6 +125,7 @@ async def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(serve: Mak
     server = await serve(max_upload_bytes=1000)
     found = await failure(server.trainings.UploadDataset(iter([header(), *[batch()] * 100])))
     assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE")
+    assert int(found.metadata["max_bytes"]) == 1000
     assert left_behind(home) == []
 
 
@@ -120,6 +151,28 @@ async def test_a_caller_who_hangs_up_leaves_nothing(server: Server, home: Path) 
     await eventually(nothing_is_there)
 
 
+async def test_what_breaks_off_is_never_taken_for_a_whole_upload(server: Server, home: Path) -> None:
+    # Of a call that is cancelled while its stream ends, grpc passes on now and then the end before the cancellation.
+    before: set[Path] = set()
+
+    async def it_has_begun() -> bool:
+        return not before.issuperset(left_behind(home))
+
+    with grpc.insecure_channel(server.address) as channel:
+        blocking: Any = TrainingServiceStub(channel)
+        for attempt in range(200):
+            messages: SimpleQueue[pb.UploadDatasetRequest | None] = SimpleQueue()
+            for message in (header(request_id=f"upload-{attempt}"), batch(), batch()):
+                messages.put(message)
+            before = set(left_behind(home))
+            call = blocking.UploadDataset.future(iter(messages.get, None))
+            await eventually(it_has_begun)
+            call.cancel()
+            messages.put(None)
+        await server.service.stop()  # waits for the calls under way
+    assert left_behind(home) == []
+
+
 async def test_what_is_not_a_number_is_for_the_training_to_judge(server: Server) -> None:
-    messages: Iterator[pb.UploadDatasetRequest] = iter([header(), batch(ratings=[float("nan"), 1.0])])
+    messages: Iterator[pb.UploadDatasetRequest] = iter([header(), batch(ratings=[float("nan"), 1.0]), end(2)])
     assert (await server.trainings.UploadDataset(messages)).rows == 2

@@ -141,7 +141,7 @@ class AsyncClient:
     ) -> Upload:
         held = columns.checked(data)
         return await self._transport.upload(
-            columns.header(request_id, names), lambda: columns.batches(held, names), timeout
+            columns.header(request_id, names), lambda: columns.messages(held, names), timeout
         )
 
     @documented_as(Client.get_job)

@@ -136,7 +136,7 @@ class AsyncTransport:
     async def upload(
         self,
         header: training_pb2.UploadDatasetRequest,
-        batches: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
+        messages: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
         timeout: float | None,
     ) -> Upload:
         """Sends rows, in a thread with a channel of its own.
@@ -148,7 +148,7 @@ class AsyncTransport:
         transport = Transport(self.address, self._timeout)
         self._uploads.add(transport)
         try:
-            return await asyncio.to_thread(transport.upload, header, batches, timeout)
+            return await asyncio.to_thread(transport.upload, header, messages, timeout)
         finally:
             self._uploads.discard(transport)
             transport.close()

@@ -55,8 +55,8 @@ def header(request_id: str, names: ColumnNames) -> pb.UploadDatasetRequest:
     )
 
 
-def batches(data: Columns, names: ColumnNames) -> Iterator[pb.UploadDatasetRequest]:
-    """The further messages of an upload, converted one at a time.
+def messages(data: Columns, names: ColumnNames) -> Iterator[pb.UploadDatasetRequest]:
+    """The further messages of an upload, converted one at a time: batches, then the end with their number of rows.
 
     Raises KeyError for a column that is not there, TypeError or ValueError naming column and row for a value that
     no message could carry. A missing id or rating is carried (as an empty text, as NaN): what happens to bad rows is
@@ -89,6 +89,7 @@ def batches(data: Columns, names: ColumnNames) -> Iterator[pb.UploadDatasetReque
                 titles=read(names.title, start, _title),
             )
         )
+    yield pb.UploadDatasetRequest(end=pb.UploadEnd(rows=rows))
 
 
 def _column(data: Columns, name: str) -> Any:

@@ -188,7 +188,7 @@ class Client:
     ) -> Upload:
         held = columns.checked(data)
         return self._transport.upload(
-            columns.header(request_id, names), lambda: columns.batches(held, names), timeout
+            columns.header(request_id, names), lambda: columns.messages(held, names), timeout
         )
 
     def get_job(self, job_id: str, *, timeout: float | None = None) -> TrainingJob:

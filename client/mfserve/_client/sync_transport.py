@@ -114,7 +114,7 @@ class Transport:
     def upload(
         self,
         header: training_pb2.UploadDatasetRequest,
-        batches: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
+        messages: Callable[[], Iterator[training_pb2.UploadDatasetRequest]],
         timeout: float | None,
     ) -> Upload:
         """Sends rows; the whole again where the connection breaks, which the request id makes safe."""
@@ -123,7 +123,7 @@ class Transport:
         while True:
             try:
                 with grpc_errors_become_ours(self.address):
-                    return self._upload(chain([header], batches()), deadline.remaining)
+                    return self._upload(chain([header], messages()), deadline.remaining)
             except MfserveError as error:
                 time.sleep(backoff.after(error))
 
@@ -138,7 +138,7 @@ class Transport:
             feed.close()
             return upload_from(call.result())
         finally:
-            # In this order: an upload that broke off in the middle must not look complete to the server.
+            # In this order: the server should rather hear of the breaking off than of an end that came too early.
             call.cancel()
             feed.close()
 

@@ -46,7 +46,8 @@ class RecommendationBasis(_Named):
     FOLD_IN = "FOLD_IN"
     """Factors solved for the ``history`` of the request."""
     POPULARITY = "POPULARITY"
-    """The number of ratings of each item: the version knows neither the user nor any item of the history."""
+    """The number of ratings of each item: the version knows neither the user nor any item of the history, or the head
+    has learnt nothing about them (their factors are zero)."""
     UNKNOWN = "UNKNOWN"
 
 

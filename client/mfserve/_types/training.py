@@ -86,4 +86,4 @@ class Upload:
     rows: int
     size_bytes: int
     sha256: str
-    """SHA-256 of the rows, 64 hexadecimal digits."""
+    """Of columns and rows, however they were cut into batches; 64 hexadecimal digits."""

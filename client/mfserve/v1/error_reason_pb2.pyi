@@ -61,7 +61,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_HEAD_MISSING: _ErrorReason.ValueType  # 18
     """FAILED_PRECONDITION. The version has no such head. Example: {model: "movies", version: "7", head: "RANKING"}."""
     ERROR_REASON_UPLOAD_TOO_LARGE: _ErrorReason.ValueType  # 19
-    """RESOURCE_EXHAUSTED. Example: {limit_bytes: "1073741824"}."""
+    """RESOURCE_EXHAUSTED. More rows, or more bytes of texts and numbers. Example: {max_rows: "200000000", max_bytes:
+    "8589934592"}.
+    """
     ERROR_REASON_SNAPSHOT_DAMAGED: _ErrorReason.ValueType  # 20
     """UNAVAILABLE. The version's snapshot is damaged or missing. Example: {model: "movies", version: "7"}."""
     ERROR_REASON_SNAPSHOT_TOO_NEW: _ErrorReason.ValueType  # 21
@@ -82,6 +84,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Of a job. Its trainer vanished in every attempt."""
     ERROR_REASON_SNAPSHOT_MISSING: _ErrorReason.ValueType  # 29
     """UNAVAILABLE. The version's snapshot is not in the store. Example: {model: "movies", version: "7"}."""
+    ERROR_REASON_UPLOAD_INCOMPLETE: _ErrorReason.ValueType  # 30
+    """INVALID_ARGUMENT. An upload ended without its last message, or that counts other rows. Example: {rows: "5000"}."""
+    ERROR_REASON_UPLOAD_EMPTY: _ErrorReason.ValueType  # 31
+    """INVALID_ARGUMENT. An upload without rows. Example: a header and then the end, with rows = 0."""
+    ERROR_REASON_TRAINER_DIED: _ErrorReason.ValueType  # 32
+    """Of a job. The process that fitted ended in mid-fit, in the last attempt too: as a rule it was out of memory.
+    Example: "The training broke off: the fit process was killed by signal 9."
+    """
+    ERROR_REASON_STORAGE_FAILED: _ErrorReason.ValueType  # 33
+    """Of a job. The trainer could not write its files. Example: "The trainer could not write its files: No space left
+    on device."
+    """
+    ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 34
+    """Of a job that waits again. The trainer of the attempt before was not heard of until its lease ended. Example:
+    "The worker of attempt 1 was not heard of until its lease ended; the job waits for its next attempt."
+    """
+    ERROR_REASON_REQUEST_UNREADABLE: _ErrorReason.ValueType  # 35
+    """Of a job. It asks for something that the trainer's release does not know. Example: an engine of a newer server."""
+    ERROR_REASON_REGISTRY_UNAVAILABLE: _ErrorReason.ValueType  # 36
+    """Of a job that waits again. The registry's database did not answer when the version was to be published. Example:
+    "The registry's database does not answer; try again."
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -127,7 +151,9 @@ ERROR_REASON_JOB_FINISHED: ErrorReason.ValueType  # 17
 ERROR_REASON_HEAD_MISSING: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION. The version has no such head. Example: {model: "movies", version: "7", head: "RANKING"}."""
 ERROR_REASON_UPLOAD_TOO_LARGE: ErrorReason.ValueType  # 19
-"""RESOURCE_EXHAUSTED. Example: {limit_bytes: "1073741824"}."""
+"""RESOURCE_EXHAUSTED. More rows, or more bytes of texts and numbers. Example: {max_rows: "200000000", max_bytes:
+"8589934592"}.
+"""
 ERROR_REASON_SNAPSHOT_DAMAGED: ErrorReason.ValueType  # 20
 """UNAVAILABLE. The version's snapshot is damaged or missing. Example: {model: "movies", version: "7"}."""
 ERROR_REASON_SNAPSHOT_TOO_NEW: ErrorReason.ValueType  # 21
@@ -148,4 +174,26 @@ ERROR_REASON_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 28
 """Of a job. Its trainer vanished in every attempt."""
 ERROR_REASON_SNAPSHOT_MISSING: ErrorReason.ValueType  # 29
 """UNAVAILABLE. The version's snapshot is not in the store. Example: {model: "movies", version: "7"}."""
+ERROR_REASON_UPLOAD_INCOMPLETE: ErrorReason.ValueType  # 30
+"""INVALID_ARGUMENT. An upload ended without its last message, or that counts other rows. Example: {rows: "5000"}."""
+ERROR_REASON_UPLOAD_EMPTY: ErrorReason.ValueType  # 31
+"""INVALID_ARGUMENT. An upload without rows. Example: a header and then the end, with rows = 0."""
+ERROR_REASON_TRAINER_DIED: ErrorReason.ValueType  # 32
+"""Of a job. The process that fitted ended in mid-fit, in the last attempt too: as a rule it was out of memory.
+Example: "The training broke off: the fit process was killed by signal 9."
+"""
+ERROR_REASON_STORAGE_FAILED: ErrorReason.ValueType  # 33
+"""Of a job. The trainer could not write its files. Example: "The trainer could not write its files: No space left
+on device."
+"""
+ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 34
+"""Of a job that waits again. The trainer of the attempt before was not heard of until its lease ended. Example:
+"The worker of attempt 1 was not heard of until its lease ended; the job waits for its next attempt."
+"""
+ERROR_REASON_REQUEST_UNREADABLE: ErrorReason.ValueType  # 35
+"""Of a job. It asks for something that the trainer's release does not know. Example: an engine of a newer server."""
+ERROR_REASON_REGISTRY_UNAVAILABLE: ErrorReason.ValueType  # 36
+"""Of a job that waits again. The registry's database did not answer when the version was to be published. Example:
+"The registry's database does not answer; try again."
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

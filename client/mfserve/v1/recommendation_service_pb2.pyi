@@ -33,7 +33,9 @@ class _RecommendationBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_R
     RECOMMENDATION_BASIS_FOLD_IN: _RecommendationBasis.ValueType  # 2
     """Factors solved for the `history` in the request."""
     RECOMMENDATION_BASIS_POPULARITY: _RecommendationBasis.ValueType  # 3
-    """The number of ratings of each item: the version knows neither the user nor any item of the history."""
+    """The number of ratings of each item: the version knows neither the user nor any item of the history, or the head
+    has learnt nothing about them (their factors are zero).
+    """
 
 class RecommendationBasis(_RecommendationBasis, metaclass=_RecommendationBasisEnumTypeWrapper):
     """RecommendationBasis says what an answer rests on, so that a fallback is never silent."""
@@ -45,7 +47,9 @@ RECOMMENDATION_BASIS_MODEL: RecommendationBasis.ValueType  # 1
 RECOMMENDATION_BASIS_FOLD_IN: RecommendationBasis.ValueType  # 2
 """Factors solved for the `history` in the request."""
 RECOMMENDATION_BASIS_POPULARITY: RecommendationBasis.ValueType  # 3
-"""The number of ratings of each item: the version knows neither the user nor any item of the history."""
+"""The number of ratings of each item: the version knows neither the user nor any item of the history, or the head
+has learnt nothing about them (their factors are zero).
+"""
 Global___RecommendationBasis: _TypeAlias = RecommendationBasis  # noqa: Y015
 
 class _RatingBasis:

@@ -1214,31 +1214,37 @@ Global___WatchTrainingJobResponse: _TypeAlias = WatchTrainingJobResponse  # noqa
 
 @_typing.final
 class UploadDatasetRequest(_message.Message):
-    """UploadDatasetRequest is the header, once and first, or a batch of rows."""
+    """UploadDatasetRequest is the header, once and first, or a batch of rows, or the end, once and last."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADER_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___UploadHeader:
         """The first message of the stream."""
 
     @_builtins.property
     def batch(self) -> Global___RatingBatch:
-        """Every further message."""
+        """Every message between them, at least one."""
+
+    @_builtins.property
+    def end(self) -> Global___UploadEnd:
+        """The last message of the stream. Then the caller half-closes it."""
 
     def __init__(
         self,
         *,
         header: Global___UploadHeader | None = ...,
         batch: Global___RatingBatch | None = ...,
+        end: Global___UploadEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "header", b"header", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "end", b"end", "header", b"header", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "header", b"header", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "end", b"end", "header", b"header", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["header", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["header", "batch", "end"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -1273,6 +1279,28 @@ class UploadHeader(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadHeader: _TypeAlias = UploadHeader  # noqa: Y015
+
+@_typing.final
+class UploadEnd(_message.Message):
+    """UploadEnd tells a whole upload from one that broke off: on the wire both streams may end alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """How many rows were sent in all; an upload without it, or with another number, is discarded. Required."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadEnd: _TypeAlias = UploadEnd  # noqa: Y015
 
 @_typing.final
 class RatingBatch(_message.Message):
@@ -1339,7 +1367,9 @@ class UploadDatasetResponse(_message.Message):
     size_bytes: _builtins.int
     """Size of the stored file in bytes."""
     sha256: _builtins.str
-    """SHA-256 of the rows, 64 hexadecimal digits."""
+    """Hash (SHA-256) of columns and rows, however they were cut into batches: 64 hexadecimal digits. Two uploads have
+    the same one only if they have the same rows in the same order.
+    """
     def __init__(
         self,
         *,

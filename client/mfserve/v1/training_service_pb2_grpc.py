@@ -118,9 +118,10 @@ class TrainingServiceServicer(object):
 
     def UploadDataset(self, request_iterator, context):
         """UploadDataset stores ratings for trainings, for callers who share no disk with the trainer. The first message
-        is the header, each further one a batch of rows. Nothing is kept unless the whole stream arrives.
+        is the header, then come batches of rows, and the last message says how many rows there were. Nothing is kept
+        unless the whole stream arrives.
 
-        Errors: INVALID_ARGUMENT for columns of unequal length, an empty upload or messages out of order;
+        Errors: INVALID_ARGUMENT for columns of unequal length, an empty or incomplete upload or messages out of order;
         RESOURCE_EXHAUSTED over the server's size limit; ALREADY_EXISTS where `request_id` was used with other rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -58,9 +58,10 @@ class TrainingServiceStub:
     """
     UploadDataset: _grpc.StreamUnaryMultiCallable[_training_service_pb2.UploadDatasetRequest, _training_service_pb2.UploadDatasetResponse]
     """UploadDataset stores ratings for trainings, for callers who share no disk with the trainer. The first message
-    is the header, each further one a batch of rows. Nothing is kept unless the whole stream arrives.
+    is the header, then come batches of rows, and the last message says how many rows there were. Nothing is kept
+    unless the whole stream arrives.
 
-    Errors: INVALID_ARGUMENT for columns of unequal length, an empty upload or messages out of order;
+    Errors: INVALID_ARGUMENT for columns of unequal length, an empty or incomplete upload or messages out of order;
     RESOURCE_EXHAUSTED over the server's size limit; ALREADY_EXISTS where `request_id` was used with other rows.
     """
 
@@ -94,9 +95,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     UploadDataset: _aio.StreamUnaryMultiCallable[_training_service_pb2.UploadDatasetRequest, _training_service_pb2.UploadDatasetResponse]  # type: ignore[assignment]
     """UploadDataset stores ratings for trainings, for callers who share no disk with the trainer. The first message
-    is the header, each further one a batch of rows. Nothing is kept unless the whole stream arrives.
+    is the header, then come batches of rows, and the last message says how many rows there were. Nothing is kept
+    unless the whole stream arrives.
 
-    Errors: INVALID_ARGUMENT for columns of unequal length, an empty upload or messages out of order;
+    Errors: INVALID_ARGUMENT for columns of unequal length, an empty or incomplete upload or messages out of order;
     RESOURCE_EXHAUSTED over the server's size limit; ALREADY_EXISTS where `request_id` was used with other rows.
     """
 
@@ -163,9 +165,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.UploadDatasetResponse, _abc.Awaitable[_training_service_pb2.UploadDatasetResponse]]:
         """UploadDataset stores ratings for trainings, for callers who share no disk with the trainer. The first message
-        is the header, each further one a batch of rows. Nothing is kept unless the whole stream arrives.
+        is the header, then come batches of rows, and the last message says how many rows there were. Nothing is kept
+        unless the whole stream arrives.
 
-        Errors: INVALID_ARGUMENT for columns of unequal length, an empty upload or messages out of order;
+        Errors: INVALID_ARGUMENT for columns of unequal length, an empty or incomplete upload or messages out of order;
         RESOURCE_EXHAUSTED over the server's size limit; ALREADY_EXISTS where `request_id` was used with other rows.
         """
 

@@ -48,6 +48,7 @@ class Upload:
         rows: ratings.
         size_bytes: size of the Parquet file.
         sha256: of the Parquet file, 64 hex digits.
+        content_hash: of columns and rows, whatever the batches and the file were like; 64 hex digits.
         columns: its columns, in the file's order.
         created_at: when it was committed.
     """
@@ -57,5 +58,6 @@ class Upload:
     rows: int
     size_bytes: int
     sha256: str
+    content_hash: str
     columns: tuple[UploadColumn, ...]
     created_at: datetime

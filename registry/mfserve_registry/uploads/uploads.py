@@ -141,6 +141,7 @@ def _upload(row: Row[Any]) -> Upload:
         rows=row.rows,
         size_bytes=row.size_bytes,
         sha256=row.sha256,
+        content_hash=row.content_hash,
         columns=tuple(UploadColumn(column) for column in row.columns),
         created_at=row.created_at,
     )

@@ -118,7 +118,7 @@ class UploadWriter:
         self._check_open()
         try:
             if self._rows == 0:
-                raise InvalidArgument("The upload has no rows.", reason="UPLOAD_EMPTY")
+                raise InvalidArgument("The upload has no rows.", reason="UPLOAD_EMPTY", field="batch")
             if self._pending_rows:
                 self._write(self._pending_rows)
             self._parquet.close()

@@ -58,5 +58,8 @@ class TrainingService:
     ) -> pb.UploadDatasetResponse:
         upload = await receive_upload(requests, self._registry.uploads, self._executors)
         return pb.UploadDatasetResponse(
-            upload_id=upload.upload_id, rows=upload.rows, size_bytes=upload.size_bytes, sha256=upload.sha256
+            upload_id=upload.upload_id,
+            rows=upload.rows,
+            size_bytes=upload.size_bytes,
+            sha256=upload.content_hash,
         )
