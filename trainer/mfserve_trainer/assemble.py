@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mfserve_registry.snapshot.content import Floats, RankingHead, RatedItems, RatingHead, SnapshotContent
 from mfserve_trainer.ratings import Indices, Ratings
 
-DAMPING = 5.0
-"""κ of ``damped_means``. On MovieLens ratings the variance within a user is about five times that between users."""
+DAMPING = 4.0
+"""κ of ``damped_means``. On MovieLens latest-small the best is 4.2 for users and 3.6 for items."""
 
 
 def assemble(

@@ -21,6 +21,7 @@ RELEVANT_FROM = 0.75
 """A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5."""
 
 _BATCH_USERS = 4096
+_BATCH_PAIRS = 65536
 _DEPTH = 20
 
 _Ranked = tuple[NDArray[np.int32], NDArray[np.intp]]
@@ -49,9 +50,7 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
 
 
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
-    users = holdout.user_ids[holdout.user_index]
-    items = holdout.item_ids[holdout.item_index]
-    served = Recommender(snapshot).predict_many(list(zip(users, items, strict=True))).ratings
+    served = _served(snapshot, holdout)
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
         "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
@@ -66,6 +65,18 @@ def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
         }
         for name, predicted in predictions.items()
     ]
+
+
+def _served(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
+    """What the server would answer for each row."""
+    recommender = Recommender(snapshot)
+    parts = []
+    for start in range(0, len(holdout), _BATCH_PAIRS):
+        rows = slice(start, start + _BATCH_PAIRS)
+        users = holdout.user_ids[holdout.user_index[rows]]
+        items = holdout.item_ids[holdout.item_index[rows]]
+        parts.append(recommender.predict_many(list(zip(users, items, strict=True))).ratings)
+    return np.concatenate(parts)
 
 
 def _unclipped(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -120,8 +131,9 @@ def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
     return RatedItems(_indptr(np.bincount(users, minlength=len(holdout.user_ids))), items[order])
 
 
-def _threshold(scale: RatingScale) -> float:
-    return scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum)
+def _threshold(scale: RatingScale) -> np.float32:
+    """Rounded as ratings are, so that a rating that lies on it counts."""
+    return np.float32(scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum))
 
 
 def _rankings(ranker: Callable[[list[str]], _Ranked], users: list[str]) -> RatedItems:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import os
 import queue
+import shutil
+import signal
 import sys
 import threading
 from typing import BinaryIO
@@ -20,28 +22,44 @@ from mfserve_registry.errors import RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.logs import configure_logs
 from mfserve_registry.settings import ProcessSettings
-from mfserve_trainer.messages import Done, Failed, File, FitTask, Ready, Step
+from mfserve_trainer.messages import TEMPORARY_FILES, Done, Failed, File, FitTask, Ready, Step
 
 _log = structlog.get_logger(__name__)
 
 
 def main() -> None:
+    # Meant for the worker, which gives the job back and then ends this process; a terminal sends Ctrl-C to both.
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(caught, signal.SIG_IGN)
     settings = ProcessSettings.model_validate_json(sys.stdin.buffer.readline())
     configure_logs(settings, process="fit")
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     # A thread of its own, since the main one is deep in TensorFlow when the worker goes.
     threading.Thread(target=_read_tasks, args=(sys.stdin.buffer, tasks), daemon=True).start()
-    with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as answers:
-        _import_tensorflow()
-        answers.write(Ready().line())
-        while True:
-            answers.write(_perform(FitTask.model_validate_json(tasks.get()), answers).line())
+    try:
+        # Buffered, as a raw file may write a part of a line only.
+        with os.fdopen(int(sys.argv[1]), "wb") as answers:
+            _import_tensorflow()
+            _send(answers, Ready())
+            while True:
+                _send(answers, _perform(FitTask.model_validate_json(tasks.get()), answers))
+    except Exception:  # noqa: BLE001 - the log has the traceback
+        _log.exception("the fit process ends")
+        # Not by the interpreter's own end, which would wait for the thread that reads.
+        os._exit(1)
 
 
 def _read_tasks(lines: BinaryIO, tasks: queue.SimpleQueue[bytes]) -> None:
     for line in lines:
         tasks.put(line)
+    # The worker removes our temporary files where it can; but it may have been killed.
+    shutil.rmtree(os.environ[TEMPORARY_FILES], ignore_errors=True)
     os._exit(0)
+
+
+def _send(answers: BinaryIO, message: Ready | Step | Done | Failed) -> None:
+    answers.write(message.line())
+    answers.flush()
 
 
 def _import_tensorflow() -> None:
@@ -55,18 +73,23 @@ def _perform(task: FitTask, answers: BinaryIO) -> Done | Failed:
     from mfserve_trainer.training import train
 
     def report(progress: Progress) -> None:
-        answers.write(Step.of(progress).line())
+        _send(answers, Step.of(progress))
 
     try:
         trained = train(task, report)
     except RegistryError as error:
         return Failed(reason=error.reason, message=error.message, defect=False)
     except MemoryError:
-        return Failed(
-            reason="DATASET_INVALID",
-            message="The ratings do not fit into this trainer's memory; use a larger machine or fewer factors.",
-            defect=True,
+        message = (
+            "The training needs more memory than this trainer has; use fewer factors or a larger machine."
         )
+        return Failed(reason="TRAINER_DIED", message=message, defect=True)
+    except BrokenPipeError:  # nobody is there to be told
+        raise
+    except OSError as error:
+        _log.exception("a fit failed")
+        message = f"The trainer could not read or write its files: {error.strerror or type(error).__name__}."
+        return Failed(reason="STORAGE_FAILED", message=message, defect=False)
     except Exception:  # noqa: BLE001 - one task may not end the others; the log has the traceback
         _log.exception("a fit failed")
         message = "The trainer failed unexpectedly; its log says why."

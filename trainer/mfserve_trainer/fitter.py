@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from mfserve_registry.settings import ProcessSettings
-from mfserve_trainer.messages import Done, Failed, FitTask, Ready, Step, parse_answer
+from mfserve_trainer.messages import (
+    TEMPORARY_FILES,
+    Done,
+    Failed,
+    FitTask,
+    Ready,
+    Step,
+    parse_answer,
+)
 
 # An answer may carry pictures.
 _LONGEST_LINE = 256 * 2**20
 
+_END_SECONDS = 5.0
+"""How long a process that answers no more has to end by itself."""
+
 
 class FitProcessDied(Exception):
     """The fit process ended in the middle of a task; the text says how, for the log and the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    process: asyncio.subprocess.Process
+    answers: asyncio.StreamReader
+    temporary: str
+    """Folder of its temporary files: TensorFlow leaves some, and what is killed does not clean up."""
+
+    def remove_files(self) -> None:
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 class Fitter:
@@ -24,29 +49,22 @@ class Fitter:
 
     def __init__(self, settings: ProcessSettings) -> None:
         self._settings = settings
-        self._process: asyncio.subprocess.Process | None = None
-        self._answers: asyncio.StreamReader | None = None
+        self._running: _Running | None = None
 
     async def start(self) -> None:
-        """Starts the process, if none runs: it loads TensorFlow, which takes seconds, while the worker is idle."""
-        if self._process is not None and self._process.returncode is None:
-            return
-        readable, writable = os.pipe()
+        """Starts the process, if none runs: it loads TensorFlow, which takes seconds, while the worker is idle.
+
+        Raises:
+            FitProcessDied: it could not be started.
+        """
+        if self._running is not None:
+            if self._running.process.returncode is None:
+                return
+            await self.kill()
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "mfserve_trainer.fit_process",
-                str(writable),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=sys.stderr,
-                pass_fds=[writable],
-            )
-        finally:
-            os.close(writable)
-        self._answers = asyncio.StreamReader(limit=_LONGEST_LINE)
-        protocol = asyncio.StreamReaderProtocol(self._answers)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(readable, "rb"))
+            self._running = await self._spawn()
+        except OSError as error:
+            raise FitProcessDied(f"no fit process can be started: {error.strerror or error}") from error
         # Only what a fit process needs: it never opens the database.
         shared = ProcessSettings(
             home=self._settings.home,
@@ -55,52 +73,95 @@ class Fitter:
         )
         await self._send(shared.model_dump_json().encode() + b"\n")
 
-    async def perform(self, task: FitTask) -> AsyncIterator[Step | Done | Failed]:
+    async def perform(self, task: FitTask) -> AsyncGenerator[Step | Done | Failed, None]:
         """Yields the steps of the task, and last what came of it.
+
+        The process is killed if the generator is closed before, so that no answer to this task is taken for one to
+        the next.
 
         Raises:
             FitProcessDied: it came to nothing.
         """
-        await self.start()
-        await self._send(task.line())
-        while True:
-            answer = await self._answer()
-            if isinstance(answer, Ready):
-                continue
-            if isinstance(answer, Failed) and answer.defect:
+        answered = False
+        try:
+            await self.start()
+            await self._send(task.line())
+            while not answered:
+                answer = await self._answer()
+                if isinstance(answer, Ready):
+                    continue
+                answered = isinstance(answer, Done) or (isinstance(answer, Failed) and not answer.defect)
+                if isinstance(answer, Failed) and answer.defect:
+                    await self.kill()
+                    answered = True
+                yield answer
+        finally:
+            if not answered:
                 await self.kill()
-            yield answer
-            if not isinstance(answer, Step):
-                return
 
     async def kill(self) -> None:
         """Ends the process at once, whatever it does; the next task gets a new one."""
-        if self._process is not None:
+        running, self._running = self._running, None
+        if running is not None:
             with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-            self._process = None
+                running.process.kill()
+            await running.process.wait()
+            running.remove_files()
+
+    async def _spawn(self) -> _Running:
+        temporary = tempfile.mkdtemp(prefix="mfserve-fit-")
+        readable, writable = os.pipe()
+        process: asyncio.subprocess.Process | None = None
+        try:
+            answers = asyncio.StreamReader(limit=_LONGEST_LINE)
+            protocol = asyncio.StreamReaderProtocol(answers)
+            await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(readable, "rb"))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "mfserve_trainer.fit_process",
+                str(writable),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=sys.stderr,
+                pass_fds=[writable],
+                env={**os.environ, TEMPORARY_FILES: temporary},
+                # Ctrl-C is for the worker, which gives the job back.
+                process_group=0,
+            )
+            return _Running(process, answers, temporary)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        finally:
+            # The reader's end closes itself when no writer is left.
+            os.close(writable)
 
     async def _send(self, line: bytes) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
+        running = self._running
+        if running is None or running.process.stdin is None:
             raise FitProcessDied("no fit process runs")
         try:
-            process.stdin.write(line)
-            await process.stdin.drain()
+            running.process.stdin.write(line)
+            await running.process.stdin.drain()
         except ConnectionError:
-            raise FitProcessDied(await self._how_it_ended()) from None
+            raise FitProcessDied(await self._how_it_ended(running)) from None
 
     async def _answer(self) -> Ready | Step | Done | Failed:
-        line = b"" if self._answers is None else await self._answers.readline()
+        running = self._running
+        if running is None:
+            raise FitProcessDied("the fit process was ended")
+        line = await running.answers.readline()
         if not line.endswith(b"\n"):
-            raise FitProcessDied(await self._how_it_ended())
+            raise FitProcessDied(await self._how_it_ended(running))
         return parse_answer(line)
 
-    async def _how_it_ended(self) -> str:
-        if self._process is None:
-            return "the fit process was ended"
-        code = await self._process.wait()
-        self._process = None
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"the fit process {how}"
+    async def _how_it_ended(self, running: _Running) -> str:
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                code = await running.process.wait()
+        except TimeoutError:
+            code = None
+        await self.kill()
+        if code is None:
+            return "the fit process answered no more"
+        return f"the fit process {f'was killed by signal {-code}' if code < 0 else f'ended with code {code}'}"

@@ -6,6 +6,7 @@ when it can begin, then for each task any number of ``Step`` and one ``Done`` or
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,9 @@ from mfserve_registry.errors import NotFound
 from mfserve_registry.jobs import Progress
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 from mfserve_trainer.progress import Stage
+
+TEMPORARY_FILES = "TMPDIR"
+"""The environment variable that names the folder of a fit process's temporary files."""
 
 
 class _Message(BaseModel):
@@ -95,9 +99,7 @@ class File(_Message):
 
     @classmethod
     def of(cls, artifact: Artifact) -> File:
-        # Validated from JSON values, as Base64Bytes takes the encoded form.
-        import base64
-
+        # Base64Bytes takes the encoded form, as it stands in the message.
         return cls(name=artifact.name, media_type=artifact.media_type, data=base64.encodebytes(artifact.data))
 
     def artifact(self) -> Artifact:

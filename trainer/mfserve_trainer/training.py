@@ -13,7 +13,7 @@ from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
-from mfserve_trainer.engines import Epoch, fit_ranking, fit_rating
+from mfserve_trainer.engines import fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
@@ -89,16 +89,12 @@ def _fit(
     ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
 ) -> _Heads:
     for_rating, for_ranking = stages
-
-    def passed(stage: Stage, epoch: Epoch) -> None:
-        meter.epoch(stage, epoch)
-
     meter.begin(for_rating, _passes(spec.rating))
     rating = fit_rating(
         ratings,
         spec.rating,
         seed=spec.seed,
-        report=lambda epoch: passed(for_rating, epoch),
+        report=lambda epoch: meter.epoch(for_rating, epoch),
         log_dir=log_dir / for_rating.lower(),
     )
     if not isinstance(spec.ranking, IalsConfig):
@@ -108,7 +104,7 @@ def _fit(
         ratings,
         spec.ranking,
         seed=spec.seed,
-        report=lambda epoch: passed(for_ranking, epoch),
+        report=lambda epoch: meter.epoch(for_ranking, epoch),
         log_dir=log_dir / for_ranking.lower(),
     )
     return _Heads(rating.head, ranking.head, (*rating.artifacts, *ranking.artifacts))

@@ -1,0 +1,124 @@
+"""Real trainer processes on a registry, and how tests wait for what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from mfserve_registry import Job, JobRequest, JobState, Registry
+from mfserve_registry.spec import DatasetSpec, TrainingSpec
+from mfserve_trainer.progress import Stage
+from tests.trainer.samples import QUICK, dataset
+
+SECONDS = 90.0
+_numbers = count(1)
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """A running ``mfserve trainer``."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def fit_process(self) -> psutil.Process:
+        """The process in which it fits, once there is one."""
+
+        def look() -> psutil.Process | None:
+            children = psutil.Process(self.process.pid).children()
+            return children[0] if children else None
+
+        return eventually(look, "the trainer has a fit process")
+
+    def terminate(self) -> None:
+        """Asks it to end, which it has to do cleanly."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(SECONDS) == 0, self.log.read_text()[-4000:]
+
+
+@contextmanager
+def running_trainer(home: Path, data: Path, *, lease_seconds: float = 30.0) -> Iterator[Trainer]:
+    """Starts a trainer that may read files under ``data``; it is killed at the end if it still runs."""
+    log = home / f"trainer-{next(_numbers)}.log"
+    command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(home), "--data-roots", str(data)]
+    command += ["--lease-seconds", str(lease_seconds), "--log-format", "json"]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, env={**os.environ, "MFSERVE_POLL_SECONDS": "0.1"}
+        )
+    try:
+        yield Trainer(process, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def submit(
+    registry: Registry,
+    csv: Path,
+    spec: TrainingSpec = QUICK,
+    *,
+    model: str = "movies",
+    source: DatasetSpec | None = None,
+) -> str:
+    """Queues a training; the job's id."""
+    request = JobRequest(
+        model=model,
+        dataset=source or dataset(csv),
+        spec=spec,
+        promote_to_alias=None,
+        request_id=f"request-{next(_numbers)}",
+    )
+    return registry.jobs.submit(request)[0].job_id
+
+
+def finished(registry: Registry, job_id: str) -> Job:
+    """The job, once it has come to an end."""
+
+    def look() -> Job | None:
+        job = registry.jobs.get(job_id)
+        return job if job.state.finished else None
+
+    return eventually(look, "the job is finished")
+
+
+def fitting(registry: Registry, job_id: str) -> Job:
+    """The job, once it is in mid-fit."""
+
+    def look() -> bool:
+        steps = registry.jobs.progress(job_id)
+        return any(step.stage == Stage.RATING_FIT and step.epoch >= 1 for step in steps)
+
+    eventually(look, "an epoch has passed")
+    job = registry.jobs.get(job_id)
+    assert job.state is JobState.RUNNING
+    return job
+
+
+def versions(registry: Registry, model: str) -> list[int]:
+    """Numbers of the model's versions."""
+    if model not in {found.model for found in registry.models.list().items}:
+        return []
+    return [version.version for version in registry.models.list_versions(model).items]
+
+
+def eventually(look: Callable[[], Found | None], what: str, seconds: float = SECONDS) -> Found:
+    """What ``look`` finds, asked again until it finds something; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain until {what}"
+        time.sleep(0.02)
+    return found

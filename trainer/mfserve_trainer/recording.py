@@ -1,0 +1,75 @@
+"""Writes the steps of a training into the registry while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from mfserve_registry import Progress
+from mfserve_registry.errors import Unavailable
+
+_TOGETHER_SECONDS = 0.1
+"""Steps that come within this time are written together."""
+_AGAIN_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterator[Callable[[Progress], None]]:
+    """Yields what takes a step; all steps are written, in order, by the end of the context.
+
+    Args:
+        write: stores steps; may block, so it runs in a thread. While it raises Unavailable the steps are kept and
+            written later, but the end of the context tries only once more.
+
+    Raises:
+        RegistryError: what ``write`` raised; nothing was written from then on.
+    """
+    steps: asyncio.Queue[Progress | None] = asyncio.Queue()
+    ending = asyncio.Event()
+
+    async def write_all() -> None:
+        last = False
+        while not last:
+            batch = [await steps.get()]
+            if batch[-1] is not None:
+                await _wait(ending, _TOGETHER_SECONDS)
+            while not steps.empty():
+                batch.append(steps.get_nowait())
+            last = batch[-1] is None
+            if found := [step for step in batch if step is not None]:
+                await _write(write, found, ending)
+
+    writing = asyncio.create_task(write_all())
+    try:
+        yield steps.put_nowait
+    finally:
+        ending.set()
+        steps.put_nowait(None)
+        await writing
+
+
+async def _write(
+    write: Callable[[Sequence[Progress]], None], steps: Sequence[Progress], ending: asyncio.Event
+) -> None:
+    while True:
+        last_try = ending.is_set()
+        try:
+            return await asyncio.to_thread(write, steps)
+        except Unavailable as error:
+            if last_try:
+                raise
+            _log.warning("the registry does not answer; progress is written later", message=error.message)
+        await _wait(ending, _AGAIN_SECONDS)
+
+
+async def _wait(ending: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await ending.wait()
+    except TimeoutError:
+        pass
