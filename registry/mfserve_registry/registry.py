@@ -122,7 +122,8 @@ class Registry:
         return self._publisher.publish(claim, staged, digest, artifacts, metrics or {}, facts or {})
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
-        """Removes what uploads and artifacts that never ended have left behind, if untouched for so long."""
+        """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""
+        self.snapshots.clean_staging(older_than)
         self.uploads.clean_staging(older_than)
         self.artifacts.clean_staging(older_than)
 

@@ -6,6 +6,7 @@ the trainer reads its configuration from them, and the snapshot's manifest recor
 
 from __future__ import annotations
 
+from ctypes import c_float
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +32,13 @@ class RatingScale(_Spec):
     """Lowest rating a user can give."""
     maximum: float = Field(allow_inf_nan=False)
     """Highest rating a user can give; must exceed ``minimum``."""
+
+    def holds(self, rating: float) -> bool:
+        """Whether a rating lies in the interval; NaN does not.
+
+        As far as float32 can tell: ratings travel as float32, in which 4.9 is a little more than the double 4.9.
+        """
+        return c_float(self.minimum).value <= c_float(rating).value <= c_float(self.maximum).value
 
     @model_validator(mode="after")
     def _ordered(self) -> RatingScale:

@@ -30,7 +30,7 @@ def read_history(
         InvalidArgument: a rating is not on the scale; the field is "history".
     """
     for item_id, rating in history:
-        if not scale.minimum <= rating <= scale.maximum:  # NaN fails too
+        if not scale.holds(rating):
             raise InvalidArgument(
                 f"The rating {rating!r} of item {item_id!r} is not from {scale.minimum:g} to {scale.maximum:g}.",
                 field="history",

@@ -63,7 +63,10 @@ class Child:
         deaths, delay = 0, FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
-            code = await self._run()
+            try:
+                code: int | str = await self._run()
+            except OSError as error:  # no memory, too many processes: that may pass
+                code = error.strerror or str(error)
             if self._stopping.is_set():
                 return
             deaths += 1

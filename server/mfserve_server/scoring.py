@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 # Multiplications that the event loop may do in one go: about 100 µs. Handing over to a thread costs about as much.
 _ON_LOOP = 1_000_000
+_LOOK_UP = 1_000
+"""Multiplications that take as long as looking up one id."""
 _PIECE_USERS = 256
 """Users scored in one go: between pieces of a large batch others get their turn in the scoring thread."""
 
@@ -71,14 +73,14 @@ class Scoring:
     async def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> Recommendations:
         options = Options.of(loaded, request)
         recommender = loaded.recommender
-        work = _pass_over_items(loaded, options.head)
+        work = _pass_over_items(loaded, options.head) + _LOOK_UP * len(options.excluded)
         user = request.WhichOneof("user")
         if user is None:
             raise InvalidArgument("Say whom to recommend to: user_id or history.", field="user")
         if user == "history":
             history = checked_history(request.history, loaded.snapshot.scale)
             factors = _factors(loaded, options.head)
-            work += len(history) * factors**2 + factors**3
+            work += len(history) * (factors**2 + _LOOK_UP) + factors**3
             return await self._run(
                 work,
                 lambda: recommender.recommend_history(
@@ -155,7 +157,7 @@ def checked_history(history: pb.History, scale: RatingScale) -> list[tuple[str, 
     for position, entry in enumerate(history.ratings):
         field = f"history.ratings[{position}]"
         item_id = check_id(entry.item_id, f"{field}.item_id")
-        if not scale.minimum <= entry.rating <= scale.maximum:
+        if not scale.holds(entry.rating):
             raise InvalidArgument(
                 f"A rating is {scale.minimum:g} to {scale.maximum:g}, not {entry.rating:g}.",
                 field=f"{field}.rating",

@@ -83,13 +83,25 @@ class Supervisor:
                 # Not before: TensorFlow's start would take the cores from the workers'.
                 if (trainer := self._trainer()) is not None:
                     keeping[asyncio.create_task(trainer.keep())] = trainer
-            await self._stop.wait()
+            await self._until_stopped(keeping)
         finally:
             await self._end(keeping)
             self._reservation.hold.close()
 
     def _take_signal(self) -> None:
         (self._kill if self._stop.is_set() else self._stop).set()
+
+    async def _until_stopped(self, keeping: Iterable[asyncio.Task[None]]) -> None:
+        """Also where keeping a child has failed: going on with fewer of them would be silent."""
+        stop = asyncio.create_task(self._stop.wait())
+        first: list[asyncio.Future[Any]] = [stop, *keeping]
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            for task in keeping:
+                if task.done():
+                    task.result()
+        finally:
+            stop.cancel()
 
     async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
         ready = asyncio.gather(*(worker.ready.wait() for worker in workers))
@@ -140,7 +152,7 @@ class Supervisor:
             return None
         bound = [sys.executable, "-m", "mfserve_server.bound", str(os.getpid())]
         command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(self._settings.home)]
-        return Child("trainer", [*bound, *command], {**os.environ, **trainer_environment(self._settings)})
+        return Child("trainer", [*bound, *command], trainer_environment(self._settings, os.environ))
 
 
 def _prepare(settings: Settings) -> frozenset[str]:
@@ -149,11 +161,17 @@ def _prepare(settings: Settings) -> frozenset[str]:
     return prepare(settings)
 
 
-def trainer_environment(settings: Settings) -> dict[str, str]:
-    """The settings that a trainer shares with us, wherever we had them from."""
+def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with the settings that a trainer shares with us, wherever we had them from.
+
+    Without the name of our settings file, which has settings that a trainer does not know.
+    """
     shared = {
         "HOME": str(settings.home),
         "DATABASE_URL": settings.url,
         "DATA_ROOTS": os.pathsep.join(map(str, settings.data_roots)) or None,
+        "LOG_LEVEL": settings.log_level,
+        "LOG_FORMAT": settings.log_format,
     }
-    return {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in shared.items() if value is not None}
+    told = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in shared.items() if value is not None}
+    return {name: value for name, value in ours.items() if name != f"{ENVIRONMENT_PREFIX}CONFIG"} | told

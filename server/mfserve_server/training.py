@@ -114,12 +114,15 @@ class JobWatch:
         if after_sequence < 0:
             raise InvalidArgument("A sequence number is 0 or more.", field="after_sequence")
         revision = None
+        # Looked up once, as somebody who resumes may have seen all of it; from then on it is the last one sent.
+        latest = (await self._executors.registry(self._registry.jobs.latest_progress, [job_id])).get(job_id)
         while True:
             # The job first: when it is final, all its progress is there already.
             job = await self._executors.registry(self._registry.jobs.get, job_id)
             steps = await self._executors.registry(self._registry.jobs.progress, job_id, after_sequence)
             if steps or job.revision != revision:
-                for response in _changes(job, steps):
+                latest = steps[-1] if steps else latest
+                for response in _changes(job, steps, latest):
                     yield response
                 revision = job.revision
                 after_sequence = steps[-1].sequence if steps else after_sequence
@@ -136,8 +139,9 @@ class JobWatch:
         raise Unavailable("The server stops; go on watching at another one.", reason="UNAVAILABLE")
 
 
-def _changes(job: Job, steps: Sequence[Progress]) -> list[pb.WatchTrainingJobResponse]:
-    latest = steps[-1] if steps else None
+def _changes(
+    job: Job, steps: Sequence[Progress], latest: Progress | None
+) -> list[pb.WatchTrainingJobResponse]:
     parts = [
         steps[start : start + PROGRESS_PER_MESSAGE] for start in range(0, len(steps), PROGRESS_PER_MESSAGE)
     ]

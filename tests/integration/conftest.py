@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from mfserve import Client
-from mfserve.types import ModelVersion, Progress
+from mfserve.types import JobInfo, ModelVersion, Progress
 from tests.integration.oracle import Oracle, oracle
 from tests.integration.service import RunningService, running_service
 
@@ -22,6 +22,8 @@ class MovieLens:
     service: RunningService
     version: ModelVersion
     progress: tuple[Progress, ...]
+    job: JobInfo
+    """The job as the last message about it told."""
 
     def oracle(self) -> Oracle:
         return oracle(self.service.home, self.version.digest)
@@ -37,7 +39,8 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MovieLens]:
     ):
         job = client.train("movies", dataset="movielens-100k")
         progress = tuple(job.watch(timeout=TRAINING_SECONDS))
-        yield MovieLens(service, job.result(timeout=TRAINING_SECONDS), progress)
+        last = job.info
+        yield MovieLens(service, job.result(timeout=TRAINING_SECONDS), progress, last)
 
 
 @pytest.fixture

@@ -7,7 +7,15 @@ from itertools import groupby
 import pytest
 
 from mfserve import Client
-from mfserve.types import Head, Ranker, RatingBasis, RatingPredictor, RecommendationBasis, TrainingStage
+from mfserve.types import (
+    Head,
+    JobState,
+    Ranker,
+    RatingBasis,
+    RatingPredictor,
+    RecommendationBasis,
+    TrainingStage,
+)
 from tests.integration.conftest import MovieLens
 
 
@@ -26,6 +34,11 @@ def test_training_reports_every_epoch_of_every_stage_once(movielens: MovieLens) 
     for stage, steps in groupby(movielens.progress, key=lambda step: step.stage):
         epochs = [step.epoch for step in steps]
         assert epochs == list(range(len(epochs))), stage
+
+
+def test_the_last_message_about_a_job_tells_its_end_and_its_latest_progress(movielens: MovieLens) -> None:
+    assert (movielens.job.state, movielens.job.version) == (JobState.SUCCEEDED, 1)
+    assert movielens.job.progress == movielens.progress[-1]
 
 
 def test_both_heads_beat_their_baselines_on_the_holdout(movielens: MovieLens) -> None:

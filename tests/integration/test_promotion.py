@@ -21,7 +21,11 @@ TRAINING_SECONDS = 120.0
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    with running_service(tmp_path_factory.mktemp("promotion") / "home", "--workers", "4") as service:
+    folder = tmp_path_factory.mktemp("promotion")
+    # A settings file of the server, which its trainer must not stumble over.
+    config = folder / "mfserve.toml"
+    config.write_text("workers = 4\nport = 1\n")
+    with running_service(folder / "home", MFSERVE_CONFIG=str(config)) as service:
         yield service
 
 

@@ -204,6 +204,10 @@ def test_a_released_job_has_lost_no_attempt(registry: Registry) -> None:
         assert claim.attempt == attempt
         job = registry.jobs.release(claim)
         assert (job.state, job.attempts_left, job.error_reason) == (JobState.PENDING, 1, None)
+        assert (job.attempt, job.attempts_used) == (attempt, 0)
+    assert registry.jobs.claim("w", LEASE) is not None
+    job = registry.jobs.list().items[0]
+    assert (job.attempt, job.attempts_used, job.attempts_left) == (5, 1, 0)
 
 
 def test_cancelling_a_job_that_waits(registry: Registry) -> None:
@@ -279,12 +283,15 @@ def test_listing(registry: Registry) -> None:
         registry.jobs.list("books", page_size=1, page_token=first.next_page_token)
 
 
-def test_a_request_of_a_newer_release_fails_and_blocks_nobody(home: Path, registry: Registry) -> None:
+@pytest.mark.parametrize(("path", "value"), [("$.spec.quantum", 1), ("$.promote_to_alias", "latest")])
+def test_a_request_of_a_newer_release_fails_and_blocks_nobody(
+    home: Path, registry: Registry, path: str, value: object
+) -> None:
     job, _ = registry.jobs.submit(request("a"))
     registry.jobs.submit(request("b"))
     with sqlite3.connect(home / "registry.db") as connection:
         connection.execute(
-            "UPDATE jobs SET request = json_set(request, '$.spec.quantum', 1) WHERE job_id = ?", [job.job_id]
+            "UPDATE jobs SET request = json_set(request, ?, ?) WHERE job_id = ?", [path, value, job.job_id]
         )
     connection.close()
     claim: Claim | None = registry.jobs.claim("w", LEASE)

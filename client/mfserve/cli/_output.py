@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -62,7 +63,7 @@ def as_json(value: object) -> None:
 
 
 def jsonable(value: object) -> Any:
-    """Dataclasses become objects, times ISO 8601, everything else what JSON has for it."""
+    """Dataclasses become objects, times ISO 8601, numbers that are not finite null."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -71,6 +72,8 @@ def jsonable(value: object) -> Any:
         return value.isoformat()
     if isinstance(value, list | tuple | array.array):
         return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # a loss that has diverged; JSON has no word for it
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mfserve_registry.canonical import json_sha256
-from mfserve_registry.errors import FailedPrecondition
+from mfserve_registry.errors import FailedPrecondition, RegistryError
 from mfserve_registry.names import check_model, check_request_id, check_settable_alias
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 
@@ -98,7 +98,7 @@ class JobRequest:
                 promote_to_alias=body["promote_to_alias"],
                 request_id=request_id,
             )
-        except (ValidationError, KeyError) as error:
+        except (ValidationError, RegistryError, KeyError, TypeError) as error:
             raise FailedPrecondition(
                 "The job asks for something that this release of mfserve does not know; update it.",
                 reason="REQUEST_UNREADABLE",
@@ -143,6 +143,7 @@ class Job:
         state: where it is in its life.
         cancel_requested: somebody asked to cancel it: it can only end CANCELLED.
         attempt: number of the latest attempt; 0 before the first.
+        attempts_used: attempts begun, but for those that their worker gave back.
         attempts_left: how often a worker may still start it.
         worker: who runs or ran the latest attempt; None before the first.
         version: the version that it published, or None.
@@ -162,6 +163,7 @@ class Job:
     state: JobState
     cancel_requested: bool
     attempt: int
+    attempts_used: int
     attempts_left: int
     worker: str | None
     version: int | None

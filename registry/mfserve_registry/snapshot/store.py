@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -30,6 +32,9 @@ class SnapshotStore(Protocol):
 
     def discard(self, staged: Path) -> None:
         """Removes a staged folder, whatever it holds; one that is already gone is fine."""
+
+    def clean_staging(self, older_than: timedelta) -> None:
+        """Removes staged folders in which nothing was written for so long: their writers are gone."""
 
     def contains(self, digest: str) -> bool:
         """Whether a snapshot is visible under ``digest`` (its bytes are not checked)."""
@@ -79,6 +84,12 @@ class FolderStore:
             raise ValueError(f"{staged} is not a staged folder of this store")
         shutil.rmtree(staged, ignore_errors=True)
 
+    def clean_staging(self, older_than: timedelta) -> None:
+        limit = time.time() - older_than.total_seconds()
+        for staged in self._staging.iterdir():
+            if _last_written(staged) < limit:
+                self.discard(staged)
+
     def contains(self, digest: str) -> bool:
         return (self.path(digest) / FILE_NAME).is_file()
 
@@ -99,6 +110,14 @@ class FolderStore:
         except FileNotFoundError:  # another process was faster
             return
         self.discard(aside)
+
+
+def _last_written(folder: Path) -> float:
+    """Seconds since the epoch of the newest change in the folder; now where it is being changed as we look."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _check_manifest(staged: Path, digest: str) -> None:

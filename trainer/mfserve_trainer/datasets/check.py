@@ -105,9 +105,11 @@ def _judge(
     found: list[tuple[NDArray[np.bool_] | Faults, Fault | None]] = [(items.fault_of_rows(), None)]
     found.append((rating.missing, Fault.MISSING_FIELD))
     with np.errstate(over="ignore"):
-        found.append((~np.isfinite(rating.values.astype(np.float32)), Fault.NOT_A_NUMBER))
+        value = rating.values.astype(np.float32)
+    found.append((~np.isfinite(value), Fault.NOT_A_NUMBER))
     if scale is not None:
-        outside = (rating.values < scale.minimum) | (rating.values > scale.maximum)
+        # As ``RatingScale.holds``: an upload's 4.9 came as float32, which is a little more than the double.
+        outside = (value < np.float32(scale.minimum)) | (value > np.float32(scale.maximum))
         found.append((outside, Fault.OUTSIDE_SCALE))
     if times is not None:
         found.append((np.isnan(times.values) & ~times.missing, Fault.BAD_TIMESTAMP))
