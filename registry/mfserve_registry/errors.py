@@ -13,12 +13,14 @@ RegistryError
 └── Unavailable          the database does not answer now; the same call may work later
 
 Each carries ``reason``, the name of a value of ``mfserve.v1.ErrorReason`` without its prefix, so that one
-place in the server can turn any of them into a gRPC status.
+place in the server can turn any of them into a gRPC status. A few are for mfserve's own processes only, such as
+JOB_CANCELLED, and are no values of it: in a call of the API they would be a defect, and are sent as INTERNAL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 
 class RegistryError(Exception):
@@ -26,12 +28,13 @@ class RegistryError(Exception):
 
     Attributes:
         message: one sentence for the caller: what is wrong, where, and what to do. Safe to send over the wire.
-        reason: UPPER_SNAKE_CASE, the name of an ``ErrorReason`` without the prefix ``ERROR_REASON_``.
+        reason: UPPER_SNAKE_CASE, the name of an ``ErrorReason`` without the prefix ``ERROR_REASON_``. May be left out
+            where the class has one of its own.
         metadata: facts for programs, such as ``{"model": "movies"}``.
         field: dotted path of the offending request field, or None.
     """
 
-    default_reason = "INTERNAL"
+    default_reason: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -42,8 +45,11 @@ class RegistryError(Exception):
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        reason = reason or self.default_reason
+        if not reason:
+            raise TypeError(f"{type(self).__name__} needs a reason")
         self.message = message
-        self.reason = reason or self.default_reason
+        self.reason = reason
         self.field = field
         self.metadata = dict(metadata or {})
 
@@ -53,7 +59,7 @@ class InvalidArgument(RegistryError):
 
 
 class NotFound(RegistryError):
-    default_reason = "NOT_FOUND"
+    pass
 
 
 class AlreadyExists(RegistryError):
@@ -61,7 +67,7 @@ class AlreadyExists(RegistryError):
 
 
 class FailedPrecondition(RegistryError):
-    default_reason = "FAILED_PRECONDITION"
+    pass
 
 
 class Aborted(RegistryError):
@@ -85,4 +91,4 @@ class DamagedSnapshot(RegistryError):
 
 
 class Unavailable(RegistryError):
-    default_reason = "REGISTRY_UNAVAILABLE"
+    default_reason = "UNAVAILABLE"

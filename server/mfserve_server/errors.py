@@ -32,17 +32,16 @@ _MAX_VIOLATIONS = 2000
 
 _log = structlog.get_logger(__name__)
 
-# Class of the registry's error: gRPC code, and the reason where it gives one that the API does not know.
-_CODES: Mapping[type[registry.RegistryError], tuple[StatusCode, str | None]] = {
-    registry.InvalidArgument: (StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    registry.NotFound: (StatusCode.NOT_FOUND, None),
-    registry.AlreadyExists: (StatusCode.ALREADY_EXISTS, None),
-    registry.FailedPrecondition: (StatusCode.FAILED_PRECONDITION, None),
-    registry.Aborted: (StatusCode.ABORTED, None),
-    registry.PermissionDenied: (StatusCode.PERMISSION_DENIED, None),
-    registry.ResourceExhausted: (StatusCode.RESOURCE_EXHAUSTED, None),
-    registry.DamagedSnapshot: (StatusCode.UNAVAILABLE, "SNAPSHOT_DAMAGED"),
-    registry.Unavailable: (StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+_CODES: Mapping[type[registry.RegistryError], StatusCode] = {
+    registry.InvalidArgument: StatusCode.INVALID_ARGUMENT,
+    registry.NotFound: StatusCode.NOT_FOUND,
+    registry.AlreadyExists: StatusCode.ALREADY_EXISTS,
+    registry.FailedPrecondition: StatusCode.FAILED_PRECONDITION,
+    registry.Aborted: StatusCode.ABORTED,
+    registry.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    registry.ResourceExhausted: StatusCode.RESOURCE_EXHAUSTED,
+    registry.DamagedSnapshot: StatusCode.UNAVAILABLE,
+    registry.Unavailable: StatusCode.UNAVAILABLE,
 }
 
 
@@ -98,14 +97,12 @@ class Failure:
 
 def failure(error: BaseException, method: str) -> Failure:
     """What the caller of ``method`` is told about ``error``."""
-    if isinstance(error, registry.RegistryError):
-        for kind, (code, otherwise) in _CODES.items():
+    # A reason that the API does not know was never meant for callers: whatever led to it is a defect.
+    if isinstance(error, registry.RegistryError) and _is_known(error.reason):
+        for kind, code in _CODES.items():
             if isinstance(error, kind):
-                reason = error.reason if _is_known(error.reason) else otherwise
-                if reason is not None:
-                    return Failure(
-                        code, reason, _short(error.message, _MAX_MESSAGE), error.metadata, _violations(error)
-                    )
+                message = _short(error.message, _MAX_MESSAGE)
+                return Failure(code, error.reason, message, error.metadata, _violations(error))
     error_id = uuid4().hex
     _log.error("call failed by a defect", method=method, error_id=error_id, exc_info=error)
     return Failure(

@@ -118,7 +118,7 @@ def test_a_database_that_does_not_answer_is_unavailable(home: Path, monkeypatch:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable) as caught:
             registry.jobs.submit(request())
-        assert caught.value.reason == "REGISTRY_UNAVAILABLE"
+        assert caught.value.reason == "UNAVAILABLE"
         assert "locked" not in caught.value.message
         assert registry.jobs.list().items == []  # readers do not wait for writers
         other.execute("ROLLBACK")

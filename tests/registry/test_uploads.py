@@ -189,7 +189,7 @@ def test_batches_that_do_not_fit(registry: Registry, bad: str) -> None:
     with registry.uploads.create("r1") as writer:
         with pytest.raises(InvalidArgument) as caught:
             BAD[bad](writer)
-        assert caught.value.reason == "UPLOAD_COLUMNS"
+        assert caught.value.reason == "INVALID_FIELD"
         writer.append(["u"], ["i"], [1.0])
         assert writer.commit().rows == 1
 

@@ -81,7 +81,7 @@ def stub(channel: grpc.aio.Channel) -> Any:
 
 CODES = [
     (errors.InvalidArgument("no", reason="PAGE_TOKEN_INVALID"), "INVALID_ARGUMENT", "PAGE_TOKEN_INVALID"),
-    (errors.InvalidArgument("no", reason="UPLOAD_COLUMNS"), "INVALID_ARGUMENT", "INVALID_FIELD"),
+    (errors.InvalidArgument("no"), "INVALID_ARGUMENT", "INVALID_FIELD"),
     (errors.NotFound("no", reason="MODEL_NOT_FOUND"), "NOT_FOUND", "MODEL_NOT_FOUND"),
     (errors.AlreadyExists("no"), "ALREADY_EXISTS", "REQUEST_ID_REUSED"),
     (errors.FailedPrecondition("no", reason="JOB_FINISHED"), "FAILED_PRECONDITION", "JOB_FINISHED"),
@@ -91,7 +91,7 @@ CODES = [
     (errors.DamagedSnapshot("no"), "UNAVAILABLE", "SNAPSHOT_DAMAGED"),
     (errors.DamagedSnapshot("no", reason="SNAPSHOT_TOO_NEW"), "UNAVAILABLE", "SNAPSHOT_TOO_NEW"),
     (errors.DamagedSnapshot("no", reason="SNAPSHOT_MISSING"), "UNAVAILABLE", "SNAPSHOT_MISSING"),
-    (errors.DamagedSnapshot("no", reason="ARTIFACT_DAMAGED"), "UNAVAILABLE", "SNAPSHOT_DAMAGED"),
+    (errors.DamagedSnapshot("no", reason="ARTIFACT_DAMAGED"), "UNAVAILABLE", "ARTIFACT_DAMAGED"),
     (errors.Unavailable("no"), "UNAVAILABLE", "UNAVAILABLE"),
 ]
 
@@ -129,8 +129,8 @@ async def test_long_texts_are_cut_so_that_the_status_arrives(servicer: Servicer,
 
 
 def test_the_path_of_a_part_goes_before_the_fields_of_its_errors() -> None:
-    with pytest.raises(errors.NotFound) as raised, under("outer"), under("inner"):
-        raise errors.NotFound("no", field="leaf")
+    with pytest.raises(errors.InvalidArgument) as raised, under("outer"), under("inner"):
+        raise errors.InvalidArgument("no", field="leaf")
     assert raised.value.field == "outer.inner.leaf"
     with pytest.raises(InvalidFields) as several, under("outer"):
         raise InvalidFields([Violation("a", ""), Violation("b", "")])
@@ -138,7 +138,14 @@ def test_the_path_of_a_part_goes_before_the_fields_of_its_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("the password is 1234"), errors.LeaseLost("the password is 1234"), KeyError("1234")]
+    "error",
+    [
+        ValueError("the password is 1234"),
+        KeyError("1234"),
+        errors.LeaseLost("the password is 1234"),
+        errors.NotFound("1234", reason="OF_NO_CONCERN_TO_CALLERS"),
+        errors.Unavailable("1234", reason="JOB_CANCELLED"),
+    ],
 )
 async def test_the_text_of_a_defect_is_logged_and_not_sent(
     error: Exception, servicer: Servicer, stub: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -114,6 +115,16 @@ async def test_a_file_arrives_whole_in_parts(server: Server, registry: Registry)
     found = await failure(server.models.GetArtifact(pb.GetArtifactRequest(model_spec=MOVIES, name="c")))
     assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "ARTIFACT_NOT_FOUND")
     assert found.metadata == {"model": "movies", "version": "1", "name": "c"}
+
+
+async def test_a_damaged_file_is_not_handed_out(server: Server, registry: Registry, home: Path) -> None:
+    publish(registry, artifacts=[Artifact("curve.svg", "image/svg+xml", b"<svg/>")])
+    (path,) = (path for path in (home / "artifacts").rglob("*") if path.is_file())
+    path.write_bytes(b"<svg>")
+    request = pb.GetArtifactRequest(model_spec=MOVIES, name="curve.svg")
+    found = await failure(server.models.GetArtifact(request))
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "ARTIFACT_DAMAGED")
+    assert found.metadata == {"model": "movies", "version": "1", "name": "curve.svg"}
 
 
 @pytest.mark.parametrize("side", ["USER", "ITEM"])

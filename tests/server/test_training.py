@@ -113,6 +113,12 @@ async def test_a_file_under_a_data_root_is_found_or_missed(serve: MakeServer, tm
     )
     assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
     assert found.metadata == {"path": "other.csv"}
+    (tmp_path / "folder.csv").mkdir()
+    found = await failure(
+        server.trainings.Train(train_request(dataset=file_dataset("folder.csv"), request_id="3"))
+    )
+    assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DATASET_INVALID")
+    assert found.fields == ["dataset.file.path"]
 
 
 @pytest.mark.parametrize("method", ["GetTrainingJob", "CancelTrainingJob", "WatchTrainingJob"])
@@ -187,6 +193,23 @@ async def test_cancel_may_be_repeated_and_comes_too_late_after_the_end(
     found = await failure(server.trainings.CancelTrainingJob(pb.CancelTrainingJobRequest(job_id=done)))
     assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "JOB_FINISHED")
     assert found.metadata == {"job_id": done, "state": "SUCCEEDED"}
+
+
+async def test_an_attempt_that_is_given_back_does_not_count(server: Server, registry: Registry) -> None:
+    async def attempts() -> tuple[int, int]:
+        response = await server.trainings.GetTrainingJob(pb.GetTrainingJobRequest(job_id=held.job_id))
+        return response.job.attempt, response.job.max_attempts
+
+    held = claim(registry)
+    assert await attempts() == (1, 3)
+    registry.jobs.release(held)
+    assert await attempts() == (0, 3)
+    again = registry.jobs.claim("test", LEASE)
+    assert again is not None
+    assert await attempts() == (1, 3)
+    registry.jobs.fail(again, "TRAINER_DIED", "Killed.", retry=True)
+    assert registry.jobs.claim("test", LEASE) is not None
+    assert await attempts() == (2, 3)
 
 
 async def test_a_failed_job_says_why(server: Server, registry: Registry) -> None:

@@ -55,9 +55,9 @@ class JobInfo:
     state: JobState
     cancel_requested: bool
     attempt: int
-    """Attempts begun so far."""
+    """Attempts begun so far, without those that a trainer gave back because it was shut down."""
     max_attempts: int
-    """After so many attempts whose trainer vanished, the job fails."""
+    """The job fails after so many attempts whose trainer vanished."""
     create_time: datetime | None
     start_time: datetime | None
     """When the current attempt began."""

@@ -69,19 +69,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SNAPSHOT_TOO_NEW: _ErrorReason.ValueType  # 21
     """UNAVAILABLE. The version's snapshot was written by a newer release. Example: {format: "2"}."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. The server drains or its registry does not answer; try again."""
+    """UNAVAILABLE. The server drains or its registry does not answer; try again. Example: another process holds the
+    database locked for too long.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 23
     """INTERNAL. A defect of the server; the metadata's id finds it in the server's log. Example: {error_id: "…"}."""
     ERROR_REASON_DATASET_INVALID: _ErrorReason.ValueType  # 24
-    """Of a job. The data are unreadable or have bad rows; the message names file, line and reason."""
+    """INVALID_ARGUMENT, or of a job. The data are unreadable or have bad rows; the message names file, line and reason.
+    Example: "ratings.csv, line 7: the rating 'good' is not a number".
+    """
     ERROR_REASON_DATASET_TOO_SMALL: _ErrorReason.ValueType  # 25
-    """Of a job. Too few ratings for what was asked for."""
+    """Of a job. Too few ratings for what was asked for. Example: one rating, of which a fifth is to be held out."""
     ERROR_REASON_DATASET_UNAVAILABLE: _ErrorReason.ValueType  # 26
-    """Of a job. A built-in data set could not be fetched."""
+    """Of a job. A built-in data set could not be fetched. Example: `movielens-1m` on a machine without a network."""
     ERROR_REASON_TRAINING_DIVERGED: _ErrorReason.ValueType  # 27
-    """Of a job. The factorization diverged; no snapshot with values that are not finite is published."""
+    """Of a job. The factorization diverged; no snapshot with values that are not finite is published.
+    Example: the engine `keras` with learning_rate = 10.
+    """
     ERROR_REASON_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 28
-    """Of a job. Its trainer vanished in every attempt."""
+    """Of a job. Its trainer vanished in every attempt. Example: the fit needs more memory than the machine has."""
     ERROR_REASON_SNAPSHOT_MISSING: _ErrorReason.ValueType  # 29
     """UNAVAILABLE. The version's snapshot is not in the store. Example: {model: "movies", version: "7"}."""
     ERROR_REASON_UPLOAD_INCOMPLETE: _ErrorReason.ValueType  # 30
@@ -97,19 +103,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     on device."
     """
     ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 34
-    """Of a job that waits again. The trainer of the attempt before was not heard of until its lease ended. Example:
-    "The worker of attempt 1 was not heard of until its lease ended; the job waits for its next attempt."
+    """Of one attempt at a job, and so in the trainer's log rather than in an answer: its trainer was not heard of until
+    its lease ended, and the job waits for its next attempt. Example: a trainer that was killed.
     """
     ERROR_REASON_REQUEST_UNREADABLE: _ErrorReason.ValueType  # 35
     """Of a job. It asks for something that the trainer's release does not know. Example: an engine of a newer server."""
-    ERROR_REASON_REGISTRY_UNAVAILABLE: _ErrorReason.ValueType  # 36
-    """Of a job that waits again. The registry's database did not answer when the version was to be published. Example:
-    "The registry's database does not answer; try again."
+    ERROR_REASON_ARTIFACT_DAMAGED: _ErrorReason.ValueType  # 36
+    """UNAVAILABLE. A file that is kept with a version is damaged or missing. Example: {model: "movies", version: "7",
+    name: "report.html"}.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
-    ERROR_REASON_, with domain `mfserve`; the examples show its metadata.
+    ERROR_REASON_, with domain `mfserve`; the examples in braces show its metadata.
+
+    Each comment begins with the status of a call that has the reason. A job has no status: it may fail for the reasons
+    that begin with "Of a job", and for most others too, such as a file that is gone when its training begins.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -159,19 +168,25 @@ ERROR_REASON_SNAPSHOT_DAMAGED: ErrorReason.ValueType  # 20
 ERROR_REASON_SNAPSHOT_TOO_NEW: ErrorReason.ValueType  # 21
 """UNAVAILABLE. The version's snapshot was written by a newer release. Example: {format: "2"}."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. The server drains or its registry does not answer; try again."""
+"""UNAVAILABLE. The server drains or its registry does not answer; try again. Example: another process holds the
+database locked for too long.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
 """INTERNAL. A defect of the server; the metadata's id finds it in the server's log. Example: {error_id: "…"}."""
 ERROR_REASON_DATASET_INVALID: ErrorReason.ValueType  # 24
-"""Of a job. The data are unreadable or have bad rows; the message names file, line and reason."""
+"""INVALID_ARGUMENT, or of a job. The data are unreadable or have bad rows; the message names file, line and reason.
+Example: "ratings.csv, line 7: the rating 'good' is not a number".
+"""
 ERROR_REASON_DATASET_TOO_SMALL: ErrorReason.ValueType  # 25
-"""Of a job. Too few ratings for what was asked for."""
+"""Of a job. Too few ratings for what was asked for. Example: one rating, of which a fifth is to be held out."""
 ERROR_REASON_DATASET_UNAVAILABLE: ErrorReason.ValueType  # 26
-"""Of a job. A built-in data set could not be fetched."""
+"""Of a job. A built-in data set could not be fetched. Example: `movielens-1m` on a machine without a network."""
 ERROR_REASON_TRAINING_DIVERGED: ErrorReason.ValueType  # 27
-"""Of a job. The factorization diverged; no snapshot with values that are not finite is published."""
+"""Of a job. The factorization diverged; no snapshot with values that are not finite is published.
+Example: the engine `keras` with learning_rate = 10.
+"""
 ERROR_REASON_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 28
-"""Of a job. Its trainer vanished in every attempt."""
+"""Of a job. Its trainer vanished in every attempt. Example: the fit needs more memory than the machine has."""
 ERROR_REASON_SNAPSHOT_MISSING: ErrorReason.ValueType  # 29
 """UNAVAILABLE. The version's snapshot is not in the store. Example: {model: "movies", version: "7"}."""
 ERROR_REASON_UPLOAD_INCOMPLETE: ErrorReason.ValueType  # 30
@@ -187,13 +202,13 @@ ERROR_REASON_STORAGE_FAILED: ErrorReason.ValueType  # 33
 on device."
 """
 ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 34
-"""Of a job that waits again. The trainer of the attempt before was not heard of until its lease ended. Example:
-"The worker of attempt 1 was not heard of until its lease ended; the job waits for its next attempt."
+"""Of one attempt at a job, and so in the trainer's log rather than in an answer: its trainer was not heard of until
+its lease ended, and the job waits for its next attempt. Example: a trainer that was killed.
 """
 ERROR_REASON_REQUEST_UNREADABLE: ErrorReason.ValueType  # 35
 """Of a job. It asks for something that the trainer's release does not know. Example: an engine of a newer server."""
-ERROR_REASON_REGISTRY_UNAVAILABLE: ErrorReason.ValueType  # 36
-"""Of a job that waits again. The registry's database did not answer when the version was to be published. Example:
-"The registry's database does not answer; try again."
+ERROR_REASON_ARTIFACT_DAMAGED: ErrorReason.ValueType  # 36
+"""UNAVAILABLE. A file that is kept with a version is damaged or missing. Example: {model: "movies", version: "7",
+name: "report.html"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -832,7 +832,7 @@ class TrainingProgress(_message.Message):
     sequence: _builtins.int
     """Counts the steps of a job from 1, over all attempts."""
     attempt: _builtins.int
-    """The attempt that reported it, from 1."""
+    """The attempt that reported it, from 1, where those given back count too."""
     stage: Global___TrainingStage.ValueType
     """The stage that the job is in."""
     epoch: _builtins.int
@@ -932,9 +932,9 @@ class TrainingJob(_message.Message):
     cancel_requested: _builtins.bool
     """Whether a running job was asked to end."""
     attempt: _builtins.int
-    """Attempts begun so far."""
+    """Attempts begun so far, without those that a trainer gave back because it was shut down."""
     max_attempts: _builtins.int
-    """After so many attempts whose trainer vanished, the job fails."""
+    """The job fails after so many attempts whose trainer vanished."""
     version: _builtins.int
     """The version that was published. Absent unless SUCCEEDED."""
     @_builtins.property

@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from mfserve_registry.errors import FailedPrecondition, LeaseLost, NotFound
 from mfserve_registry.jobs.types import Claim, Job, JobState, Outcome
@@ -23,10 +23,17 @@ from mfserve_registry.tables import job_attempts, jobs
 
 _CURRENT_ATTEMPT = (job_attempts.c.job_id == jobs.c.job_id) & (job_attempts.c.attempt == jobs.c.attempt)
 
-# The job's columns with those of its latest attempt.
-job_rows = select(jobs, job_attempts.c.worker, job_attempts.c.lease_expires_at).select_from(
-    jobs.outerjoin(job_attempts, _CURRENT_ATTEMPT)
+_all_attempts = job_attempts.alias()
+_RELEASED = (
+    select(func.count())
+    .where(_all_attempts.c.job_id == jobs.c.job_id, _all_attempts.c.outcome == Outcome.RELEASED)
+    .scalar_subquery()
 )
+
+# The job's columns with those of its latest attempt, and how many attempts were given back.
+job_rows = select(
+    jobs, job_attempts.c.worker, job_attempts.c.lease_expires_at, _RELEASED.label("released")
+).select_from(jobs.outerjoin(job_attempts, _CURRENT_ATTEMPT))
 
 
 def lock_job(connection: Connection, job_id: str) -> Row[Any]:
@@ -164,6 +171,7 @@ def job_from_row(row: Row[Any]) -> Job:
         state=JobState(row.state),
         cancel_requested=row.cancel_requested,
         attempt=row.attempt,
+        attempts_used=row.attempt - row.released,
         attempts_left=row.attempts_left,
         worker=row.worker,
         version=row.version,

@@ -52,7 +52,6 @@ class Uploads:
         except ValueError as error:
             raise InvalidArgument(
                 f"An upload has the columns {', '.join(UploadColumn)}.",
-                reason="UPLOAD_COLUMNS",
                 field="columns",
             ) from error
         ordered = [column for column in UploadColumn if column in wanted]

@@ -74,7 +74,7 @@ class UploadWriter:
         Whether a value makes sense (an empty id, a rating outside the scale) is for the training to judge.
 
         Raises:
-            InvalidArgument: UPLOAD_COLUMNS, columns of different lengths, one that the upload does not have or lacks,
+            InvalidArgument: columns of different lengths, one that the upload does not have or lacks,
                 or values of the wrong type.
             ResourceExhausted: UPLOAD_TOO_LARGE; the upload is over and nothing is left of it.
         """
@@ -174,14 +174,11 @@ def _table(given: dict[UploadColumn, Any], schema: pa.Schema) -> pa.Table:
         if (name in given) != (name in schema.names):
             raise InvalidArgument(
                 f"The upload {'has no' if name in given else 'needs the'} column {name} in its batches.",
-                reason="UPLOAD_COLUMNS",
                 field=name,
             )
     if len({len(values) for values in given.values()}) > 1:
         lengths = ", ".join(f"{name} {len(values)}" for name, values in given.items())
-        raise InvalidArgument(
-            f"The columns of a batch have different lengths: {lengths}.", reason="UPLOAD_COLUMNS"
-        )
+        raise InvalidArgument(f"The columns of a batch have different lengths: {lengths}.")
     arrays = []
     for name in schema.names:
         try:
@@ -191,7 +188,6 @@ def _table(given: dict[UploadColumn, Any], schema: pa.Schema) -> pa.Table:
         if array is None or array.null_count:
             raise InvalidArgument(
                 f"The column {name} has a value that is missing or no {schema.field(name).type}.",
-                reason="UPLOAD_COLUMNS",
                 field=name,
             )
         arrays.append(array)
