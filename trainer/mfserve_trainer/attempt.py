@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Attempt:
         self._jobs = registry.jobs
         self._fitter = fitter
         self._lease = timedelta(seconds=settings.lease_seconds)
+        self._folders: list[Path] = []
         self._log = structlog.get_logger(__name__).bind(
             job=claim.job_id, model=claim.request.model, attempt=claim.attempt
         )
@@ -125,9 +127,11 @@ class Attempt:
         """An empty folder beside the snapshots, gone afterwards; what a kill leaves is not left elsewhere."""
         store = self._registry.snapshots
         folder = await asyncio.to_thread(store.stage)
+        self._folders.append(folder)
         try:
             yield folder
         finally:
+            self._folders.remove(folder)
             await asyncio.to_thread(store.discard, folder)
 
     async def _hold(self) -> None:
@@ -144,12 +148,19 @@ class Attempt:
                     begun = time.monotonic()
                     cancelled = await asyncio.to_thread(self._jobs.renew, self._claim, self._lease)
                     renewed = begun
+                    self._show_use()
             except Unavailable as error:
                 # The lease may outlive this; if it does not, nothing can be published.
                 self._log.warning("the registry does not answer; it is asked again", message=error.message)
             else:
                 if cancelled:
                     raise _Cancelled
+
+    def _show_use(self) -> None:
+        """Keeps the folders of a long fit from being cleaned away as left behind."""
+        for folder in self._folders:
+            with suppress(FileNotFoundError):
+                os.utime(folder)
 
     async def _fit_while_held(
         self, staged: Path, scratch: Path, holding: asyncio.Task[None], stop: asyncio.Event

@@ -21,6 +21,7 @@ from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_trainer.settings import Settings
 
 if TYPE_CHECKING:
+    from mfserve_registry import Registry
     from mfserve_trainer.datasets import Progress as ReportProgress
 
 
@@ -55,18 +56,30 @@ def trainer(
 
 
 async def _train(settings: Settings) -> None:
-    from mfserve_registry import Registry
     from mfserve_registry.logs import configure_logs
     from mfserve_trainer.worker import Worker
 
     configure_logs(settings, process="trainer")
-    with Registry.open(settings.home, database_url=settings.url) as registry:
+    with _open(settings) as registry:
         registry.clean_staging()
         worker = Worker(settings, registry)
         for caught in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(caught, worker.stop)
         typer.echo(f"mfserve trainer works on the jobs of {settings.home}", err=True)
         await worker.run()
+
+
+def _open(settings: Settings) -> Registry:
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from mfserve_registry import Registry
+
+    try:
+        return Registry.open(settings.home, database_url=settings.url)
+    except DBAPIError as error:
+        raise SettingsError(f"The registry's database cannot be used: {error.orig}.") from error
+    except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing
+        raise SettingsError(f"The registry's database cannot be used: {error}.") from error
 
 
 datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True)
@@ -125,13 +138,17 @@ def _download_bar() -> Iterator[ReportProgress]:
         console=Console(stderr=True),
         transient=True,
     )
-    with bars:
-        bar = bars.add_task("", total=None)
+    bar = bars.add_task("", total=None)
 
-        def report(message: str, done: int, total: int) -> None:
-            bars.update(bar, description=message, completed=done, total=total or None)
+    def report(message: str, done: int, total: int) -> None:
+        bars.start()  # not before there is something to show: an empty bar leaves an empty line
+        bars.update(bar, description=message, completed=done, total=total or None)
 
+    try:
         yield report
+    finally:
+        if bars.live.is_started:
+            bars.stop()
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""``mfserve trainer`` and ``mfserve datasets``, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfserve_registry.spec import BUILTIN_DATASETS
+
+
+def mfserve(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mfserve", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
+    )
+
+
+def refusal(*arguments: str | Path, **environment: str) -> str:
+    """The one line with which it is refused."""
+    done = mfserve(*arguments, **environment)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr.strip()
+
+
+def test_datasets_are_listed_for_a_person_and_for_a_program(tmp_path: Path) -> None:
+    table = mfserve("datasets", MFSERVE_CACHE_DIR=str(tmp_path)).stdout
+    listed = json.loads(mfserve("datasets", "--json", MFSERVE_CACHE_DIR=str(tmp_path)).stdout)
+    assert [one["name"] for one in listed] == list(BUILTIN_DATASETS)
+    assert listed[0]["ratings"] == 100_000
+    assert listed[0]["scale"] == {"minimum": 1.0, "maximum": 5.0}
+    assert not any(one["cached"] for one in listed)
+    for one in listed:
+        assert one["name"] in table
+        assert f"{one['ratings']:,}" in table
+
+
+def test_an_unknown_dataset_is_refused() -> None:
+    line = refusal("datasets", "fetch", "netflix")
+    assert line.startswith("mfserve datasets: ")
+    assert "netflix" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "named"),
+    [
+        (["--lease-seconds", "0"], {}, "--lease-seconds"),
+        (["--log-level", "loud"], {}, "--log-level"),
+        ([], {"MFSERVE_LEASE_SECONDS": "soon"}, "MFSERVE_LEASE_SECONDS"),
+        ([], {"MFSERVE_POLL_SECONDS": "-1"}, "MFSERVE_POLL_SECONDS"),
+        ([], {"MFSERVE_DATABASE_URL": "nonsense"}, "database"),
+        (["--config", "/missing.toml"], {}, "/missing.toml"),
+        (["--home", "/dev/null/home"], {}, "/dev/null/home"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    tmp_path: Path, flags: list[str], environment: dict[str, str], named: str
+) -> None:
+    line = refusal("trainer", *flags, **{"MFSERVE_HOME": str(tmp_path), **environment})
+    assert line.startswith("mfserve trainer: ")
+    assert named in line
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("port = 4\n", "port"), ("lease_seconds = \n", "config.toml"), ("lease_seconds = 0\n", "lease")],
+)
+def test_wrong_settings_in_a_file_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    assert named in refusal("trainer", "--home", tmp_path, MFSERVE_CONFIG=str(config))
+
+
+def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("these bytes are no database" * 100)
+    assert "not a database" in refusal("trainer", "--home", tmp_path)
