@@ -29,6 +29,11 @@ QUICK = TrainingSpec(
 ENDLESS = TrainingSpec(rating=KerasConfig(factors=8, epochs=1000, batch_size=16))
 """Hundreds of seconds: for those who do not wait for its end."""
 
+SECONDS_LONG = QUICK.model_copy(
+    update={"rating": ENDLESS.rating.model_copy(update={"epochs": 30}), "refit": False}
+)
+"""A few seconds: long enough to be interrupted in mid-fit, short enough to wait for its end."""
+
 
 def dataset(path: Path) -> DatasetSpec:
     return DatasetSpec(source=FileDataset(path=str(path), title_column="title"))

@@ -11,9 +11,9 @@ import pytest
 
 from mfserve_registry import JobState, Registry
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.spec import AlsConfig, DatasetSpec, FileDataset, UploadedDataset
+from mfserve_registry.spec import DatasetSpec, FileDataset, UploadedDataset
 from mfserve_trainer.progress import Stage
-from tests.trainer.samples import ENDLESS, QUICK
+from tests.trainer.samples import ENDLESS, QUICK, SECONDS_LONG
 from tests.trainer.trainers import (
     Trainer,
     eventually,
@@ -137,8 +137,7 @@ def test_a_running_job_is_cancelled_and_the_next_one_succeeds(
 
 
 def test_a_fit_that_is_killed_is_tried_again(registry: Registry, trainer: Trainer, csv: Path) -> None:
-    long = QUICK.model_copy(update={"rating": AlsConfig(factors=4, iterations=500)})
-    job_id = submit(registry, csv, long, model="killed")
+    job_id = submit(registry, csv, SECONDS_LONG, model="killed")
     fitting(registry, job_id)
     trainer.fit_process().send_signal(signal.SIGKILL)
     job = finished(registry, job_id)
@@ -159,11 +158,11 @@ def _in_mid_fit(registry: Registry, job_id: str, attempt: int) -> bool:
 def test_a_fit_that_is_killed_every_time_fails_the_job(
     registry: Registry, trainer: Trainer, csv: Path
 ) -> None:
-    job_id = submit(registry, csv, ENDLESS, model="doomed")
-    for attempt in (1, 2, 3):
+    job_id = submit(registry, csv, ENDLESS, model="doomed", max_attempts=2)
+    for attempt in (1, 2):
         eventually(partial(_in_mid_fit, registry, job_id, attempt), f"attempt {attempt} is in mid-fit")
         trainer.fit_process().send_signal(signal.SIGKILL)
     job = finished(registry, job_id)
-    assert (job.state, job.error_reason, job.attempt) == (JobState.FAILED, "TRAINER_DIED", 3)
+    assert (job.state, job.error_reason, job.attempt) == (JobState.FAILED, "TRAINER_DIED", 2)
     assert job.error_message is not None
     assert "signal 9" in job.error_message

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from mfserve_registry import JobState, Registry
-from tests.trainer.samples import ENDLESS, QUICK
-from tests.trainer.trainers import eventually, finished, fitting, running_trainer, submit, versions
+from tests.trainer.samples import ENDLESS, SECONDS_LONG
+from tests.trainer.trainers import claimed, eventually, finished, fitting, running_trainer, submit, versions
 
 DAYS = 2 * 86_400
 
@@ -23,9 +23,8 @@ def rename(home: Path, table: str, name: str) -> None:
 
 
 def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: Path, csv: Path) -> None:
-    spec = QUICK.model_copy(update={"rating": ENDLESS.rating.model_copy(update={"epochs": 60})})
     with running_trainer(home, csv.parent, lease_seconds=30) as trainer:
-        job_id = submit(registry, csv, spec)
+        job_id = submit(registry, csv, SECONDS_LONG)
         fitting(registry, job_id)
         rename(home, "jobs", "jobs_away")
         eventually(lambda: "does not answer" in trainer.log.read_text(), "the trainer has noticed")
@@ -34,7 +33,7 @@ def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: P
         assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
         # Nothing of what happened meanwhile is lost.
         steps = registry.jobs.progress(job_id)
-        assert [step.epoch for step in steps if step.stage == "RATING_FIT"] == list(range(61))
+        assert [step.epoch for step in steps if step.stage == "RATING_FIT"] == list(range(31))
 
         # Also while it waits for a job.
         noticed = trainer.log.read_text().count("does not answer")
@@ -52,8 +51,11 @@ def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: P
 def test_folders_of_a_long_fit_are_not_taken_for_left_behind(
     registry: Registry, home: Path, csv: Path
 ) -> None:
-    with running_trainer(home, csv.parent, lease_seconds=1) as trainer:
-        fitting(registry, submit(registry, csv, ENDLESS))
+    with running_trainer(home, csv.parent, lease_seconds=3) as trainer:
+        job_id = submit(registry, csv, ENDLESS)
+        # Before the first epoch too.
+        claimed(registry, job_id)
+        eventually(lambda: registry.jobs.progress(job_id), "the fit process has the task")
         folders = list((home / "snapshots" / ".staging").iterdir())
         assert len(folders) == 2
         long_ago = time.time() - DAYS

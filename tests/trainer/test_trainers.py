@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from mfserve_registry import JobState, Registry
-from tests.trainer.samples import ENDLESS, QUICK
-from tests.trainer.trainers import eventually, finished, fitting, running_trainer, submit, versions
+from tests.trainer.samples import ENDLESS, QUICK, SECONDS_LONG
+from tests.trainer.trainers import claimed, eventually, finished, fitting, running_trainer, submit, versions
 
 
 def test_terminated_trainer_gives_its_job_back(registry: Registry, home: Path, csv: Path) -> None:
@@ -30,17 +30,20 @@ def test_terminated_trainer_gives_its_job_back(registry: Registry, home: Path, c
 
 
 def test_job_of_a_killed_trainer_is_done_by_another(registry: Registry, home: Path, csv: Path) -> None:
-    spec = QUICK.model_copy(update={"rating": ENDLESS.rating.model_copy(update={"epochs": 40})})
     with running_trainer(home, csv.parent, lease_seconds=2) as first:
-        job_id = submit(registry, csv, spec)
-        fitting(registry, job_id)
-        fit = first.fit_process()
-        first.process.kill()
-        # It reads the end of its standard input.
-        psutil.wait_procs([fit], timeout=10)
-        assert not fit.is_running()
-    with running_trainer(home, csv.parent, lease_seconds=2):
-        job = finished(registry, job_id)
+        job_id = submit(registry, csv, SECONDS_LONG)
+        claimed(registry, job_id)
+        with running_trainer(home, csv.parent, lease_seconds=2):
+            fitting(registry, job_id)
+            fit = first.fit_process()
+            temporary = Path(fit.environ()["TMPDIR"])
+            assert temporary.is_dir()
+            first.process.kill()
+            # It reads the end of its standard input.
+            psutil.wait_procs([fit], timeout=10)
+            assert not fit.is_running()
+            assert not temporary.exists()
+            job = finished(registry, job_id)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
     assert versions(registry, "movies") == [1]
 
@@ -48,12 +51,12 @@ def test_job_of_a_killed_trainer_is_done_by_another(registry: Registry, home: Pa
 def test_trainer_that_stood_still_past_its_lease_publishes_nothing(
     registry: Registry, home: Path, csv: Path
 ) -> None:
-    spec = QUICK.model_copy(update={"rating": ENDLESS.rating.model_copy(update={"epochs": 40})})
     with running_trainer(home, csv.parent, lease_seconds=1) as first:
-        job_id = submit(registry, csv, spec)
-        fitting(registry, job_id)
-        os.kill(first.process.pid, signal.SIGSTOP)
+        job_id = submit(registry, csv, SECONDS_LONG)
+        claimed(registry, job_id)
         with running_trainer(home, csv.parent, lease_seconds=30) as second:
+            fitting(registry, job_id)
+            os.kill(first.process.pid, signal.SIGSTOP)
             eventually(lambda: registry.jobs.get(job_id).attempt == 2, "the other trainer has the job")
             # Both go on now, each with a fit of the same job.
             os.kill(first.process.pid, signal.SIGCONT)

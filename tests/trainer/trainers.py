@@ -73,6 +73,7 @@ def submit(
     *,
     model: str = "movies",
     source: DatasetSpec | None = None,
+    max_attempts: int = 3,
 ) -> str:
     """Queues a training; the job's id."""
     request = JobRequest(
@@ -82,7 +83,7 @@ def submit(
         promote_to_alias=None,
         request_id=f"request-{next(_numbers)}",
     )
-    return registry.jobs.submit(request)[0].job_id
+    return registry.jobs.submit(request, max_attempts=max_attempts)[0].job_id
 
 
 def finished(registry: Registry, job_id: str) -> Job:
@@ -93,6 +94,11 @@ def finished(registry: Registry, job_id: str) -> Job:
         return job if job.state.finished else None
 
     return eventually(look, "the job is finished")
+
+
+def claimed(registry: Registry, job_id: str) -> None:
+    """Returns once a trainer has the job."""
+    eventually(lambda: registry.jobs.get(job_id).state is JobState.RUNNING, "a trainer has the job")
 
 
 def fitting(registry: Registry, job_id: str) -> Job:
