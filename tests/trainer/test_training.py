@@ -89,11 +89,16 @@ def assert_complete(steps: list[Progress], epochs: dict[Stage, int]) -> None:
 
 
 def test_same_ratings_specification_and_seed_give_the_same_digest(tmp_path: Path, csv: Path) -> None:
-    first, _ = trained(tmp_path / "first", csv, QUICK)
+    first, snapshot = trained(tmp_path / "first", csv, QUICK)
     again, _ = trained(tmp_path / "again", csv, QUICK)
-    other, _ = trained(tmp_path / "other", csv, QUICK.model_copy(update={"seed": 1}))
+    other, another = trained(tmp_path / "other", csv, QUICK.model_copy(update={"seed": 1}))
     assert first.digest == again.digest
     assert first.digest != other.digest
+    # Not only the manifest, which names the seed, but what was fitted.
+    assert not np.array_equal(snapshot.rating.item_factors, another.rating.item_factors)
+    assert snapshot.ranking is not None
+    assert another.ranking is not None
+    assert not np.array_equal(snapshot.ranking.item_factors, another.ranking.item_factors)
 
 
 def test_without_a_refit_the_measured_fit_is_served(tmp_path: Path, csv: Path) -> None:
