@@ -35,7 +35,7 @@ from mfserve.types import (
 )
 from mfserve.v1 import common_pb2
 from mfserve.v1 import model_service_pb2 as pb
-from mfserve.v1 import training_service_pb2 as training
+from mfserve.v1 import training_spec_pb2 as spec_pb
 from tests.client.conftest import Connect, Serve
 from tests.client.services import VERSION
 from tests.client.twins import listed
@@ -59,9 +59,7 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
             scale=common_pb2.RatingScale(minimum=1, maximum=5),
             skipped={"duplicate": 2},
         ),
-        spec=training.TrainingSpec(
-            als=training.AlsConfig(factors=20), no_ranking=training.NoRanking(), seed=0
-        ),
+        spec=spec_pb.TrainingSpec(als=spec_pb.AlsConfig(factors=20), no_ranking=spec_pb.NoRanking(), seed=0),
         evaluation=pb.Evaluation(
             holdout_ratings=20_000,
             ranking_users=900,

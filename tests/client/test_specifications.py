@@ -14,17 +14,17 @@ from mfserve._client import names
 from mfserve._client.names import Names
 from mfserve._client.spec import dataset_from, dataset_message, spec_from, spec_message
 from mfserve.types import BuiltinDataset, Dataset, FileDataset, RatingScale, TrainingSpec, UploadedDataset
-from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 
 PAIRS: list[tuple[type[Any], Any]] = [
-    (Keras, pb.KerasConfig),
-    (Als, pb.AlsConfig),
-    (Ials, pb.IalsConfig),
-    (NoRanking, pb.NoRanking),
-    (KeyedHash, pb.KeyedHashSplit),
-    (RandomSplit, pb.RandomSplit),
-    (NoSplit, pb.NoSplit),
-    (FileDataset, pb.FileDataset),
+    (Keras, spec_pb.KerasConfig),
+    (Als, spec_pb.AlsConfig),
+    (Ials, spec_pb.IalsConfig),
+    (NoRanking, spec_pb.NoRanking),
+    (KeyedHash, spec_pb.KeyedHashSplit),
+    (RandomSplit, spec_pb.RandomSplit),
+    (NoSplit, spec_pb.NoSplit),
+    (FileDataset, spec_pb.FileDataset),
 ]
 
 
@@ -35,7 +35,7 @@ def test_fields_of_the_options(ours: type[Any], message: Any) -> None:
 
 def test_every_choice_of_a_specification_has_a_class() -> None:
     classes = {message.DESCRIPTOR.full_name for _, message in PAIRS}
-    for oneof in pb.TrainingSpec.DESCRIPTOR.oneofs:
+    for oneof in spec_pb.TrainingSpec.DESCRIPTOR.oneofs:
         for field in oneof.fields:
             if field.message_type is not None:
                 assert field.message_type.full_name in classes
@@ -98,12 +98,12 @@ datasets = st.builds(
 
 @given(specs)
 def test_a_specification_survives(spec: TrainingSpec) -> None:
-    assert spec_from(pb.TrainingSpec.FromString(spec_message(spec).SerializeToString())) == spec
+    assert spec_from(spec_pb.TrainingSpec.FromString(spec_message(spec).SerializeToString())) == spec
 
 
 @given(datasets)
 def test_a_data_set_survives(dataset: Dataset) -> None:
-    assert dataset_from(pb.Dataset.FromString(dataset_message(dataset).SerializeToString())) == dataset
+    assert dataset_from(spec_pb.Dataset.FromString(dataset_message(dataset).SerializeToString())) == dataset
 
 
 def test_what_is_in_the_wrong_place_is_refused() -> None:

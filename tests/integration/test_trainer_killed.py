@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+import pytest
 
 from mfserve import Als, Client
 from mfserve.types import TrainingStage
 from tests.integration.conftest import TRAINING_SECONDS, MovieLens
+from tests.integration.service import RunningService
 
 
 @contextmanager
@@ -36,26 +38,30 @@ def asked_in_a_loop(address: str) -> Iterator[list[Exception | int]]:
         asking.join()
 
 
-def test_killed_trainer_is_replaced_and_the_job_succeeds(movielens: MovieLens) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=[pytest.mark.storm, pytest.mark.timeout(1200)])])
+def test_killed_trainer_is_replaced_and_the_job_succeeds(movielens: MovieLens, kills: int) -> None:
     service = movielens.service
     with asked_in_a_loop(service.address) as outcomes, Client(service.address) as client:
         before = [version.version for version in client.list_versions("movies")]
-        job = client.train("movies", dataset="movielens-100k", rating=Als(iterations=60))
-        watching = job.watch(timeout=TRAINING_SECONDS)
-        for step in watching:
-            if step.stage is TrainingStage.RATING_FIT and step.epoch >= 2:
-                break
-        fitting = service.trainers()
-        service.trainer().kill()
-        psutil.wait_procs(fitting, timeout=10)
-        assert not [process for process in fitting if process.is_running()], "a fit outlives its trainer"
-        version = job.result(timeout=TRAINING_SECONDS)
-        job.refresh()
-    assert job.info.attempt == 2
-    with Client(service.address) as client:
-        after = [version.version for version in client.list_versions("movies")]
-    assert after == [version.version, *before]
-    assert version.evaluation is not None
+        for _ in range(kills):
+            job = client.train("movies", dataset="movielens-100k", rating=Als(iterations=60))
+            for step in job.watch(timeout=TRAINING_SECONDS):
+                if step.stage is TrainingStage.RATING_FIT and step.epoch >= 2:
+                    break
+            kill_with_its_fit(service)
+            version = job.result(timeout=TRAINING_SECONDS)
+            assert job.refresh().info.attempt == 2
+            assert version.evaluation is not None
+            before.insert(0, version.version)
+        assert [version.version for version in client.list_versions("movies")] == before
     assert len(outcomes) > 100
-    # The job did not ask to be promoted: version 1 answers throughout.
+    # The jobs did not ask to be promoted: version 1 answers throughout.
     assert set(outcomes) == {1}
+
+
+def kill_with_its_fit(service: RunningService) -> None:
+    """Kills the trainer alone; its fit has to end by itself."""
+    family = service.trainers()
+    service.trainer().kill()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, "a fit outlives its trainer"

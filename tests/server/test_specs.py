@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve_registry import spec as registry
 from mfserve_registry.errors import InvalidArgument
 from mfserve_server.conversions.specs import (
@@ -93,18 +93,18 @@ datasets = st.builds(
 
 @given(specs)
 def test_a_training_spec_survives_the_way_there_and_back(spec: registry.TrainingSpec) -> None:
-    sent = pb.TrainingSpec.FromString(training_spec_message(spec).SerializeToString())
+    sent = spec_pb.TrainingSpec.FromString(training_spec_message(spec).SerializeToString())
     assert training_spec(sent) == spec
 
 
 @given(datasets)
 def test_a_data_set_survives_the_way_there_and_back(spec: registry.DatasetSpec) -> None:
-    sent = pb.Dataset.FromString(dataset_message(spec).SerializeToString())
+    sent = spec_pb.Dataset.FromString(dataset_message(spec).SerializeToString())
     assert dataset_spec(sent) == spec
 
 
 def test_an_empty_message_takes_the_defaults_and_shows_them() -> None:
-    spec = training_spec(pb.TrainingSpec())
+    spec = training_spec(spec_pb.TrainingSpec())
     assert spec == registry.TrainingSpec()
     message = training_spec_message(spec)
     assert message.WhichOneof("rating") == "als"
@@ -115,21 +115,21 @@ def test_an_empty_message_takes_the_defaults_and_shows_them() -> None:
 
 def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
     pairs: list[tuple[type[BaseModel], Any]] = [
-        (registry.KerasConfig, pb.KerasConfig),
-        (registry.AlsConfig, pb.AlsConfig),
-        (registry.IalsConfig, pb.IalsConfig),
-        (registry.NoRanking, pb.NoRanking),
-        (registry.KeyedHashSplit, pb.KeyedHashSplit),
-        (registry.RandomSplit, pb.RandomSplit),
-        (registry.NoSplit, pb.NoSplit),
-        (registry.BuiltinDataset, pb.BuiltinDataset),
-        (registry.FileDataset, pb.FileDataset),
-        (registry.UploadedDataset, pb.UploadedDataset),
+        (registry.KerasConfig, spec_pb.KerasConfig),
+        (registry.AlsConfig, spec_pb.AlsConfig),
+        (registry.IalsConfig, spec_pb.IalsConfig),
+        (registry.NoRanking, spec_pb.NoRanking),
+        (registry.KeyedHashSplit, spec_pb.KeyedHashSplit),
+        (registry.RandomSplit, spec_pb.RandomSplit),
+        (registry.NoSplit, spec_pb.NoSplit),
+        (registry.BuiltinDataset, spec_pb.BuiltinDataset),
+        (registry.FileDataset, spec_pb.FileDataset),
+        (registry.UploadedDataset, spec_pb.UploadedDataset),
     ]
     for model, message in pairs:
         assert set(model.model_fields) - {"kind", "engine"} == set(message.DESCRIPTOR.fields_by_name)
     words = get_args(registry.DatasetSpec.model_fields["duplicates"].annotation)
-    assert len(words) == len(pb.Duplicates.keys()) - 1
+    assert len(words) == len(spec_pb.Duplicates.keys()) - 1
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
 )
 def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:
     with pytest.raises(InvalidFields) as raised:
-        training_spec(json_format.Parse(message, pb.TrainingSpec()))
+        training_spec(json_format.Parse(message, spec_pb.TrainingSpec()))
     assert [violation.field for violation in raised.value.violations] == fields
 
 
@@ -170,6 +170,6 @@ def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, field
 )
 def test_a_wrong_data_set_names_the_field_of_the_proto(message: str, field: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
-        dataset_spec(json_format.Parse(message, pb.Dataset()))
+        dataset_spec(json_format.Parse(message, spec_pb.Dataset()))
     assert raised.value.field == field
     assert raised.value.reason == "INVALID_FIELD"

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve_registry import Progress, Registry
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
@@ -20,19 +21,20 @@ from tests.server.samples import LEASE, claim, publish
 def train_request(**fields: Any) -> pb.TrainRequest:
     whole: dict[str, Any] = {
         "model": "movies",
-        "dataset": pb.Dataset(builtin=pb.BuiltinDataset(name="movielens-100k")),
+        "dataset": spec_pb.Dataset(builtin=spec_pb.BuiltinDataset(name="movielens-100k")),
         "request_id": "request-1",
     }
     return pb.TrainRequest(**(whole | fields))
 
 
-def file_dataset(path: str) -> pb.Dataset:
-    return pb.Dataset(file=pb.FileDataset(path=path))
+def file_dataset(path: str) -> spec_pb.Dataset:
+    return spec_pb.Dataset(file=spec_pb.FileDataset(path=path))
 
 
 async def test_train_queues_a_job_that_shows_its_defaults(server: Server, registry: Registry) -> None:
     request = train_request(
-        spec=pb.TrainingSpec(keras=pb.KerasConfig(epochs=3)), promote_to_alias="candidate"
+        spec=spec_pb.TrainingSpec(keras=spec_pb.KerasConfig(epochs=3)),
+        promote_to_alias="candidate",
     )
     job = (await server.trainings.Train(request)).job
     assert job.state == pb.TRAINING_JOB_STATE_PENDING
@@ -49,7 +51,7 @@ async def test_train_queues_a_job_that_shows_its_defaults(server: Server, regist
 async def test_the_same_request_is_the_same_job_and_another_body_is_refused(server: Server) -> None:
     first = (await server.trainings.Train(train_request())).job
     assert (await server.trainings.Train(train_request())).job.job_id == first.job_id
-    found = await failure(server.trainings.Train(train_request(spec=pb.TrainingSpec(seed=1))))
+    found = await failure(server.trainings.Train(train_request(spec=spec_pb.TrainingSpec(seed=1))))
     assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     assert found.metadata["request_id"] == "request-1"
 
@@ -63,9 +65,15 @@ async def test_the_same_request_is_the_same_job_and_another_body_is_refused(serv
         ({"request_id": ""}, "request_id"),
         ({"request_id": "with space"}, "request_id"),
         ({"promote_to_alias": ""}, "promote_to_alias"),
-        ({"dataset": pb.Dataset()}, "dataset.source"),
-        ({"dataset": pb.Dataset(builtin=pb.BuiltinDataset(name="netflix"))}, "dataset.builtin.name"),
-        ({"spec": pb.TrainingSpec(als=pb.AlsConfig(factors=0))}, "spec.als.factors"),
+        ({"dataset": spec_pb.Dataset()}, "dataset.source"),
+        (
+            {"dataset": spec_pb.Dataset(builtin=spec_pb.BuiltinDataset(name="netflix"))},
+            "dataset.builtin.name",
+        ),
+        (
+            {"spec": spec_pb.TrainingSpec(als=spec_pb.AlsConfig(factors=0))},
+            "spec.als.factors",
+        ),
     ],
 )
 async def test_a_wrong_field_is_named(fields: dict[str, Any], field: str, server: Server) -> None:
@@ -80,7 +88,7 @@ async def test_latest_cannot_be_promoted_to(server: Server) -> None:
 
 
 async def test_an_unknown_upload_is_not_found(server: Server) -> None:
-    dataset = pb.Dataset(upload=pb.UploadedDataset(upload_id="nothing"))
+    dataset = spec_pb.Dataset(upload=spec_pb.UploadedDataset(upload_id="nothing"))
     found = await failure(server.trainings.Train(train_request(dataset=dataset)))
     assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
     assert found.metadata["upload_id"] == "nothing"

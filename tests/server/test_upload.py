@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve.v1.training_service_pb2_grpc import TrainingServiceStub
 from mfserve_registry import Registry
 from tests.server.calls import Server, eventually, failure
@@ -55,7 +56,7 @@ async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Regist
     assert response.size_bytes == registry.uploads.path(response.upload_id).stat().st_size
     train = pb.TrainRequest(
         model="movies",
-        dataset=pb.Dataset(upload=pb.UploadedDataset(upload_id=response.upload_id)),
+        dataset=spec_pb.Dataset(upload=spec_pb.UploadedDataset(upload_id=response.upload_id)),
         request_id="train-1",
     )
     assert (await server.trainings.Train(train)).job.dataset.upload.upload_id == response.upload_id

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from mfserve._types import spec as types
 from mfserve.v1 import common_pb2
-from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 
 Options = TypeVar("Options")
 
@@ -24,21 +24,21 @@ _CHOICES: Final[dict[str, type[Any]]] = {
     "no_split": types.NoSplit,
 }
 _ONEOFS: Final = {
-    oneof.name: [field.name for field in oneof.fields] for oneof in pb.TrainingSpec.DESCRIPTOR.oneofs
+    oneof.name: [field.name for field in oneof.fields] for oneof in spec_pb.TrainingSpec.DESCRIPTOR.oneofs
 }
 _FIELDS: Final = {choice: field for field, choice in _CHOICES.items()}
 _MESSAGES: Final[dict[type[Any], type[Message]]] = {
-    types.Keras: pb.KerasConfig,
-    types.Als: pb.AlsConfig,
-    types.Ials: pb.IalsConfig,
-    types.NoRanking: pb.NoRanking,
-    types.KeyedHash: pb.KeyedHashSplit,
-    types.RandomSplit: pb.RandomSplit,
-    types.NoSplit: pb.NoSplit,
+    types.Keras: spec_pb.KerasConfig,
+    types.Als: spec_pb.AlsConfig,
+    types.Ials: spec_pb.IalsConfig,
+    types.NoRanking: spec_pb.NoRanking,
+    types.KeyedHash: spec_pb.KeyedHashSplit,
+    types.RandomSplit: spec_pb.RandomSplit,
+    types.NoSplit: spec_pb.NoSplit,
 }
 
 
-def spec_message(spec: types.TrainingSpec) -> pb.TrainingSpec:
+def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
     """The protocol's message; what is None stays absent."""
     chosen = {}
     for name, choice in (("rating", spec.rating), ("ranking", spec.ranking), ("split", spec.split)):
@@ -50,10 +50,10 @@ def spec_message(spec: types.TrainingSpec) -> pb.TrainingSpec:
         chosen[field] = _MESSAGES[type(choice)](**_given(choice))
     # The values come out of a table by type, which mypy cannot follow.
     untyped: dict[str, Any] = chosen
-    return pb.TrainingSpec(**untyped, refit=spec.refit, seed=spec.seed)
+    return spec_pb.TrainingSpec(**untyped, refit=spec.refit, seed=spec.seed)
 
 
-def spec_from(message: pb.TrainingSpec) -> types.TrainingSpec:
+def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
     """Ours; a choice that this release does not know is None."""
     return types.TrainingSpec(
         rating=_chosen(message, "rating"),
@@ -64,9 +64,9 @@ def spec_from(message: pb.TrainingSpec) -> types.TrainingSpec:
     )
 
 
-def dataset_message(dataset: types.Dataset) -> pb.Dataset:
+def dataset_message(dataset: types.Dataset) -> spec_pb.Dataset:
     """The protocol's message; what is None stays absent."""
-    message = pb.Dataset()
+    message = spec_pb.Dataset()
     match dataset.source:
         case types.BuiltinDataset(name):
             message.builtin.name = name
@@ -77,16 +77,16 @@ def dataset_message(dataset: types.Dataset) -> pb.Dataset:
         case _:
             raise TypeError(f"a data set has no source {dataset.source!r}")
     if dataset.bad_rows is not None:
-        message.bad_rows = pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
+        message.bad_rows = spec_pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
     if dataset.duplicates is not None:
-        message.duplicates = pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
+        message.duplicates = spec_pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
     if dataset.scale is not None:
         message.scale.minimum = dataset.scale.minimum
         message.scale.maximum = dataset.scale.maximum
     return message
 
 
-def dataset_from(message: pb.Dataset) -> types.Dataset:
+def dataset_from(message: spec_pb.Dataset) -> types.Dataset:
     """Ours; what this release does not know is None."""
     source: types.BuiltinDataset | types.FileDataset | types.UploadedDataset | None = None
     match message.WhichOneof("source"):
@@ -113,12 +113,12 @@ def scale_from(message: common_pb2.RatingScale) -> types.RatingScale:
 
 _BAD_ROWS: Final[dict[int, Any]] = {
     value.number: value.name.removeprefix("BAD_ROWS_").lower()
-    for value in pb.BadRows.DESCRIPTOR.values
+    for value in spec_pb.BadRows.DESCRIPTOR.values
     if value.number
 }
 _DUPLICATES: Final[dict[int, Any]] = {
     value.number: value.name.removeprefix("DUPLICATES_").lower()
-    for value in pb.Duplicates.DESCRIPTOR.values
+    for value in spec_pb.Duplicates.DESCRIPTOR.values
     if value.number
 }
 
@@ -133,25 +133,25 @@ def _present(message: Message, options: type[Options]) -> Options:
     return options(**{name: getattr(message, name) for name in names if message.HasField(name)})
 
 
-def _chosen(message: pb.TrainingSpec, oneof: Any) -> Any:
+def _chosen(message: spec_pb.TrainingSpec, oneof: Any) -> Any:
     field: str | None = message.WhichOneof(oneof)
     if field is None or field not in _CHOICES:
         return None
     return _present(getattr(message, field), _CHOICES[field])
 
 
-def _file_message(file: types.FileDataset) -> pb.FileDataset:
+def _file_message(file: types.FileDataset) -> spec_pb.FileDataset:
     given = _given(file)
     if file.format is not None:
-        given["format"] = pb.FileFormat.Value(f"FILE_FORMAT_{file.format.upper()}")
-    return pb.FileDataset(**given)
+        given["format"] = spec_pb.FileFormat.Value(f"FILE_FORMAT_{file.format.upper()}")
+    return spec_pb.FileDataset(**given)
 
 
-def _file_from(message: pb.FileDataset) -> types.FileDataset:
+def _file_from(message: spec_pb.FileDataset) -> types.FileDataset:
     formats: dict[int, Any] = {
-        pb.FILE_FORMAT_CSV: "csv",
-        pb.FILE_FORMAT_TSV: "tsv",
-        pb.FILE_FORMAT_PARQUET: "parquet",
+        spec_pb.FILE_FORMAT_CSV: "csv",
+        spec_pb.FILE_FORMAT_TSV: "tsv",
+        spec_pb.FILE_FORMAT_PARQUET: "parquet",
     }
     columns: tuple[Any, ...] = (
         "user_column",

@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from mfserve.v1 import common_pb2 as _common_pb2
-from mfserve.v1 import training_service_pb2 as _training_service_pb2
+from mfserve.v1 import training_spec_pb2 as _training_spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -472,7 +472,7 @@ class ModelVersion(_message.Message):
         """The ratings."""
 
     @_builtins.property
-    def spec(self) -> _training_service_pb2.TrainingSpec:
+    def spec(self) -> _training_spec_pb2.TrainingSpec:
         """How it was trained."""
 
     @_builtins.property
@@ -494,7 +494,7 @@ class ModelVersion(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         job_id: _builtins.str = ...,
         dataset: Global___DatasetFacts | None = ...,
-        spec: _training_service_pb2.TrainingSpec | None = ...,
+        spec: _training_spec_pb2.TrainingSpec | None = ...,
         evaluation: Global___Evaluation | None = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         size_bytes: _builtins.int = ...,

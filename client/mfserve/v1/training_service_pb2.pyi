@@ -10,7 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from mfserve.v1 import common_pb2 as _common_pb2
+from mfserve.v1 import training_spec_pb2 as _training_spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,90 +21,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _FileFormat:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
-    """By the ending of the name: .csv, .tsv or .parquet."""
-    FILE_FORMAT_CSV: _FileFormat.ValueType  # 1
-    """Comma-separated values with a header line, UTF-8."""
-    FILE_FORMAT_TSV: _FileFormat.ValueType  # 2
-    """Tab-separated values with a header line, UTF-8."""
-    FILE_FORMAT_PARQUET: _FileFormat.ValueType  # 3
-    """Apache Parquet."""
-
-class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
-    """FileFormat is the format of a file of ratings."""
-
-FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
-"""By the ending of the name: .csv, .tsv or .parquet."""
-FILE_FORMAT_CSV: FileFormat.ValueType  # 1
-"""Comma-separated values with a header line, UTF-8."""
-FILE_FORMAT_TSV: FileFormat.ValueType  # 2
-"""Tab-separated values with a header line, UTF-8."""
-FILE_FORMAT_PARQUET: FileFormat.ValueType  # 3
-"""Apache Parquet."""
-Global___FileFormat: _TypeAlias = FileFormat  # noqa: Y015
-
-class _BadRows:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _BadRowsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BadRows.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    BAD_ROWS_UNSPECIFIED: _BadRows.ValueType  # 0
-    """Fail."""
-    BAD_ROWS_FAIL: _BadRows.ValueType  # 1
-    """The job fails and names file, line and reason."""
-    BAD_ROWS_SKIP: _BadRows.ValueType  # 2
-    """The row is left out and counted in the version's data set."""
-
-class BadRows(_BadRows, metaclass=_BadRowsEnumTypeWrapper):
-    """BadRows is what happens to a row with a missing field, a rating that is not a number or one outside the scale."""
-
-BAD_ROWS_UNSPECIFIED: BadRows.ValueType  # 0
-"""Fail."""
-BAD_ROWS_FAIL: BadRows.ValueType  # 1
-"""The job fails and names file, line and reason."""
-BAD_ROWS_SKIP: BadRows.ValueType  # 2
-"""The row is left out and counted in the version's data set."""
-Global___BadRows: _TypeAlias = BadRows  # noqa: Y015
-
-class _Duplicates:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DuplicatesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Duplicates.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DUPLICATES_UNSPECIFIED: _Duplicates.ValueType  # 0
-    """Last."""
-    DUPLICATES_FAIL: _Duplicates.ValueType  # 1
-    """The job fails and names the rows."""
-    DUPLICATES_FIRST: _Duplicates.ValueType  # 2
-    """The first rating counts, in the order of the rows."""
-    DUPLICATES_LAST: _Duplicates.ValueType  # 3
-    """The last rating counts, in the order of the rows."""
-    DUPLICATES_MEAN: _Duplicates.ValueType  # 4
-    """The mean of the ratings counts."""
-
-class Duplicates(_Duplicates, metaclass=_DuplicatesEnumTypeWrapper):
-    """Duplicates is what happens where one user rated one item more than once."""
-
-DUPLICATES_UNSPECIFIED: Duplicates.ValueType  # 0
-"""Last."""
-DUPLICATES_FAIL: Duplicates.ValueType  # 1
-"""The job fails and names the rows."""
-DUPLICATES_FIRST: Duplicates.ValueType  # 2
-"""The first rating counts, in the order of the rows."""
-DUPLICATES_LAST: Duplicates.ValueType  # 3
-"""The last rating counts, in the order of the rows."""
-DUPLICATES_MEAN: Duplicates.ValueType  # 4
-"""The mean of the ratings counts."""
-Global___Duplicates: _TypeAlias = Duplicates  # noqa: Y015
 
 class _TrainingJobState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -187,545 +103,6 @@ TRAINING_STAGE_PUBLISHING: TrainingStage.ValueType  # 7
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final
-class BuiltinDataset(_message.Message):
-    """BuiltinDataset is a public data set that the trainer fetches and caches by itself."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """One of `movielens-100k`, `movielens-1m`, `movielens-latest-small`, `movielens-20m`, `movielens-25m`. Required."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BuiltinDataset: _TypeAlias = BuiltinDataset  # noqa: Y015
-
-@_typing.final
-class FileDataset(_message.Message):
-    """FileDataset is a file that the trainer can read."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    FORMAT_FIELD_NUMBER: _builtins.int
-    USER_COLUMN_FIELD_NUMBER: _builtins.int
-    ITEM_COLUMN_FIELD_NUMBER: _builtins.int
-    RATING_COLUMN_FIELD_NUMBER: _builtins.int
-    TIMESTAMP_COLUMN_FIELD_NUMBER: _builtins.int
-    TITLE_COLUMN_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """A path under one of the data roots (setting `data_roots`, MFSERVE_DATA_ROOTS), absolute or relative to a root.
-    Links are followed before it is checked. Required.
-    """
-    format: Global___FileFormat.ValueType
-    """Format of the file. Default: by its ending."""
-    user_column: _builtins.str
-    """Column of user ids. Absent: `user_id`."""
-    item_column: _builtins.str
-    """Column of item ids. Absent: `item_id`."""
-    rating_column: _builtins.str
-    """Column of ratings. Absent: `rating`."""
-    timestamp_column: _builtins.str
-    """Column of times in seconds since the epoch. Absent: none."""
-    title_column: _builtins.str
-    """Column of item titles. Absent: none."""
-    def __init__(
-        self,
-        *,
-        path: _builtins.str = ...,
-        format: Global___FileFormat.ValueType = ...,
-        user_column: _builtins.str | None = ...,
-        item_column: _builtins.str | None = ...,
-        rating_column: _builtins.str | None = ...,
-        timestamp_column: _builtins.str | None = ...,
-        title_column: _builtins.str | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_item_column", b"_item_column", "_rating_column", b"_rating_column", "_timestamp_column", b"_timestamp_column", "_title_column", b"_title_column", "_user_column", b"_user_column", "item_column", b"item_column", "rating_column", b"rating_column", "timestamp_column", b"timestamp_column", "title_column", b"title_column", "user_column", b"user_column"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_item_column", b"_item_column", "_rating_column", b"_rating_column", "_timestamp_column", b"_timestamp_column", "_title_column", b"_title_column", "_user_column", b"_user_column", "format", b"format", "item_column", b"item_column", "path", b"path", "rating_column", b"rating_column", "timestamp_column", b"timestamp_column", "title_column", b"title_column", "user_column", b"user_column"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__item_column: _TypeAlias = _typing.Literal["item_column"]  # noqa: Y015
-    _WhichOneofArgType__item_column: _TypeAlias = _typing.Literal["_item_column", b"_item_column"]  # noqa: Y015
-    _WhichOneofReturnType__rating_column: _TypeAlias = _typing.Literal["rating_column"]  # noqa: Y015
-    _WhichOneofArgType__rating_column: _TypeAlias = _typing.Literal["_rating_column", b"_rating_column"]  # noqa: Y015
-    _WhichOneofReturnType__timestamp_column: _TypeAlias = _typing.Literal["timestamp_column"]  # noqa: Y015
-    _WhichOneofArgType__timestamp_column: _TypeAlias = _typing.Literal["_timestamp_column", b"_timestamp_column"]  # noqa: Y015
-    _WhichOneofReturnType__title_column: _TypeAlias = _typing.Literal["title_column"]  # noqa: Y015
-    _WhichOneofArgType__title_column: _TypeAlias = _typing.Literal["_title_column", b"_title_column"]  # noqa: Y015
-    _WhichOneofReturnType__user_column: _TypeAlias = _typing.Literal["user_column"]  # noqa: Y015
-    _WhichOneofArgType__user_column: _TypeAlias = _typing.Literal["_user_column", b"_user_column"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__item_column) -> _WhichOneofReturnType__item_column | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating_column) -> _WhichOneofReturnType__rating_column | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__timestamp_column) -> _WhichOneofReturnType__timestamp_column | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__title_column) -> _WhichOneofReturnType__title_column | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_column) -> _WhichOneofReturnType__user_column | None: ...
-
-Global___FileDataset: _TypeAlias = FileDataset  # noqa: Y015
-
-@_typing.final
-class UploadedDataset(_message.Message):
-    """UploadedDataset is what a caller sent with UploadDataset."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UPLOAD_ID_FIELD_NUMBER: _builtins.int
-    upload_id: _builtins.str
-    """From `UploadDatasetResponse`. Required."""
-    def __init__(
-        self,
-        *,
-        upload_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload_id", b"upload_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UploadedDataset: _TypeAlias = UploadedDataset  # noqa: Y015
-
-@_typing.final
-class Dataset(_message.Message):
-    """Dataset says where the ratings come from and what happens to rows that are wrong."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BUILTIN_FIELD_NUMBER: _builtins.int
-    FILE_FIELD_NUMBER: _builtins.int
-    UPLOAD_FIELD_NUMBER: _builtins.int
-    BAD_ROWS_FIELD_NUMBER: _builtins.int
-    DUPLICATES_FIELD_NUMBER: _builtins.int
-    SCALE_FIELD_NUMBER: _builtins.int
-    bad_rows: Global___BadRows.ValueType
-    """What happens to bad rows. Default: fail."""
-    duplicates: Global___Duplicates.ValueType
-    """What happens to duplicates. Default: the last one counts."""
-    @_builtins.property
-    def builtin(self) -> Global___BuiltinDataset:
-        """A public data set."""
-
-    @_builtins.property
-    def file(self) -> Global___FileDataset:
-        """A file that the trainer can read."""
-
-    @_builtins.property
-    def upload(self) -> Global___UploadedDataset:
-        """Rows that a caller sent."""
-
-    @_builtins.property
-    def scale(self) -> _common_pb2.RatingScale:
-        """The scale of the ratings. Absent: the data set's own, or the lowest and highest rating found."""
-
-    def __init__(
-        self,
-        *,
-        builtin: Global___BuiltinDataset | None = ...,
-        file: Global___FileDataset | None = ...,
-        upload: Global___UploadedDataset | None = ...,
-        bad_rows: Global___BadRows.ValueType = ...,
-        duplicates: Global___Duplicates.ValueType = ...,
-        scale: _common_pb2.RatingScale | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["builtin", b"builtin", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["builtin", "file", "upload"]  # noqa: Y015
-    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
-
-Global___Dataset: _TypeAlias = Dataset  # noqa: Y015
-
-@_typing.final
-class KerasConfig(_message.Message):
-    """KerasConfig is the Keras dot-product network. With the defaults, the published article's network exactly."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FACTORS_FIELD_NUMBER: _builtins.int
-    EPOCHS_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    LEARNING_RATE_FIELD_NUMBER: _builtins.int
-    BIASES_FIELD_NUMBER: _builtins.int
-    L2_FIELD_NUMBER: _builtins.int
-    NON_NEGATIVE_FIELD_NUMBER: _builtins.int
-    EARLY_STOPPING_PATIENCE_FIELD_NUMBER: _builtins.int
-    VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
-    factors: _builtins.int
-    """Length of an embedding, 1 to 1024. Absent: 10."""
-    epochs: _builtins.int
-    """Passes over the training rows, 1 to 1000. Absent: 10."""
-    batch_size: _builtins.int
-    """Rows per gradient step, 1 to 1,048,576. Absent: 32."""
-    learning_rate: _builtins.float
-    """Step size of Adam, over 0, at most 10. Absent: 0.001."""
-    biases: _builtins.bool
-    """Whether to add the mean and user and item biases to the dot product. Absent: false."""
-    l2: _builtins.float
-    """L2 penalty on the embeddings and biases of a batch, 0 to 100. Absent: 0."""
-    non_negative: _builtins.bool
-    """Whether embeddings are kept non-negative. Absent: false."""
-    early_stopping_patience: _builtins.int
-    """Stop after so many epochs, 1 to 1000, without a better validation loss, and keep the best epoch. Absent: never."""
-    validation_fraction: _builtins.float
-    """Share of the training rows kept for early stopping, between 0 and 1. Absent: 0.1."""
-    def __init__(
-        self,
-        *,
-        factors: _builtins.int | None = ...,
-        epochs: _builtins.int | None = ...,
-        batch_size: _builtins.int | None = ...,
-        learning_rate: _builtins.float | None = ...,
-        biases: _builtins.bool | None = ...,
-        l2: _builtins.float | None = ...,
-        non_negative: _builtins.bool | None = ...,
-        early_stopping_patience: _builtins.int | None = ...,
-        validation_fraction: _builtins.float | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_biases", b"_biases", "_early_stopping_patience", b"_early_stopping_patience", "_epochs", b"_epochs", "_factors", b"_factors", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_non_negative", b"_non_negative", "_validation_fraction", b"_validation_fraction", "batch_size", b"batch_size", "biases", b"biases", "early_stopping_patience", b"early_stopping_patience", "epochs", b"epochs", "factors", b"factors", "l2", b"l2", "learning_rate", b"learning_rate", "non_negative", b"non_negative", "validation_fraction", b"validation_fraction"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_biases", b"_biases", "_early_stopping_patience", b"_early_stopping_patience", "_epochs", b"_epochs", "_factors", b"_factors", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_non_negative", b"_non_negative", "_validation_fraction", b"_validation_fraction", "batch_size", b"batch_size", "biases", b"biases", "early_stopping_patience", b"early_stopping_patience", "epochs", b"epochs", "factors", b"factors", "l2", b"l2", "learning_rate", b"learning_rate", "non_negative", b"non_negative", "validation_fraction", b"validation_fraction"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
-    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
-    _WhichOneofReturnType__biases: _TypeAlias = _typing.Literal["biases"]  # noqa: Y015
-    _WhichOneofArgType__biases: _TypeAlias = _typing.Literal["_biases", b"_biases"]  # noqa: Y015
-    _WhichOneofReturnType__early_stopping_patience: _TypeAlias = _typing.Literal["early_stopping_patience"]  # noqa: Y015
-    _WhichOneofArgType__early_stopping_patience: _TypeAlias = _typing.Literal["_early_stopping_patience", b"_early_stopping_patience"]  # noqa: Y015
-    _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
-    _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
-    _WhichOneofReturnType__factors: _TypeAlias = _typing.Literal["factors"]  # noqa: Y015
-    _WhichOneofArgType__factors: _TypeAlias = _typing.Literal["_factors", b"_factors"]  # noqa: Y015
-    _WhichOneofReturnType__l2: _TypeAlias = _typing.Literal["l2"]  # noqa: Y015
-    _WhichOneofArgType__l2: _TypeAlias = _typing.Literal["_l2", b"_l2"]  # noqa: Y015
-    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
-    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
-    _WhichOneofReturnType__non_negative: _TypeAlias = _typing.Literal["non_negative"]  # noqa: Y015
-    _WhichOneofArgType__non_negative: _TypeAlias = _typing.Literal["_non_negative", b"_non_negative"]  # noqa: Y015
-    _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
-    _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__biases) -> _WhichOneofReturnType__biases | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__early_stopping_patience) -> _WhichOneofReturnType__early_stopping_patience | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__factors) -> _WhichOneofReturnType__factors | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__l2) -> _WhichOneofReturnType__l2 | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__non_negative) -> _WhichOneofReturnType__non_negative | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_fraction) -> _WhichOneofReturnType__validation_fraction | None: ...
-
-Global___KerasConfig: _TypeAlias = KerasConfig  # noqa: Y015
-
-@_typing.final
-class AlsConfig(_message.Message):
-    """AlsConfig is explicit alternating least squares with biases."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FACTORS_FIELD_NUMBER: _builtins.int
-    ITERATIONS_FIELD_NUMBER: _builtins.int
-    REGULARIZATION_FIELD_NUMBER: _builtins.int
-    factors: _builtins.int
-    """Length of an embedding, 1 to 512. Absent: the default that `GetModelVersion` reports."""
-    iterations: _builtins.int
-    """Sweeps over users and items, 1 to 500."""
-    regularization: _builtins.float
-    """Penalty on a row, per rating of the row; over 0, at most 1000."""
-    def __init__(
-        self,
-        *,
-        factors: _builtins.int | None = ...,
-        iterations: _builtins.int | None = ...,
-        regularization: _builtins.float | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_factors", b"_factors", "_iterations", b"_iterations", "_regularization", b"_regularization", "factors", b"factors", "iterations", b"iterations", "regularization", b"regularization"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_factors", b"_factors", "_iterations", b"_iterations", "_regularization", b"_regularization", "factors", b"factors", "iterations", b"iterations", "regularization", b"regularization"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__factors: _TypeAlias = _typing.Literal["factors"]  # noqa: Y015
-    _WhichOneofArgType__factors: _TypeAlias = _typing.Literal["_factors", b"_factors"]  # noqa: Y015
-    _WhichOneofReturnType__iterations: _TypeAlias = _typing.Literal["iterations"]  # noqa: Y015
-    _WhichOneofArgType__iterations: _TypeAlias = _typing.Literal["_iterations", b"_iterations"]  # noqa: Y015
-    _WhichOneofReturnType__regularization: _TypeAlias = _typing.Literal["regularization"]  # noqa: Y015
-    _WhichOneofArgType__regularization: _TypeAlias = _typing.Literal["_regularization", b"_regularization"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__factors) -> _WhichOneofReturnType__factors | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__iterations) -> _WhichOneofReturnType__iterations | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__regularization) -> _WhichOneofReturnType__regularization | None: ...
-
-Global___AlsConfig: _TypeAlias = AlsConfig  # noqa: Y015
-
-@_typing.final
-class IalsConfig(_message.Message):
-    """IalsConfig is implicit alternating least squares with graded targets."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FACTORS_FIELD_NUMBER: _builtins.int
-    ITERATIONS_FIELD_NUMBER: _builtins.int
-    REGULARIZATION_FIELD_NUMBER: _builtins.int
-    UNOBSERVED_WEIGHT_FIELD_NUMBER: _builtins.int
-    FREQUENCY_EXPONENT_FIELD_NUMBER: _builtins.int
-    factors: _builtins.int
-    """Length of an embedding, 1 to 1024. Absent: the default that `GetModelVersion` reports."""
-    iterations: _builtins.int
-    """Sweeps over users and items, 1 to 500."""
-    regularization: _builtins.float
-    """Penalty before it is scaled by frequency; over 0, at most 1000."""
-    unobserved_weight: _builtins.float
-    """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
-    frequency_exponent: _builtins.float
-    """Exponent of the frequency scaling of the penalty, 0 to 2."""
-    def __init__(
-        self,
-        *,
-        factors: _builtins.int | None = ...,
-        iterations: _builtins.int | None = ...,
-        regularization: _builtins.float | None = ...,
-        unobserved_weight: _builtins.float | None = ...,
-        frequency_exponent: _builtins.float | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_factors", b"_factors", "_frequency_exponent", b"_frequency_exponent", "_iterations", b"_iterations", "_regularization", b"_regularization", "_unobserved_weight", b"_unobserved_weight", "factors", b"factors", "frequency_exponent", b"frequency_exponent", "iterations", b"iterations", "regularization", b"regularization", "unobserved_weight", b"unobserved_weight"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_factors", b"_factors", "_frequency_exponent", b"_frequency_exponent", "_iterations", b"_iterations", "_regularization", b"_regularization", "_unobserved_weight", b"_unobserved_weight", "factors", b"factors", "frequency_exponent", b"frequency_exponent", "iterations", b"iterations", "regularization", b"regularization", "unobserved_weight", b"unobserved_weight"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__factors: _TypeAlias = _typing.Literal["factors"]  # noqa: Y015
-    _WhichOneofArgType__factors: _TypeAlias = _typing.Literal["_factors", b"_factors"]  # noqa: Y015
-    _WhichOneofReturnType__frequency_exponent: _TypeAlias = _typing.Literal["frequency_exponent"]  # noqa: Y015
-    _WhichOneofArgType__frequency_exponent: _TypeAlias = _typing.Literal["_frequency_exponent", b"_frequency_exponent"]  # noqa: Y015
-    _WhichOneofReturnType__iterations: _TypeAlias = _typing.Literal["iterations"]  # noqa: Y015
-    _WhichOneofArgType__iterations: _TypeAlias = _typing.Literal["_iterations", b"_iterations"]  # noqa: Y015
-    _WhichOneofReturnType__regularization: _TypeAlias = _typing.Literal["regularization"]  # noqa: Y015
-    _WhichOneofArgType__regularization: _TypeAlias = _typing.Literal["_regularization", b"_regularization"]  # noqa: Y015
-    _WhichOneofReturnType__unobserved_weight: _TypeAlias = _typing.Literal["unobserved_weight"]  # noqa: Y015
-    _WhichOneofArgType__unobserved_weight: _TypeAlias = _typing.Literal["_unobserved_weight", b"_unobserved_weight"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__factors) -> _WhichOneofReturnType__factors | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency_exponent) -> _WhichOneofReturnType__frequency_exponent | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__iterations) -> _WhichOneofReturnType__iterations | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__regularization) -> _WhichOneofReturnType__regularization | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__unobserved_weight) -> _WhichOneofReturnType__unobserved_weight | None: ...
-
-Global___IalsConfig: _TypeAlias = IalsConfig  # noqa: Y015
-
-@_typing.final
-class NoRanking(_message.Message):
-    """NoRanking trains no ranking head: Recommend is then ranked by the rating head, and says so."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NoRanking: _TypeAlias = NoRanking  # noqa: Y015
-
-@_typing.final
-class KeyedHashSplit(_message.Message):
-    """KeyedHashSplit holds out a rating by a keyed hash of (user, item): what was once held out stays so in later
-    trainings, and two versions can be compared on the same rows.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FRACTION_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    fraction: _builtins.float
-    """Expected share of ratings held out, between 0 and 1. Absent: 0.2."""
-    key: _builtins.str
-    """Another key holds out other ratings; 1 to 64 characters. Absent: `mfserve`."""
-    def __init__(
-        self,
-        *,
-        fraction: _builtins.float | None = ...,
-        key: _builtins.str | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fraction", b"_fraction", "_key", b"_key", "fraction", b"fraction", "key", b"key"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fraction", b"_fraction", "_key", b"_key", "fraction", b"fraction", "key", b"key"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__fraction: _TypeAlias = _typing.Literal["fraction"]  # noqa: Y015
-    _WhichOneofArgType__fraction: _TypeAlias = _typing.Literal["_fraction", b"_fraction"]  # noqa: Y015
-    _WhichOneofReturnType__key: _TypeAlias = _typing.Literal["key"]  # noqa: Y015
-    _WhichOneofArgType__key: _TypeAlias = _typing.Literal["_key", b"_key"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__fraction) -> _WhichOneofReturnType__fraction | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
-
-Global___KeyedHashSplit: _TypeAlias = KeyedHashSplit  # noqa: Y015
-
-@_typing.final
-class RandomSplit(_message.Message):
-    """RandomSplit holds out a random share of the rows."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FRACTION_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    fraction: _builtins.float
-    """Share of ratings held out, between 0 and 1. Absent: 0.2."""
-    seed: _builtins.int
-    """Seed of the choice, 0 to 4,294,967,295. Absent: 0."""
-    def __init__(
-        self,
-        *,
-        fraction: _builtins.float | None = ...,
-        seed: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fraction", b"_fraction", "_seed", b"_seed", "fraction", b"fraction", "seed", b"seed"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fraction", b"_fraction", "_seed", b"_seed", "fraction", b"fraction", "seed", b"seed"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__fraction: _TypeAlias = _typing.Literal["fraction"]  # noqa: Y015
-    _WhichOneofArgType__fraction: _TypeAlias = _typing.Literal["_fraction", b"_fraction"]  # noqa: Y015
-    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
-    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__fraction) -> _WhichOneofReturnType__fraction | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
-
-Global___RandomSplit: _TypeAlias = RandomSplit  # noqa: Y015
-
-@_typing.final
-class NoSplit(_message.Message):
-    """NoSplit holds out nothing: the version has no metrics."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NoSplit: _TypeAlias = NoSplit  # noqa: Y015
-
-@_typing.final
-class TrainingSpec(_message.Message):
-    """TrainingSpec says how to train. Whatever is absent takes its default, and the job shows what was taken."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KERAS_FIELD_NUMBER: _builtins.int
-    ALS_FIELD_NUMBER: _builtins.int
-    IALS_FIELD_NUMBER: _builtins.int
-    NO_RANKING_FIELD_NUMBER: _builtins.int
-    KEYED_HASH_FIELD_NUMBER: _builtins.int
-    RANDOM_FIELD_NUMBER: _builtins.int
-    NO_SPLIT_FIELD_NUMBER: _builtins.int
-    REFIT_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    refit: _builtins.bool
-    """Whether what is served is fitted again on all ratings. False: what was measured is served. Absent: true."""
-    seed: _builtins.int
-    """Seed of the training, 0 to 4,294,967,295. Absent: 0."""
-    @_builtins.property
-    def keras(self) -> Global___KerasConfig:
-        """The Keras dot-product network."""
-
-    @_builtins.property
-    def als(self) -> Global___AlsConfig:
-        """Alternating least squares."""
-
-    @_builtins.property
-    def ials(self) -> Global___IalsConfig:
-        """Implicit alternating least squares."""
-
-    @_builtins.property
-    def no_ranking(self) -> Global___NoRanking:
-        """No ranking head."""
-
-    @_builtins.property
-    def keyed_hash(self) -> Global___KeyedHashSplit:
-        """By a keyed hash."""
-
-    @_builtins.property
-    def random(self) -> Global___RandomSplit:
-        """At random."""
-
-    @_builtins.property
-    def no_split(self) -> Global___NoSplit:
-        """Nothing."""
-
-    def __init__(
-        self,
-        *,
-        keras: Global___KerasConfig | None = ...,
-        als: Global___AlsConfig | None = ...,
-        ials: Global___IalsConfig | None = ...,
-        no_ranking: Global___NoRanking | None = ...,
-        keyed_hash: Global___KeyedHashSplit | None = ...,
-        random: Global___RandomSplit | None = ...,
-        no_split: Global___NoSplit | None = ...,
-        refit: _builtins.bool | None = ...,
-        seed: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
-    _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015
-    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
-    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    _WhichOneofReturnType_ranking: _TypeAlias = _typing.Literal["ials", "no_ranking"]  # noqa: Y015
-    _WhichOneofArgType_ranking: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
-    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als"]  # noqa: Y015
-    _WhichOneofArgType_rating: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
-    _WhichOneofReturnType_split: _TypeAlias = _typing.Literal["keyed_hash", "random", "no_split"]  # noqa: Y015
-    _WhichOneofArgType_split: _TypeAlias = _typing.Literal["split", b"split"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__refit) -> _WhichOneofReturnType__refit | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_ranking) -> _WhichOneofReturnType_ranking | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_rating) -> _WhichOneofReturnType_rating | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_split) -> _WhichOneofReturnType_split | None: ...
-
-Global___TrainingSpec: _TypeAlias = TrainingSpec  # noqa: Y015
-
-@_typing.final
 class TrainRequest(_message.Message):
     """TrainRequest asks for one training."""
 
@@ -745,19 +122,19 @@ class TrainRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, 1 to 128 printable ASCII characters, such as a UUID. Required."""
     @_builtins.property
-    def dataset(self) -> Global___Dataset:
+    def dataset(self) -> _training_spec_pb2.Dataset:
         """The ratings. Required."""
 
     @_builtins.property
-    def spec(self) -> Global___TrainingSpec:
+    def spec(self) -> _training_spec_pb2.TrainingSpec:
         """How to train. Absent: all defaults."""
 
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
-        dataset: Global___Dataset | None = ...,
-        spec: Global___TrainingSpec | None = ...,
+        dataset: _training_spec_pb2.Dataset | None = ...,
+        spec: _training_spec_pb2.TrainingSpec | None = ...,
         promote_to_alias: _builtins.str | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
@@ -938,11 +315,11 @@ class TrainingJob(_message.Message):
     version: _builtins.int
     """The version that was published. Absent unless SUCCEEDED."""
     @_builtins.property
-    def dataset(self) -> Global___Dataset:
+    def dataset(self) -> _training_spec_pb2.Dataset:
         """The ratings, as asked for, with the defaults filled in."""
 
     @_builtins.property
-    def spec(self) -> Global___TrainingSpec:
+    def spec(self) -> _training_spec_pb2.TrainingSpec:
         """How it is trained, with the defaults filled in."""
 
     @_builtins.property
@@ -951,7 +328,7 @@ class TrainingJob(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the current attempt began. Absent before the first."""
+        """When the first attempt began. Absent before."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -970,8 +347,8 @@ class TrainingJob(_message.Message):
         *,
         job_id: _builtins.str = ...,
         model: _builtins.str = ...,
-        dataset: Global___Dataset | None = ...,
-        spec: Global___TrainingSpec | None = ...,
+        dataset: _training_spec_pb2.Dataset | None = ...,
+        spec: _training_spec_pb2.TrainingSpec | None = ...,
         promote_to_alias: _builtins.str | None = ...,
         request_id: _builtins.str = ...,
         state: Global___TrainingJobState.ValueType = ...,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import RatingScale, ServedVersion
-from mfserve.v1.training_service_pb2 import TrainingSpec as TrainingSpecMessage
+from mfserve.v1.training_spec_pb2 import TrainingSpec as TrainingSpecMessage
 from mfserve_registry.aliases import Alias
 from mfserve_registry.artifacts import ArtifactInfo
 from mfserve_registry.models import Model, Version

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mfserve.v1 import training_service_pb2 as pb
+from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 from mfserve_server.errors import InvalidFields, Violation
@@ -51,26 +51,26 @@ _WORDS = {
 }
 
 
-def training_spec(message: pb.TrainingSpec) -> TrainingSpec:
+def training_spec(message: spec_pb.TrainingSpec) -> TrainingSpec:
     """InvalidFields, with paths that begin with ``spec``, where a value is outside its limits."""
     return _validated(TrainingSpec, _values(message, "spec"), "spec")
 
 
-def dataset_spec(message: pb.Dataset) -> DatasetSpec:
+def dataset_spec(message: spec_pb.Dataset) -> DatasetSpec:
     """InvalidFields, with paths that begin with ``dataset``, where a value is outside its limits."""
     if message.WhichOneof("source") is None:
         raise InvalidArgument("Say where the ratings are: builtin, file or upload.", field="dataset.source")
     return _validated(DatasetSpec, _values(message, "dataset"), "dataset")
 
 
-def training_spec_message(spec: TrainingSpec) -> pb.TrainingSpec:
-    message = pb.TrainingSpec()
+def training_spec_message(spec: TrainingSpec) -> spec_pb.TrainingSpec:
+    message = spec_pb.TrainingSpec()
     _fill(message, spec.model_dump())
     return message
 
 
-def dataset_message(spec: DatasetSpec) -> pb.Dataset:
-    message = pb.Dataset()
+def dataset_message(spec: DatasetSpec) -> spec_pb.Dataset:
+    message = spec_pb.Dataset()
     _fill(message, spec.model_dump())
     return message
 
