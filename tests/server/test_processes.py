@@ -206,6 +206,42 @@ def test_what_a_server_process_imports_never_reaches_the_trainers_packages() -> 
     )
 
 
+ANSWERING = """
+import asyncio, sys
+from pathlib import Path
+import grpc.aio
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve.v1.common_pb2 import ModelSpec
+from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
+from mfserve_server.opening import open_registry
+from mfserve_server.service import Service
+from mfserve_server.settings import Settings
+
+async def main(home):
+    settings = Settings(home=home, port=0)
+    with open_registry(settings, migrate=False) as registry:
+        service = Service(settings, registry)
+        port = await service.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            request = pb.RecommendRequest(model_spec=ModelSpec(model="movies"), user_id="nobody")
+            answer = await RecommendationServiceStub(channel).Recommend(request)
+        await service.stop()
+    print(len(answer.recommendations), *{name.partition(".")[0] for name in sys.modules})
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_a_server_process_that_has_answered_never_imported_tensorflow(home: Path) -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", ANSWERING, str(home)], check=True, capture_output=True, text=True
+    ).stdout
+    recommended, *modules = output.splitlines()[-1].split()  # after the log
+    assert int(recommended) > 0
+    assert {"grpc", "numpy", "mfserve_scoring"} <= set(modules)
+    assert not {"tensorflow", "keras", "pandas", "sklearn", "mfserve_trainer"} & set(modules)
+
+
 def test_a_port_that_is_taken_and_a_bad_setting_give_one_line(home: Path) -> None:
     with serving(home) as running:
         port = running.address.rpartition(":")[2]

@@ -59,18 +59,16 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     parts = split(ratings, spec.split)
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
-    training = ratings.take(parts.train_rows) if held_out else ratings
-    meter.plan(_ahead(spec, len(training), len(parts.holdout_rows), len(ratings) if refitted else 0))
+    served = ratings.take(parts.train_rows) if held_out else ratings
+    meter.plan(_ahead(spec, len(served), len(parts.holdout_rows), len(ratings) if refitted else 0))
 
-    served = training
-    heads = _fit(training, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
+    heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
     measured = None
     if held_out:
         meter.begin(Stage.EVALUATION)
-        content = assemble(training, heads.rating, heads.ranking, facts={})
-        snapshot = Snapshot.open(task.scratch, write_snapshot(task.scratch, content), verify=False)
-        measured = evaluate(snapshot, ratings.take(parts.holdout_rows))
+        measured = _measure(served, heads, ratings.take(parts.holdout_rows), task.scratch)
     if refitted:
+        del heads  # before the second, larger fit begins
         served = ratings
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
@@ -83,6 +81,13 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     }
     digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
     return Trained(digest, facts, heads.artifacts)
+
+
+def _measure(training: Ratings, heads: _Heads, holdout: Ratings, folder: Path) -> dict[str, Any]:
+    """Metrics of the heads on their snapshot, which is what would be served."""
+    content = assemble(training, heads.rating, heads.ranking, facts={})
+    snapshot = Snapshot.open(folder, write_snapshot(folder, content), verify=False)
+    return evaluate(snapshot, holdout)
 
 
 def _fit(

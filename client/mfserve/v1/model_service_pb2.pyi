@@ -266,7 +266,7 @@ class DatasetFacts(_message.Message):
     SCALE_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The data set's name, the file's name, or the upload's id."""
+    """The data set's name, the file's name, or `upload`: the version's job tells which."""
     fingerprint: _builtins.str
     """SHA-256 over the ratings, 64 hexadecimal digits, whatever file format they came in."""
     ratings: _builtins.int

@@ -244,7 +244,7 @@ def test_an_upload_is_loaded_with_the_columns_it_has(tmp_path: Path) -> None:
     save(tmp_path / "u1", **columns)
     ratings = load(spec, data_roots=[], uploads=tmp_path.joinpath)
     assert rows_of(ratings) == [("a", "x", 1.0), ("b", "y", 2.0)]
-    assert (ratings.name, ratings.item_titles, ratings.period) == ("upload u1", None, None)
+    assert (ratings.name, ratings.item_titles, ratings.period) == ("upload", None, None)
     save(tmp_path / "u1", **columns, timestamp=[3, None], title=["X", None])
     ratings = load(spec, data_roots=[], uploads=tmp_path.joinpath)
     assert ratings.item_titles is not None
