@@ -8,10 +8,10 @@ from google.protobuf.message import Message
 
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.pages import DEFAULT_PAGE_SIZE
+from mfserve_registry.snapshot.ids import MAX_ID_BYTES
+from mfserve_scoring import MAX_LIMIT
 
-MAX_ID_BYTES = 256
 DEFAULT_LIMIT = 10
-MAX_LIMIT = 1000
 MAX_HISTORY = 10_000
 MAX_EXCLUDED = 10_000
 MAX_PAIRS = 10_000

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.snapshot import IdTable
+from mfserve_registry.snapshot.ids import MAX_ID_BYTES
 from mfserve_scoring import Head
-from mfserve_server.checks import MAX_ID_BYTES
 from mfserve_server.heads import MESSAGES, chosen_head
 from mfserve_server.loading import LoadedVersion
 

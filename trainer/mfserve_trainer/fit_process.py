@@ -22,6 +22,7 @@ from mfserve_registry.errors import RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.logs import configure_logs
 from mfserve_registry.settings import ProcessSettings
+from mfserve_trainer.datasets.download import Unavailable
 from mfserve_trainer.messages import TEMPORARY_FILES, Done, Failed, File, FitTask, Ready, Step
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +70,14 @@ def _import_tensorflow() -> None:
     importlib.import_module("tensorflow")  # so that the first task begins at once
 
 
+def _unavailable(task: FitTask) -> str:
+    name = getattr(task.dataset.source, "name", "the data set")
+    return (
+        f"{name} is not in the trainer's cache and could not be fetched; the trainer's log says why. "
+        f"`mfserve datasets fetch {name}` on the trainer's machine tries again."
+    )
+
+
 def _perform(task: FitTask, answers: BinaryIO) -> Done | Failed:
     from mfserve_trainer.training import train
 
@@ -77,6 +86,10 @@ def _perform(task: FitTask, answers: BinaryIO) -> Done | Failed:
 
     try:
         trained = train(task, report)
+    except Unavailable as error:
+        # What the network, pip or the file system says is for whoever runs the trainer, not for the caller.
+        _log.warning("a data set cannot be had", why=error.message)
+        return Failed(reason=error.reason, message=_unavailable(task), defect=False)
     except RegistryError as error:
         return Failed(reason=error.reason, message=error.message, defect=False)
     except MemoryError:
