@@ -90,9 +90,12 @@ define compile_protos
 	--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)/*_service.proto
 endef
 
+# Made apart and then moved, so that a proto with a mistake leaves the stubs as they are.
 generate: $(READY_GENERATE)
-	rm -f $(STUBS)/*_pb2*
-	$(call compile_protos,client)
+	@rm -rf build/stubs && mkdir -p build/stubs
+	$(call compile_protos,build/stubs)
+	@rm -f $(STUBS)/*_pb2*
+	@mv build/stubs/mfserve/v1/*_pb2* $(STUBS)/
 
 check-generated: $(READY_GENERATE)
 	@rm -rf build/stubs && mkdir -p build/stubs

@@ -53,7 +53,7 @@ def test_an_unknown_dataset_is_refused() -> None:
         (["--lease-seconds", "0"], {}, "--lease-seconds"),
         (["--log-level", "loud"], {}, "--log-level"),
         ([], {"MFSERVE_LEASE_SECONDS": "soon"}, "MFSERVE_LEASE_SECONDS"),
-        ([], {"MFSERVE_POLL_SECONDS": "-1"}, "MFSERVE_POLL_SECONDS"),
+        ([], {"MFSERVE_JOB_POLL_SECONDS": "-1"}, "MFSERVE_JOB_POLL_SECONDS"),
         ([], {"MFSERVE_DATABASE_URL": "nonsense"}, "database"),
         (["--config", "/missing.toml"], {}, "/missing.toml"),
         (["--home", "/dev/null/home"], {}, "/dev/null/home"),

@@ -56,7 +56,7 @@ def running_trainer(home: Path, data: Path, *, lease_seconds: float = 30.0) -> I
     command += ["--lease-seconds", str(lease_seconds), "--log-format", "json"]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            command, stdout=stream, stderr=stream, env={**os.environ, "MFSERVE_POLL_SECONDS": "0.1"}
+            command, stdout=stream, stderr=stream, env={**os.environ, "MFSERVE_JOB_POLL_SECONDS": "0.1"}
         )
     try:
         yield Trainer(process, log)

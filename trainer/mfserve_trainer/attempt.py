@@ -139,7 +139,7 @@ class Attempt:
         between_renewals = self._settings.lease_seconds / _RENEWALS_PER_LEASE
         renewed = time.monotonic()
         while True:
-            await asyncio.sleep(min(self._settings.poll_seconds, _LOOK_SECONDS, between_renewals))
+            await asyncio.sleep(min(self._settings.job_poll_seconds, _LOOK_SECONDS, between_renewals))
             try:
                 if time.monotonic() - renewed < between_renewals:
                     job = await asyncio.to_thread(self._jobs.get, self._claim.job_id)

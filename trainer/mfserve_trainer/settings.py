@@ -16,5 +16,5 @@ class Settings(ProcessSettings):
     """Folder of downloaded data sets. Absent: the user's cache folder."""
     lease_seconds: float = Field(15.0, ge=1, le=3600)
     """How long a trainer that is not heard of keeps its job; renewed three times in that time."""
-    poll_seconds: float = Field(0.25, gt=0, le=60)
+    job_poll_seconds: float = Field(0.25, gt=0, le=60)
     """How often an idle trainer looks for a job, and a busy one for a cancellation."""

@@ -45,7 +45,7 @@ class Worker:
             while not self._stop.is_set():
                 claim = await self._claim()
                 if claim is None:
-                    await self._wait(self._settings.poll_seconds)
+                    await self._wait(self._settings.job_poll_seconds)
                     continue
                 await Attempt(claim, self._settings, self._registry, self._fitter).run(self._stop)
         finally:
