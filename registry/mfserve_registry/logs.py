@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
 from mfserve_registry.settings import ProcessSettings
+
+
+class _Undisturbed:
+    """Standard error, whose reader may go: what a process has to do at its end matters more than telling of it."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
@@ -28,7 +41,7 @@ def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Undisturbed())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**facts)

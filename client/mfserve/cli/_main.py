@@ -65,12 +65,19 @@ def main() -> NoReturn:
     except (MfserveError, CommandError) as error:
         say(f"[bold red]error:[/] {describe(error)}")
         sys.exit(1)
+    except ValueError as error:
+        # An argument that no message can carry: a number too large for its field, bytes that are no text.
+        say(f"[bold red]error:[/] an argument cannot be sent: {describe(error)}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        say(f"[bold red]error:[/] {plain(error.strerror or error)}")
+        os._exit(1)  # not by Python's own end, which would write once more
     sys.exit(0)
 
 

@@ -86,3 +86,19 @@ def test_unreachable_server_is_one_line(run: Run) -> None:
     assert (finished.code, finished.out) == (1, "")
     assert finished.err.startswith(f"error: the server at {address} cannot be reached")
     assert finished.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "movies", "movielens-100k", "--seed", "9" * 24],
+        ["train", "movies", "movielens-100k", "--factors", "9" * 12],
+        ["recommend", "movies", "1", "--version", "9" * 20],
+        ["recommend", "movies", "\udcff"],
+    ],
+)
+def test_what_no_message_can_carry_is_one_line_too(run: Run, arguments: list[str]) -> None:
+    finished = run(*arguments)
+    assert (finished.code, finished.out) == (1, "")
+    assert finished.err.startswith("error: an argument cannot be sent: ")
+    assert finished.err.count("\n") == 1
