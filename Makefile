@@ -21,7 +21,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --require-hash
 READY := $(VENV)/.installed
 READY_GENERATE := $(VENV_GENERATE)/.installed
 
-.PHONY: help setup demo test storm lint format breaking generate check-generated lock clean
+.PHONY: help setup demo test storm lint format breaking generate check-generated docs lock clean
 
 help:
 	@echo "make setup            the virtual environment, in $(VENV)"
@@ -33,6 +33,7 @@ help:
 	@echo "make breaking         would the protos break callers? against AGAINST (now: $(AGAINST))"
 	@echo "make generate         stubs from the protos"
 	@echo "make check-generated  are the checked-in stubs fresh?"
+	@echo "make docs             the reference in docs/cli.md from the commands themselves"
 	@echo "make lock             requirements/*.lock from pyproject.toml (ARGS=--upgrade for the newest)"
 	@echo "make clean            remove the environments, the caches and what was built"
 
@@ -103,6 +104,9 @@ check-generated: $(READY_GENERATE)
 	@diff --recursive --brief --exclude=__init__.py --exclude=__pycache__ build/stubs/mfserve/v1 $(STUBS) \
 		|| { echo "The stubs in $(STUBS) are not what the protos say: run make generate" >&2; exit 1; }
 	@echo "The stubs in $(STUBS) are fresh"
+
+docs: $(READY)
+	$(BIN)/python -m tests.client.cli.reference
 
 # --universal: one lock for every Python and system that we support. Nothing of this machine's configuration,
 # and no index address, may reach a lock.

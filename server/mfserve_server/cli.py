@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +64,11 @@ def serve(  # noqa: PLR0917 - typer passes options by name
 def _run(settings: Settings, *, as_json: bool) -> None:
     # Imported here: `mfserve serve --help` needs no database.
     import asyncio
+
+    # What only the workers import. Each of them would fail on it by itself.
+    for library in ("grpc_health", "uvloop", *(["grpc_reflection"] if settings.reflection else [])):
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
     from mfserve_registry.errors import RegistryError
     from mfserve_registry.logs import configure_logs

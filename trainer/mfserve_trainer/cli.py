@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,10 @@ def trainer(
         "log_level": log_level,
         "log_format": log_format,
     }
+    # What only the process of a fit imports. Every job would fail on it.
+    for library in ("keras", "pandas", "pyarrow", "sklearn", "tensorflow"):
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
     with _one_line("trainer"):
         asyncio.run(_train(load_settings(Settings, flags, config)))
 
@@ -82,7 +87,7 @@ def _open(settings: Settings) -> Registry:
         raise SettingsError(f"The registry's database cannot be used: {error}.") from error
 
 
-datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True)
+datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True, add_completion=False)
 
 
 @datasets.callback()
@@ -99,24 +104,27 @@ def list_datasets(
     if json:
         typer.echo(json_format.dumps([asdict(one) | {"scale": one.scale.model_dump()} for one in found]))
         return
-    table = Table(title="Built-in data sets", title_justify="left", title_style="bold")
-    for column in ("name", "ratings", "users", "items", "scale", "download", "cached", "licence"):
-        table.add_column(
-            column, justify="right" if column in {"ratings", "users", "items", "download"} else "left"
-        )
+    # 80 columns hold these, but not the addresses of the licences.
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("name", "ratings", "users", "items", "scale", "MiB", "cached"):
+        table.add_column(column, justify="left" if column in {"name", "cached"} else "right")
     for one in found:
         table.add_row(
             one.name,
             f"{one.ratings:,}",
             f"{one.users:,}",
             f"{one.items:,}",
-            f"{one.scale.minimum:g} to {one.scale.maximum:g}",
-            f"{one.size_bytes / 2**20:.1f} MiB",
+            f"{one.scale.minimum:g}–{one.scale.maximum:g}",
+            f"{one.size_bytes / 2**20:.1f}",
             "yes" if one.cached else "no",
-            one.licence_url,
         )
     console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    console = console if console.is_terminal else Console(width=200)
+    console.print("[bold]Built-in data sets[/]")
+    console.print(table)
+    console.print("Their licences:")
+    for one in found:
+        console.print(one.licence_url, soft_wrap=True, highlight=False)
 
 
 @datasets.command()

@@ -25,7 +25,8 @@ def recommend(
     exclude: Annotated[list[str] | None, typer.Option(help="Item that must not come back; repeat.")] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items already rated.")] = False,
     ranking_head: Annotated[
-        options.HeadName | None, typer.Option(help="Head to rank by. [default: ranking]")
+        options.HeadName | None,
+        typer.Option(help="Head to rank by.", show_default="ranking, or rating where there is no other"),
     ] = None,
     version: options.Version = None,
     alias: options.Alias = None,
@@ -53,7 +54,7 @@ def recommend(
     whom = f"user {user}" if user is not None else f"a history of {len(history or ())}"
     table(
         f"Recommendations for {whom}",
-        ("#", "item", "title", "score#", "predicted rating#"),
+        ("rank#", "item", "title", "score#", "predicted rating#"),
         (
             (
                 place,
@@ -113,7 +114,7 @@ def similar(
         return
     table(
         f"Items like {found.title or item}",
-        ("#", "item", "title", "similarity#"),
+        ("rank#", "item", "title", "similarity#"),
         ((place, one.item_id, one.title, one.similarity) for place, one in enumerate(found, start=1)),
     )
     line(_by(found.served_version))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import CommandError, as_json, line, plain
-from mfserve.types import Embeddings
+from mfserve.types import Embeddings, Head
 
 
 class Side(StrEnum):
@@ -26,7 +28,8 @@ def embeddings(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .npz or .parquet.")],
     side: Annotated[Side, typer.Option(help="Whose embeddings.")] = Side.ITEM,
     head: Annotated[
-        options.HeadName | None, typer.Option(help="Which head's. [default: ranking, where there is one]")
+        options.HeadName | None,
+        typer.Option(help="Which head's.", show_default="ranking, or rating where there is no other"),
     ] = None,
     version: options.Version = None,
     alias: options.Alias = None,
@@ -35,10 +38,7 @@ def embeddings(
     json: options.Json = False,
 ) -> None:
     """Write all embeddings of a version's users or items to a file."""
-    writers = {".npz": _write_npz, ".parquet": _write_parquet}
-    write = writers.get(output.suffix)
-    if write is None:
-        raise CommandError(f"--output {output}: the name must end in .npz or .parquet")
+    write = _writer(output)
     with options.connect(address, timeout) as client:
         found = client.get_embeddings(
             model,
@@ -49,8 +49,6 @@ def embeddings(
         )
     try:
         write(output, found)
-    except ModuleNotFoundError as error:
-        raise CommandError(f"writing {output.suffix} needs {error.name}: pip install {error.name}") from error
     except OSError as error:
         raise CommandError(f"cannot write {output}: {error.strerror or error}") from error
     facts = {
@@ -69,13 +67,28 @@ def embeddings(
     )
 
 
+def _writer(output: Path) -> Callable[[Path, Embeddings], None]:
+    """What writes such a file; refuses before anything is fetched where it could not be written."""
+    libraries = {".npz": ("numpy", _write_npz), ".parquet": ("pyarrow", _write_parquet)}
+    if output.suffix not in libraries:
+        raise CommandError(f"--output {output}: the name must end in .npz or .parquet")
+    if not output.parent.is_dir():
+        raise CommandError(f"cannot write {output}: there is no folder {output.parent}")
+    library, write = libraries[output.suffix]
+    if find_spec(library) is None:
+        raise CommandError(f"writing {output.suffix} needs {library}: pip install {library}")
+    return write
+
+
 def _write_npz(path: Path, found: Embeddings) -> None:
     # Arrays: ids, values and, for a rating head, biases and intercept. Read it with numpy.load(path).
     import numpy as np
 
     columns = {"ids": np.array(found.ids, dtype=np.str_), "values": np.asarray(found.values)}
     if found.biases is not None:
-        columns |= {"biases": np.asarray(found.biases), "intercept": np.array(found.intercept)}
+        columns["biases"] = np.asarray(found.biases)
+    if found.head is Head.RATING:
+        columns["intercept"] = np.array(found.intercept)
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)
 
@@ -92,8 +105,10 @@ def _write_parquet(path: Path, found: Embeddings) -> None:
         "id": pa.array(found.ids, pa.string()),
         "values": pa.FixedSizeListArray.from_arrays(flat, found.dimension),
     }
+    facts = {"model": found.served_version.model, "version": str(found.served_version.version)}
+    facts |= {"digest": found.served_version.digest, "head": found.head.value.lower()}
     if found.biases is not None:
         columns["bias"] = pa.array(found.biases, pa.float32())
-    facts = {"model": found.served_version.model, "version": str(found.served_version.version)}
-    facts |= {"digest": found.served_version.digest, "intercept": repr(found.intercept)}
+    if found.head is Head.RATING:
+        facts["intercept"] = repr(found.intercept)
     pq.write_table(pa.table(columns).replace_schema_metadata(facts), path)

@@ -24,7 +24,9 @@ def jobs(
     state: Annotated[
         list[str] | None, typer.Option(help="List only jobs in this state, such as running; repeat.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="List at most so many.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="List at most so many.", show_default="20")
+    ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
     json: options.Json = False,
@@ -34,10 +36,14 @@ def jobs(
         raise CommandError("give --wait or --cancel, not both")
     if job is None and (wait or cancel):
         raise CommandError("--wait and --cancel need the id of a job: mfserve jobs JOB")
+    if job is not None and (model is not None or state or limit is not None):
+        raise CommandError(
+            "--model, --state and --limit choose what is listed: leave out the job, or leave out those"
+        )
+    states = [_state(text) for text in state or ()]
     with options.connect(address, timeout) as client:
         if job is None:
-            states = [_state(text) for text in state or ()]
-            found = list(islice(client.list_jobs(model=model, states=states), limit))
+            found = list(islice(client.list_jobs(model=model, states=states), limit or 20))
             _list(found, json=json)
             return
         handle = client.cancel_job(job) if cancel else client.get_job(job)
@@ -63,20 +69,25 @@ def _list(found: list[TrainingJob], *, json: bool) -> None:
         return
     table(
         "Training jobs",
-        ("job", "model", "state", "attempt#", "now", "version#", "queued"),
+        ("job!", "model", "state", "version#", "queued"),
         (
             (
                 one.job_id,
                 one.model,
-                one.state.value,
-                one.info.attempt,
-                stage(one.info.progress) if one.info.progress and one.state is JobState.RUNNING else None,
+                _now(one),
                 one.version,
                 when(one.info.create_time),
             )
             for one in found
         ),
     )
+
+
+def _now(job: TrainingJob) -> str:
+    if job.state is not JobState.RUNNING or job.info.progress is None:
+        return job.state.value
+    attempt = f", attempt {job.info.attempt}" if job.info.attempt > 1 else ""
+    return f"{job.state.value}: {stage(job.info.progress)}{attempt}"
 
 
 def _show(job: TrainingJob) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from mfserve import Client
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when
+from mfserve.cli._output import CommandError, as_json, line, plain, size, table
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     Alias,
@@ -53,7 +53,7 @@ def models(
                 one.model,
                 one.latest_version,
                 ", ".join(f"{alias.alias} → {_targets(alias)}" for alias in one.aliases),
-                when(one.create_time),
+                one.create_time,
             )
             for one in everything
         ),
@@ -63,12 +63,15 @@ def models(
 def versions(
     model: ModelArgument,
     version: Annotated[
-        str | None, typer.Argument(help="A version number, an alias, or latest: show it.")
+        str | None,
+        typer.Argument(
+            help="A version number, an alias, or latest: show it. With --artifact default production."
+        ),
     ] = None,
     *,
     artifact: Annotated[str | None, typer.Option(help="Fetch this file of the version.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to put the file. [default: its name]")
+        Path | None, typer.Option("--output", "-o", help="Where to put the file.", show_default="its name")
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
@@ -100,7 +103,7 @@ def versions(
         return
     table(
         f"Versions of {model}",
-        ("version#", "aliases", "engines", "data set", "test MSE#", "nDCG@10#", "published"),
+        ("version#", "aliases", "engines", "data set", "MSE#", "nDCG@10#", "published"),
         (
             (
                 one.version,
@@ -109,7 +112,7 @@ def versions(
                 one.dataset.name,
                 next((m.mse for m in _rating(one) if m.predictor is RatingPredictor.RATING_HEAD), None),
                 next((m.ndcg_at_10 for m in _ranking(one) if m.ranker is Ranker.RANKING_HEAD), None),
-                when(one.create_time),
+                one.create_time,
             )
             for one in everything
         ),
@@ -123,9 +126,11 @@ def alias(
     *,
     expected_revision: Annotated[
         int | None,
-        typer.Option(min=0, help="Refuse unless the alias has this revision. [default: the one it has now]"),
+        typer.Option(
+            min=0, help="Refuse unless the alias has this revision.", show_default="the one it has now"
+        ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the alias's history.")] = "",
+    reason: Annotated[str | None, typer.Option(help="Why, for the alias's history.")] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
     json: options.Json = False,
@@ -133,6 +138,10 @@ def alias(
     """List a model's aliases, or point one to a version."""
     if (alias is None) != (version is None):
         raise CommandError("to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION")
+    if alias is None and (expected_revision is not None or reason is not None):
+        raise CommandError(
+            "--expected-revision and --reason go with a change: mfserve alias MODEL ALIAS VERSION"
+        )
     with options.connect(address, timeout) as client:
         if alias is None or version is None:
             found = client.get_model(model)
@@ -142,7 +151,7 @@ def alias(
                 _alias_table(found)
             return
         revision = _revision(client, model, alias) if expected_revision is None else expected_revision
-        changed = client.set_alias(model, alias, version, expected_revision=revision, reason=reason)
+        changed = client.set_alias(model, alias, version, expected_revision=revision, reason=reason or "")
     if json:
         as_json(changed)
         return
@@ -174,7 +183,7 @@ def show_version(version: ModelVersion) -> None:
 
 def engines(version: ModelVersion) -> str:
     """Names of a version's engines, the rating head's first."""
-    return " + ".join(
+    return "+".join(
         type(engine).__name__.lower()
         for engine in (version.spec.rating, version.spec.ranking)
         if engine is not None and type(engine).__name__ != "NoRanking"
@@ -203,7 +212,7 @@ def _alias_table(model: Model) -> None:
     table(
         f"Aliases of {model.model}",
         ("alias", "version", "revision#", "changed"),
-        ((one.alias, _targets(one), one.revision, when(one.update_time)) for one in model.aliases),
+        ((one.alias, _targets(one), one.revision, one.update_time) for one in model.aliases),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,7 +20,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs inst
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds to wait for one answer.")]
 DEFAULT_TIMEOUT = 10.0
 Version = Annotated[
-    int | None, typer.Option("--version", "-v", min=1, help="Version number. [default: alias production]")
+    int | None,
+    typer.Option(
+        "--version", "-v", min=1, help="Version number.", show_default="that of the alias production"
+    ),
 ]
 Alias = Annotated[str | None, typer.Option("--alias", help="Alias such as candidate, or latest.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Number of items wanted.")]
@@ -32,9 +37,25 @@ class HeadName(StrEnum):
     RATING = "rating"
 
 
-def connect(address: str, timeout: float) -> Client:
+@contextmanager
+def connect(address: str, timeout: float) -> Iterator[Client]:
     """A client of the server at the address."""
-    return Client(address, timeout=timeout)
+    _check(address)
+    try:
+        with Client(address, timeout=timeout) as client:
+            yield client
+    except UnicodeEncodeError as error:
+        raise CommandError("an argument cannot be sent: it is not text in UTF-8") from error
+    except ValueError as error:
+        # What no message can carry, such as a number too large for its field.
+        raise CommandError(f"an argument cannot be sent: {error}") from error
+
+
+def _check(address: str) -> None:
+    # grpc takes each of these for something else: a name to look up, or the port modulo 65536.
+    port = address.rpartition(":")[2]
+    if not address or address.startswith(("http://", "https://")) or (port.isdecimal() and int(port) > 65535):
+        raise CommandError(f"--address {address}: expected HOST:PORT, such as {DEFAULT_ADDRESS}")
 
 
 def choice(version: int | None, alias: str | None) -> dict[str, Any]:

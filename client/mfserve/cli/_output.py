@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import array
+import io
 import json
 import math
+import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,6 +22,13 @@ from rich.text import Text
 
 class CommandError(Exception):
     """A command cannot do what was asked; the text is one line for the person who asked."""
+
+
+def prepare() -> None:
+    """Lets no character that the reader's encoding lacks end a command: it is written as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it was closed before we began
+            stream.reconfigure(errors="backslashreplace")
 
 
 # A pipe or a file gets lines as long as their tables need, not ones broken at an imagined terminal's width.
@@ -36,15 +47,30 @@ def say(markup: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table. A column whose name ends in "#" is aligned to the right and loses the sign."""
-    drawn = Table()
-    for column in columns:
-        drawn.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(value)) for value in row))
+    """Prints a table.
+
+    A column whose name ends in "#" is aligned to the right, one whose name ends in "!" stays as wide as its widest
+    cell, as what people copy has to; neither sign is shown. A narrow terminal gets cells of several lines, no cut ones.
+    """
+    output = console()
+    values = [list(row) for row in rows]
+    cells = [[_cell(value) for value in row] for row in values]
+    if _width(columns, cells) > output.width:
+        cells = [[_cell(value, narrow=True) for value in row] for row in values]
+    drawn = Table(show_edge=False, pad_edge=False)
+    for place, column in enumerate(columns):
+        fixed = column.endswith("!") and cells
+        drawn.add_column(
+            column.rstrip("#!"),
+            justify="right" if column.endswith("#") else "left",
+            width=max(cell_len(row[place]) for row in cells) if fixed else None,
+            overflow="fold",
+        )
+    for row in cells:
+        drawn.add_row(*(Text(cell) for cell in row))
     # Not the table's own title, which would be broken to the table's width.
-    console().print(Text(title, style="bold"), soft_wrap=True)
-    console().print(drawn)
+    output.print(Text(_cell(title), style="bold"), soft_wrap=True)
+    output.print(drawn)
 
 
 def line(markup: str) -> None:
@@ -59,7 +85,13 @@ def plain(value: object) -> str:
 
 def as_json(value: object) -> None:
     """Prints one JSON document on one line."""
-    print(json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False), flush=True)
+    # JSON has escapes of its own for what the reader's encoding lacks, and for bytes in a path that are no text.
+    text = json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(jsonable(value), allow_nan=False)
+    print(text, flush=True)
 
 
 def jsonable(value: object) -> Any:
@@ -92,9 +124,24 @@ def size(count: int) -> str:
     return f"{amount:.1f} GiB"
 
 
-def _cell(value: object) -> str:
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Of a table whose every cell is one line."""
+    widest = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    return sum(widest) + 3 * (len(columns) - 1)
+
+
+def _cell(value: object, *, narrow: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.4f}"
-    return str(value)
+    if isinstance(value, datetime):
+        return when(value).replace(" ", "\n" if narrow else " ")
+    return "".join(_visible(character) for character in str(value))
+
+
+def _visible(character: str) -> str:
+    # An id or a title from somebody's file must neither command the terminal nor break the line.
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -24,15 +25,16 @@ _STAGES = {
 
 def follow(steps: Iterable[Progress]) -> None:
     """Prints every step as it arrives; notes go to standard error, so that standard output keeps the result."""
+    console = Console(stderr=True)
     bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[remaining]}"),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )
-    with bars:
+    with bars if console.is_terminal else nullcontext():  # elsewhere a bar would leave an empty line behind
         bar = bars.add_task("wait for a trainer", total=None, remaining="")
         for step in steps:
             bars.update(
@@ -42,7 +44,7 @@ def follow(steps: Iterable[Progress]) -> None:
                 completed=step.epoch,
                 remaining=_remaining(step),
             )
-            bars.console.print(Text(describe(step)), soft_wrap=True)
+            console.print(Text(describe(step)), soft_wrap=True)
 
 
 def describe(step: Progress) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfserve.cli import _options as options
-from mfserve.cli._output import as_json, line, table, when
+from mfserve.cli._output import as_json, line, table
 
 
 def status(
@@ -24,7 +24,7 @@ def status(
         (
             (
                 f"{server.host}:{server.pid}" + (" *" if server.server_id == found.answered_by else ""),
-                when(server.start_time),
+                server.start_time,
                 held.served_version.model if held else None,
                 held.served_version.version if held else None,
                 ", ".join(held.aliases) if held else "nothing published yet",

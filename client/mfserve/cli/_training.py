@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, TrainingJob
+from mfserve._client.training_service import source
 from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
 from mfserve.cli._output import CommandError, as_json, line, plain, say
 from mfserve.cli._progress import follow
+from mfserve.types import BuiltinDataset
 
 _DATA = "Data"
 _RATING = "Rating head"
@@ -57,8 +59,8 @@ class Duplicates(StrEnum):
     MEAN = "mean"
 
 
-def _option(*names: str, help: str, panel: str) -> Any:  # noqa: A002 - typer's word
-    return typer.Option(*names, help=help, rich_help_panel=panel)
+def _option(*names: str, help: str, panel: str, show_default: bool | str = True) -> Any:  # noqa: A002 - typer's word
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=show_default)
 
 
 def train(
@@ -73,36 +75,50 @@ def train(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
     promote_to: Annotated[str | None, typer.Option(help="Alias to move to the new version.")] = None,
     request_id: Annotated[
-        str | None, typer.Option(help="Makes the command safe to repeat: same id, same job.")
+        str | None,
+        typer.Option(help="Makes the command safe to repeat: same id, same job.", show_default="a new one"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training.", show_default="0")] = None,
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Serve what was measured, without a second fit on all ratings.")
     ] = False,
-    user_column: Annotated[str | None, _option(help="[default: user_id]", panel=_DATA)] = None,
-    item_column: Annotated[str | None, _option(help="[default: item_id]", panel=_DATA)] = None,
-    rating_column: Annotated[str | None, _option(help="[default: rating]", panel=_DATA)] = None,
-    timestamp_column: Annotated[str | None, _option(help="Seconds since the epoch.", panel=_DATA)] = None,
-    title_column: Annotated[str | None, _option(help="Titles of the items.", panel=_DATA)] = None,
-    bad_rows: Annotated[BadRows | None, _option(help="Bad rows. [default: fail]", panel=_DATA)] = None,
+    user_column: Annotated[
+        str | None, _option(help="Column of the user ids.", show_default="user_id", panel=_DATA)
+    ] = None,
+    item_column: Annotated[
+        str | None, _option(help="Column of the item ids.", show_default="item_id", panel=_DATA)
+    ] = None,
+    rating_column: Annotated[
+        str | None, _option(help="Column of the ratings.", show_default="rating", panel=_DATA)
+    ] = None,
+    timestamp_column: Annotated[
+        str | None, _option(help="Column of the times, in seconds since the epoch.", panel=_DATA)
+    ] = None,
+    title_column: Annotated[str | None, _option(help="Column of the items' titles.", panel=_DATA)] = None,
+    bad_rows: Annotated[
+        BadRows | None, _option(help="What happens to a bad row.", show_default="fail", panel=_DATA)
+    ] = None,
     duplicates: Annotated[
         Duplicates | None,
-        _option(help="Which of several ratings of one pair counts. [default: last]", panel=_DATA),
+        _option(help="Which of several ratings of one pair counts.", show_default="last", panel=_DATA),
     ] = None,
     scale: Annotated[
-        str | None, _option(help="LOWEST:HIGHEST rating, such as 0.5:5. [default: as found]", panel=_DATA)
+        str | None,
+        _option(help="LOWEST:HIGHEST rating, such as 0.5:5.", show_default="as found", panel=_DATA),
     ] = None,
     engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.ALS,
     factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RATING)] = None,
     regularization: Annotated[float | None, _option(help="als: penalty per rating.", panel=_RATING)] = None,
     iterations: Annotated[int | None, _option(help="als: sweeps.", panel=_RATING)] = None,
-    epochs: Annotated[int | None, _option(help="keras: passes. [default: 10]", panel=_RATING)] = None,
-    batch_size: Annotated[int | None, _option(help="keras. [default: 32]", panel=_RATING)] = None,
+    epochs: Annotated[int | None, _option(help="keras: passes.", show_default="10", panel=_RATING)] = None,
+    batch_size: Annotated[
+        int | None, _option(help="keras: ratings per step.", show_default="32", panel=_RATING)
+    ] = None,
     learning_rate: Annotated[
-        float | None, _option(help="keras: Adam's. [default: 0.001]", panel=_RATING)
+        float | None, _option(help="keras: Adam's learning rate.", show_default="0.001", panel=_RATING)
     ] = None,
     biases: Annotated[bool | None, _option("--biases", help="keras: add biases.", panel=_RATING)] = None,
-    l2: Annotated[float | None, _option(help="keras: penalty. [default: 0]", panel=_RATING)] = None,
+    l2: Annotated[float | None, _option(help="keras: penalty.", show_default="0", panel=_RATING)] = None,
     non_negative: Annotated[
         bool | None, _option("--non-negative", help="keras: keep embeddings non-negative.", panel=_RATING)
     ] = None,
@@ -110,14 +126,16 @@ def train(
         int | None, _option(help="keras: stop after so many epochs without gain.", panel=_RATING)
     ] = None,
     validation_fraction: Annotated[
-        float | None, _option(help="keras: share kept for early stopping. [default: 0.1]", panel=_RATING)
+        float | None, _option(help="keras: share kept for early stopping.", show_default="0.1", panel=_RATING)
     ] = None,
     ranking: Annotated[
         RankingEngine, _option(help="Engine of the ranking head.", panel=_RANKING)
     ] = RankingEngine.IALS,
     ranking_factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RANKING)] = None,
     ranking_iterations: Annotated[int | None, _option(help="Sweeps.", panel=_RANKING)] = None,
-    ranking_regularization: Annotated[float | None, _option(help="Penalty.", panel=_RANKING)] = None,
+    ranking_regularization: Annotated[
+        float | None, _option(help="Penalty per interaction.", panel=_RANKING)
+    ] = None,
     unobserved_weight: Annotated[
         float | None, _option(help="Weight of pairs that nobody rated.", panel=_RANKING)
     ] = None,
@@ -125,10 +143,14 @@ def train(
         float | None, _option(help="How the penalty grows with frequency.", panel=_RANKING)
     ] = None,
     split: Annotated[Split, _option(help="What is held out to measure on.", panel=_SPLIT)] = Split.KEYED_HASH,
-    holdout: Annotated[float | None, _option(help="Share held out. [default: 0.2]", panel=_SPLIT)] = None,
-    split_seed: Annotated[int | None, _option(help="random: its seed. [default: 0]", panel=_SPLIT)] = None,
+    holdout: Annotated[
+        float | None, _option(help="Share held out.", show_default="0.2", panel=_SPLIT)
+    ] = None,
+    split_seed: Annotated[
+        int | None, _option(help="random: its seed.", show_default="0", panel=_SPLIT)
+    ] = None,
     split_key: Annotated[
-        str | None, _option(help="keyed-hash: its key. [default: mfserve]", panel=_SPLIT)
+        str | None, _option(help="keyed-hash: its key.", show_default="mfserve", panel=_SPLIT)
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
@@ -139,6 +161,15 @@ def train(
     Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
     training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
     """
+    if request_id == "":
+        raise CommandError("--request-id is empty: the command would not be safe to repeat")
+    if validation_fraction is not None and early_stopping is None:
+        raise CommandError("--validation-fraction goes with --early-stopping")
+    columns = (user_column, item_column, rating_column, timestamp_column, title_column)
+    if isinstance(source(dataset, {}), BuiltinDataset) and any(columns):
+        raise CommandError(
+            f"the columns of a built-in data set such as {dataset} are known: name those of files only"
+        )
     als = {"regularization": regularization, "iterations": iterations}
     keras = {
         "epochs": epochs,
@@ -192,18 +223,21 @@ def train(
 
 def wait_for(job: TrainingJob, *, json: bool) -> None:
     """Follows a job to its end and prints the version, or raises the job's failure."""
-    if json:
-        for step in job.watch():
-            as_json(step)
-        as_json(job.result())
-        return
     try:
-        say(f"job {plain(job.job_id)}")
-        follow(job.watch())
+        if json:
+            for step in job.watch():
+                as_json(step)
+        else:
+            say(f"job {plain(job.job_id)}")
+            follow(job.watch())
     except KeyboardInterrupt:
         say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
         raise
-    show_version(job.result())
+    version = job.result()
+    if json:
+        as_json(version)
+    else:
+        show_version(version)
 
 
 def _ranking(engine: RankingEngine, ials: dict[str, Any]) -> Ials | NoRanking:
@@ -243,4 +277,4 @@ def _scale(text: str) -> tuple[float, float]:
             return float(lowest), float(highest)
     except ValueError:
         pass
-    raise CommandError(f"--scale {plain(text)}: expected LOWEST:HIGHEST, such as 0.5:5")
+    raise CommandError(f"--scale {text}: expected LOWEST:HIGHEST, such as 0.5:5")

@@ -1,23 +1,20 @@
-"""Writes the reference in docs/cli.md from the commands themselves: ``python -m tests.client.cli.reference``."""
+"""Writes the reference in docs/cli.md from the commands themselves: ``make docs``."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer.main
 
 from mfserve.cli._main import app
 
-if TYPE_CHECKING:
-    from typer._click.core import Command
-
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
-MARK = "<!-- What follows is made by `python -m tests.client.cli.reference`. -->\n"
+MARK = "<!-- What follows is made by `make docs`, which reads it from the commands. -->\n"
 
 
-def commands() -> dict[str, Command]:
+def commands() -> dict[str, Any]:
     """Every command by its name, those of the extras included."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("mfserve", ["status"], resilient_parsing=True)
@@ -49,7 +46,9 @@ def _row(parameter: Any) -> str:
     kind = parameter.type_descriptor.annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         meaning += " One of " + ", ".join(f"`{choice.value}`" for choice in kind) + "."
-    if parameter.default is not None and not isinstance(parameter.default, bool):
+    if isinstance(getattr(parameter, "show_default", None), str):
+        meaning += f" [default: {parameter.show_default}]"
+    elif parameter.default is not None and not isinstance(parameter.default, bool):
         meaning += f" [default: {getattr(parameter.default, 'value', parameter.default)}]"
     return f"| {names} | {meaning} |"
 

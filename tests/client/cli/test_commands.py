@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfserve import Client
-from mfserve_registry import Progress, Registry
-from tests.client.cli.conftest import Run, command, environment
-from tests.integration.service import RunningService, eventually
-from tests.server.samples import LEASE
+from tests.client.cli.conftest import Run
+from tests.integration.service import RunningService
 
 
 @pytest.fixture
@@ -34,6 +32,55 @@ def document(run: Run, *arguments: str) -> Any:
     finished = run(*arguments, "--json")
     assert (finished.code, finished.err) == (0, "")
     return json.loads(finished.out)
+
+
+def the_same(told: Any, found: Any) -> bool:
+    """Whether a JSON document says all that an answer of the SDK says, field by field."""
+    if is_dataclass(found):
+        names = [field.name for field in fields(found)]
+        return set(told) == set(names) and all(the_same(told[name], getattr(found, name)) for name in names)
+    if isinstance(found, Mapping):
+        return set(told) == set(found) and all(the_same(told[key], found[key]) for key in found)
+    if isinstance(found, list | tuple):
+        return len(told) == len(found) and all(map(the_same, told, found))
+    if isinstance(found, datetime):
+        return datetime.fromisoformat(told) == found
+    return bool(told == found)
+
+
+def test_json_says_all_that_the_sdk_does(run: Run, client: Client, user: str, item: str) -> None:
+    queued = client.train("said", dataset="movielens-100k", request_id="said")
+    client.cancel_job(queued.job_id)
+    answers: dict[str, object] = {
+        f"recommend movies {user}": client.recommend("movies", user),
+        "recommend movies nobody": client.recommend("movies", "nobody"),
+        f"recommend movies --history {item}=4": client.recommend("movies", history={item: 4.0}),
+        f"predict movies {user} {item}": client.predict_rating("movies", user, item),
+        f"predict movies nobody {item}": client.predict_rating("movies", "nobody", item),
+        "predict movies nobody nothing": client.predict_rating("movies", "nobody", "nothing"),
+        f"similar movies {item} --alias latest": client.similar_items("movies", item, alias="latest"),
+        "models": list(client.list_models()),
+        "models movies": client.get_model("movies"),
+        "versions movies": list(client.list_versions("movies")),
+        "versions movies 2": client.get_version("movies", 2),
+        "versions movies production": client.get_version("movies", alias="production"),
+        "alias movies": client.get_model("movies").aliases,
+        "jobs": [job.info for job in client.list_jobs()],
+        "jobs --model said --state cancelled": [client.get_job(queued.job_id).info],
+        f"jobs {queued.job_id}": client.get_job(queued.job_id).info,
+    }
+    for arguments, found in answers.items():
+        assert the_same(document(run, *arguments.split()), found), arguments
+    told, status = document(run, "status"), client.serving_status()
+    assert [server["server_id"] for server in told["servers"]] == [
+        server.server_id for server in status.servers
+    ]
+
+
+def test_unknown_users_and_items_are_no_errors_and_are_named(run: Run, user: str) -> None:
+    assert "basis POPULARITY" in run("recommend", "movies", "nobody").out
+    assert "basis USER_MEAN" in run("predict", "movies", user, "nothing").out
+    assert "basis GLOBAL_MEAN" in run("predict", "movies", "nobody", "nothing").out
 
 
 def test_recommend(run: Run, client: Client, user: str) -> None:
@@ -123,7 +170,11 @@ def test_embeddings(run: Run, client: Client, tmp_path: Path, head: Literal["ran
     with np.load(tmp_path / "e.npz", allow_pickle=False) as stored:
         assert stored["ids"].tolist() == list(expected.ids)
         assert np.array_equal(stored["values"], np.asarray(expected.values))
-        assert ("biases" in stored) == (head == "rating")
+        assert ("biases" in stored) == ("intercept" in stored) == (head == "rating")
+        if head == "rating":
+            assert expected.biases is not None
+            assert stored["biases"].tolist() == list(expected.biases)
+            assert stored["intercept"] == expected.intercept
     assert (
         run("embeddings", "movies", "--side", "user", "--head", head, "-o", str(tmp_path / "e.parquet")).code
         == 0
@@ -131,6 +182,13 @@ def test_embeddings(run: Run, client: Client, tmp_path: Path, head: Literal["ran
     table = pq.read_table(tmp_path / "e.parquet")
     assert table["id"].to_pylist() == list(expected.ids)
     assert np.array_equal(np.stack(table["values"].to_numpy()), np.asarray(expected.values))
+    facts = table.schema.metadata
+    assert (facts[b"version"], facts[b"head"]) == (b"1", head.encode())
+    assert (b"intercept" in facts) == ("bias" in table.column_names) == (head == "rating")
+    if head == "rating":
+        assert expected.biases is not None
+        assert table["bias"].to_pylist() == list(expected.biases)
+        assert float(facts[b"intercept"]) == expected.intercept
 
 
 def test_jobs_from_queue_to_cancel(run: Run, client: Client) -> None:
@@ -144,54 +202,3 @@ def test_jobs_from_queue_to_cancel(run: Run, client: Client) -> None:
     again = run("jobs", queued["job_id"], "--wait")
     assert (again.code, again.out) == (1, "")
     assert "cancelled" in again.err
-
-
-def test_train_waits_and_tells_why_it_failed(service: RunningService, registry: Registry) -> None:
-    waiting = subprocess.Popen(
-        command("train", "fails", "movielens-100k", "--wait"),
-        env=environment(service.address),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    claim = eventually(lambda: registry.jobs.claim("test", LEASE), "the job is queued")
-    registry.jobs.record(claim, [Progress("RATING_FIT", 0, 2), Progress("RATING_FIT", 1, 2, {"loss": 0.5})])
-    registry.jobs.fail(claim, "DATASET_INVALID", "ratings.csv line 7: no number.", retry=False)
-    out, err = waiting.communicate(timeout=30)
-    assert (waiting.returncode, out) == (1, "")
-    assert "epoch 1/2  loss 0.5000" in err
-    assert "ratings.csv line 7: no number." in err.splitlines()[-1]
-    assert "Traceback" not in err
-
-
-def test_interrupted_wait_says_that_the_training_goes_on(service: RunningService, client: Client) -> None:
-    waiting = subprocess.Popen(
-        command("train", "slow", "movielens-100k", "--wait", "--request-id", "interrupted"),
-        env=environment(service.address),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert waiting.stderr is not None
-    named = waiting.stderr.readline()
-    waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=30)
-    assert waiting.returncode == 130
-    assert "goes on" in err
-    assert client.cancel_job(named.split()[1]).state.value == "CANCELLED"
-
-
-def test_piped_output_is_plain_and_a_reader_may_leave(run: Run, service: RunningService, user: str) -> None:
-    assert "\x1b" not in run("versions", "movies", FORCE_COLOR="").out
-    reader, writer = os.pipe()
-    os.close(reader)
-    finished = subprocess.run(
-        command("recommend", "movies", user),
-        env=environment(service.address),
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    os.close(writer)
-    assert finished.returncode == 1
-    assert finished.stderr == b""

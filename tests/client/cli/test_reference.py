@@ -11,7 +11,7 @@ DESIGNED = {
 
 
 def test_the_page_is_fresh() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run: python -m tests.client.cli.reference"
+    assert PAGE.read_text("utf-8") == page(), "run: make docs"
 
 
 def test_every_command_and_parameter_has_a_help_text() -> None:

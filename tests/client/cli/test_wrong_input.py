@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,28 @@ from tests.client.cli.conftest import Run
         (["train", "movies", "movielens-100k", "--scale", "five"], "LOWEST:HIGHEST"),
         (["train", "movies", "movielens-100k", "--factors", "0"], "spec.als.factors"),
         (["train", "movies", "movielens-100k", "--promote-to", "latest"], "latest"),
+        (["train", "movies", "movielens-100k", "--request-id", ""], "safe to repeat"),
+        (["train", "movies", "movielens-100k", "--user-column", "u"], "built-in data set"),
+        (["train", "movies", "movielens-100k", "--scale", "5:1"], "minimum 5 must be below maximum 1"),
+        (["train", "movies", "movielens-100k", "--scale", "nan:5"], "dataset.scale"),
+        (["train", "movies", "movielens-100k", "--split", "random", "--split-key", "k"], "--split random"),
+        (["train", "movies", "movielens-100k", "--split-seed", "1"], "--split keyed-hash"),
+        (
+            ["train", "m", "movielens-100k", "--engine", "keras", "--validation-fraction", "0.3"],
+            "--early-stopping",
+        ),
+        (["recommend", "movies", "--history", "i0=many"], "ITEM=RATING"),
+        (["recommend", "movies", "--history", "=3"], "ITEM=RATING"),
+        (["recommend", "movies", "--history", "i0=99"], "history.ratings[0].rating"),
+        (["recommend", "movies", "1", "--address", ""], "HOST:PORT"),
+        (["recommend", "movies", "1", "--address", "127.0.0.1:99999"], "HOST:PORT"),
+        (["recommend", "movies", "1", "--address", "http://127.0.0.1:1"], "HOST:PORT"),
+        (["alias", "movies", "--reason", "why"], "MODEL ALIAS VERSION"),
+        (["alias", "movies", "--expected-revision", "1"], "MODEL ALIAS VERSION"),
+        (["alias", "movies", "candidate", "99"], "99"),
+        (["jobs", "x", "--model", "movies"], "--model, --state and --limit"),
+        (["jobs", "x", "--state", "running"], "--model, --state and --limit"),
+        (["jobs", "x", "--limit", "3"], "--model, --state and --limit"),
     ],
 )
 def test_refused_with_one_line(run: Run, arguments: list[str], says: str) -> None:
@@ -78,6 +101,27 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     assert "Traceback" not in finished.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["recommend", "nothing", "1"], "`mfserve models` lists the models."),
+        (["recommend", "movies", "1", "--version", "99"], "`mfserve versions MODEL` lists the versions."),
+        (["recommend", "movies", "1", "--alias", "nobody"], "`mfserve alias MODEL` lists the aliases."),
+        (["jobs", "no-such-job"], "`mfserve jobs` lists the jobs."),
+        (
+            ["versions", "movies", "1", "--artifact", "no.svg"],
+            "`mfserve versions MODEL VERSION` lists the files.",
+        ),
+        (
+            ["alias", "movies", "production", "2", "--expected-revision", "7"],
+            "`mfserve alias MODEL` shows the",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(run: Run, arguments: list[str], advice: str) -> None:
+    assert advice in run(*arguments).err
+
+
 def test_unreachable_server_is_one_line(run: Run) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -85,7 +129,36 @@ def test_unreachable_server_is_one_line(run: Run) -> None:
         finished = run("models", "--address", address, "--timeout", "5")
     assert (finished.code, finished.out) == (1, "")
     assert finished.err.startswith(f"error: the server at {address} cannot be reached")
+    assert finished.err.endswith("--address or MFSERVE_ADDRESS names another server.\n")
     assert finished.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "m", "movielens-100k", "--wait"],
+        ["recommend", "m", "1", "--json"],
+        ["predict", "m", "1", "2"],
+        ["similar", "m", "1"],
+        ["versions", "m"],
+        ["alias", "m", "production", "1"],
+        ["jobs"],
+        ["status"],
+        ["embeddings", "m", "-o", "x.npz"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_says_so_in_one_line_of_its_own(
+    process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    # In a process of its own, where grpc would write its own lines to standard error.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "3")
+    assert (finished.code, finished.out, finished.err.count("\n")) == (1, "", 1)
+    assert "cannot be reached" in finished.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

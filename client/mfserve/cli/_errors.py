@@ -1,0 +1,42 @@
+"""One line for what went wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from mfserve.cli._output import plain
+from mfserve.errors import DeadlineExceededError, StatusError, UnavailableError
+
+_BY_REASON = {
+    "MODEL_NOT_FOUND": "`mfserve models` lists the models.",
+    "VERSION_NOT_FOUND": "`mfserve versions MODEL` lists the versions.",
+    "ALIAS_NOT_FOUND": "`mfserve alias MODEL` lists the aliases.",
+    "JOB_NOT_FOUND": "`mfserve jobs` lists the jobs.",
+    "ARTIFACT_NOT_FOUND": "`mfserve versions MODEL VERSION` lists the files.",
+    "REVISION_MISMATCH": "`mfserve alias MODEL` shows the revision.",
+    "HEAD_MISSING": "`mfserve versions MODEL VERSION` shows the engines.",
+}
+
+
+def describe(error: Exception) -> str:
+    """One line of markup that names the fields that are wrong and says what to do."""
+    message = " ".join(str(error).split())
+    violations = error.field_violations if isinstance(error, StatusError) else ()
+    unsaid = [violation for violation in violations if violation.field not in message]
+    if len(unsaid) == 1 and unsaid[0].description in message:
+        message = f"{unsaid[0].field}: {message}"
+    elif unsaid:
+        message += f" ({'; '.join(f'{violation.field}: {violation.description}' for violation in unsaid)})"
+    advice = _advice(error)
+    return plain(f"{message.removesuffix('.')}. {advice}" if advice else message)
+
+
+def _advice(error: Exception) -> str:
+    if not isinstance(error, StatusError):
+        return ""
+    if error.reason:
+        return _BY_REASON.get(error.reason, "")
+    # Without a reason it was the network that answered, not mfserve.
+    if isinstance(error, UnavailableError):
+        return "Is `mfserve serve` running there? --address or MFSERVE_ADDRESS names another server."
+    if isinstance(error, DeadlineExceededError):
+        return "--timeout waits longer."
+    return ""

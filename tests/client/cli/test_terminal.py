@@ -1,0 +1,151 @@
+"""What reaches a terminal, a pipe, and a reader that has gone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from pathlib import Path
+
+import pytest
+
+from mfserve import Client
+from tests.client.cli.conftest import Run, command, environment
+from tests.integration.service import RunningService
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
+
+
+def on_a_terminal(service: RunningService, *arguments: str, columns: int = 80, **more: str) -> str:
+    """What a terminal so many columns wide receives."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    variables = environment(service.address, TERM="xterm-256color", **more)
+    for name in ("COLUMNS", "FORCE_COLOR", *({"NO_COLOR"} - more.keys())):
+        variables.pop(name, None)
+    running = subprocess.Popen(command(*arguments), env=variables, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    received = b""
+    try:
+        while part := os.read(ours, 65536):
+            received += part
+    except OSError:
+        pass  # how a terminal says that its last writer has gone
+    os.close(ours)
+    running.wait(timeout=60)
+    return received.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recommend", "movies", "1"],
+        ["similar", "movies", "i0"],
+        ["models"],
+        ["models", "movies"],
+        ["versions", "movies"],
+        ["alias", "movies"],
+        ["jobs"],
+        ["status"],
+        ["datasets"],
+        ["--help"],
+        ["train", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_80_columns_are_enough_and_nothing_is_cut(service: RunningService, arguments: list[str]) -> None:
+    shown = ESCAPE.sub("", on_a_terminal(service, *arguments))
+    assert "…" not in shown
+    tables = [line for line in shown.splitlines() if "│" in line or "━" in line]
+    assert tables
+    assert max(map(len, tables)) <= 80
+
+
+def test_a_job_id_can_be_copied_from_80_columns(service: RunningService, client: Client) -> None:
+    shown = ESCAPE.sub("", on_a_terminal(service, "jobs"))
+    assert all(job.job_id in shown for job in client.list_jobs())
+
+
+def test_a_very_narrow_terminal_loses_nothing(service: RunningService) -> None:
+    shown = ESCAPE.sub("", on_a_terminal(service, "versions", "movies", columns=40))
+    columns = [line.split("│") for line in shown.splitlines() if "│" in line]
+    assert "production" in "".join(column[1].strip() for column in columns)
+
+
+def test_colours_are_for_terminals_only(service: RunningService, process: Run) -> None:
+    assert COLOUR.search(on_a_terminal(service, "models", "nothing"))
+    assert not COLOUR.search(on_a_terminal(service, "models", "nothing", NO_COLOR="1"))
+    for arguments in (["versions", "movies", "1"], ["models", "nothing"], ["--help"], ["recommend"]):
+        finished = process(*arguments, FORCE_COLOR="", GITHUB_ACTIONS="")
+        assert "\x1b" not in finished.out + finished.err
+
+
+def test_a_pipe_gets_lines_as_long_as_they_need_to_be(process: Run, client: Client) -> None:
+    lines = process("jobs", COLUMNS="40").out.splitlines()
+    assert sum("SUCCEEDED" in line for line in lines) == 2
+    assert all(any(job.job_id in line and "movies" in line for line in lines) for job in client.list_jobs())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_encoding_of_the_reader_will_do(process: Run, client: Client, encoding: str) -> None:
+    user = client.get_embeddings("movies", "user").ids[0]
+    table = process("recommend", "movies", user, PYTHONIOENCODING=encoding)
+    told = process("recommend", "movies", user, "--json", PYTHONIOENCODING=encoding)
+    assert (table.code, table.err, told.code, told.err) == (0, "", 0, "")
+    titles = [item["title"] for item in json.loads(told.out)["items"]]
+    assert titles == [item.title for item in client.recommend("movies", user)]
+    assert any(not title.isascii() for title in titles)
+
+
+def test_an_id_cannot_command_the_terminal_or_break_the_line(run: Run) -> None:
+    shown = run("recommend", "movies", "\x1b[2J\nfake: line\u202e").out
+    assert "Recommendations for user \\x1b[2J\\nfake: line\\u202e\n" in shown
+    told = json.loads(run("predict", "movies", "a\nb", "[red]i0[/]", "--json").out)
+    assert told["basis"] == "GLOBAL_MEAN"
+    assert "item [red]i0[/] " in run("predict", "movies", "a\nb", "[red]i0[/]").out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["models"], ["models", "--json"], ["--help"], ["versions", "movies", "1"]], ids=" ".join
+)
+def test_a_reader_that_has_gone_is_no_error_to_report(service: RunningService, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    finished = subprocess.run(
+        command(*arguments),
+        env=environment(service.address),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (finished.returncode, finished.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"]], ids=" ".join)
+def test_a_full_disk_is_one_line(service: RunningService, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            command(*arguments),
+            env=environment(service.address),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (finished.returncode, finished.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_a_path_that_is_no_text_is_written_and_named(process: Run, tmp_path: Path) -> None:
+    target = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.npz")
+    told = process("embeddings", "movies", "-o", target, "--json", PYTHONIOENCODING="utf-8:strict")
+    assert told.code == 0, told.err
+    assert json.loads(told.out)["path"] == target
+    assert Path(target).is_file()
