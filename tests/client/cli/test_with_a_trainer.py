@@ -1,0 +1,62 @@
+"""``train --wait`` on files of one's own, with a real trainer beside the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.client.cli.conftest import Run
+from tests.integration.service import RunningService, running_service
+
+pytestmark = pytest.mark.timeout(300)
+
+COLUMNS = ["--user-column", "who", "--item-column", "what", "--rating-column", "stars"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 900 ratings, and the same with one more that is no number."""
+    folder = tmp_path_factory.mktemp("shop")
+    rng = np.random.default_rng(7)
+    pairs = rng.choice(40 * 30, size=900, replace=False)
+    rows = [f"u{pair // 30},i{pair % 30},{rng.integers(1, 6)}" for pair in pairs]
+    (folder / "good.csv").write_text("\n".join(["who,what,stars", *rows]) + "\n")
+    (folder / "bad.csv").write_text("\n".join(["who,what,stars", *rows, "u1,i1,many"]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    # Takes the place of the one without a trainer, so that the other fixtures use this one.
+    home = tmp_path_factory.mktemp("cli-trainer") / "home"
+    with running_service(home, "--data-roots", str(shop)) as service:
+        yield service
+
+
+def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> None:
+    file = str(shop / "good.csv")
+    options = ["--factors", "3", "--ranking-factors", "4", "--ranking-iterations", "3", "--seed", "5"]
+    finished = run("train", "shop", file, *COLUMNS, *options, "--wait")
+    assert finished.code == 0, finished.err
+    assert "fit the rating head" in finished.err
+    assert "epoch 1/" in finished.err
+    assert "shop version 1" in finished.out
+    assert "900 ratings, 40 users, 30 items" in finished.out
+    spec = json.loads(run("versions", "shop", "1", "--json").out)["spec"]
+    assert (spec["rating"]["factors"], spec["ranking"]["factors"], spec["seed"]) == (3, 4, 5)
+    assert "answered by shop version 1" in run("recommend", "shop", "u1", "--include-seen").out
+
+
+def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
+    finished = run("train", "shop", str(shop / "bad.csv"), *COLUMNS, "--wait")
+    assert (finished.code, finished.out) == (1, "")
+    last = finished.err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "bad.csv" in last
+    assert "902" in last  # the heading, 900 good ones, and this one
+    (job,) = json.loads(run("jobs", "--state", "failed", "--json").out)
+    assert job["error"]["message"] in last
