@@ -58,6 +58,7 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
             items=1682,
             scale=common_pb2.RatingScale(minimum=1, maximum=5),
             skipped={"duplicate": 2},
+            first_rating_time=NOON,
         ),
         spec=spec_pb.TrainingSpec(als=spec_pb.AlsConfig(factors=20), no_ranking=spec_pb.NoRanking(), seed=0),
         evaluation=pb.Evaluation(
@@ -88,7 +89,15 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
         create_time=AT_NOON,
         job_id="j1",
         dataset=DatasetFacts(
-            "movielens-100k", "f" * 64, 100_000, 943, 1682, RatingScale(1.0, 5.0), {"duplicate": 2}
+            "movielens-100k",
+            "f" * 64,
+            100_000,
+            943,
+            1682,
+            RatingScale(1.0, 5.0),
+            {"duplicate": 2},
+            AT_NOON,
+            None,
         ),
         spec=TrainingSpec(rating=Als(factors=20), ranking=NoRanking(), seed=0),
         evaluation=Evaluation(

@@ -23,6 +23,11 @@ def test_train_publishes_what_it_was_asked_for(movielens: MovieLens) -> None:
     version = movielens.version
     facts = version.dataset
     assert (facts.name, facts.ratings, facts.users, facts.items) == ("movielens-100k", 100_000, 943, 1682)
+    # As the data's README says: from September 19th, 1997 through April 22nd, 1998.
+    assert facts.first_rating_time is not None
+    assert facts.last_rating_time is not None
+    assert (facts.first_rating_time.year, facts.first_rating_time.month) == (1997, 9)
+    assert (facts.last_rating_time.year, facts.last_rating_time.month) == (1998, 4)
     assert version.aliases == ("production",)
     assert version.version == 1
 

@@ -24,6 +24,7 @@ FACTS: dict[str, Any] = {
         "users": 7,
         "items": 11,
         "scale": {"minimum": 1.0, "maximum": 5.0},
+        "period": [874_724_710, 10**18],
         "skipped": {"rating is not a number": 2},
     },
     "split": {"kind": "keyed_hash", "fraction": 0.2, "key": "mfserve"},

@@ -51,6 +51,8 @@ async def test_a_version_tells_how_it_was_made(server: Server, registry: Registr
     assert (version.dataset.name, version.dataset.ratings) == ("sample", 30)
     assert (version.dataset.scale.minimum, version.dataset.scale.maximum) == (1, 5)
     assert version.dataset.skipped == {"rating is not a number": 2}
+    assert version.dataset.first_rating_time.seconds == 874_724_710
+    assert not version.dataset.HasField("last_rating_time"), "no year has that many seconds"
     assert (version.spec.seed, version.spec.als.factors) == (7, FACTS["spec"]["rating"]["factors"])
     assert (version.evaluation.holdout_ratings, version.evaluation.ranking_users) == (6, 3)
     assert [(row.predictor, row.mse, row.rmse, row.mae) for row in version.evaluation.rating] == [

@@ -142,5 +142,6 @@ def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:
         "users": len(ratings.user_ids),
         "items": len(ratings.item_ids),
         "scale": ratings.scale.model_dump(mode="json"),
+        "period": None if ratings.period is None else list(ratings.period),
         "skipped": {reason: int(rows) for reason, rows in ratings.skipped.items()},
     }

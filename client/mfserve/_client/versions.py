@@ -59,6 +59,8 @@ def _facts(message: pb.DatasetFacts) -> DatasetFacts:
         items=message.items,
         scale=scale_from(message.scale),
         skipped=dict(message.skipped),
+        first_rating_time=moment(message, "first_rating_time"),
+        last_rating_time=moment(message, "last_rating_time"),
     )
 
 

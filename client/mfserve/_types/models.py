@@ -85,6 +85,9 @@ class DatasetFacts:
     scale: RatingScale
     skipped: Mapping[str, int]
     """Rows left out, by reason."""
+    first_rating_time: datetime | None
+    """``None`` where the ratings have no times."""
+    last_rating_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import typer
 
 from mfserve import Client
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, size, table
+from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     Alias,
@@ -166,6 +166,10 @@ def show_version(version: ModelVersion) -> None:
         f"trained by {engines(version)} on {plain(version.dataset.name)}: {version.dataset.ratings:,} ratings, "
         f"{version.dataset.users:,} users, {version.dataset.items:,} items; {size(version.size_bytes)}"
     )
+    if version.dataset.first_rating_time is not None and version.dataset.last_rating_time is not None:
+        line(
+            f"rated from {when(version.dataset.first_rating_time)} to {when(version.dataset.last_rating_time)}"
+        )
     for reason, rows in version.dataset.skipped.items():
         line(f"left out {rows:,} rows: {plain(reason)}")
     if version.evaluation is None:

@@ -265,6 +265,8 @@ class DatasetFacts(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
+    FIRST_RATING_TIME_FIELD_NUMBER: _builtins.int
+    LAST_RATING_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The data set's name, the file's name, or `upload`: the version's job tells which."""
     fingerprint: _builtins.str
@@ -283,6 +285,14 @@ class DatasetFacts(_message.Message):
     def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rows left out, by reason."""
 
+    @_builtins.property
+    def first_rating_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first rating was given. Absent where the ratings have no times."""
+
+    @_builtins.property
+    def last_rating_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last rating was given. Absent where the ratings have no times."""
+
     def __init__(
         self,
         *,
@@ -293,10 +303,12 @@ class DatasetFacts(_message.Message):
         items: _builtins.int = ...,
         scale: _common_pb2.RatingScale | None = ...,
         skipped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        first_rating_time: _timestamp_pb2.Timestamp | None = ...,
+        last_rating_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scale", b"scale"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_rating_time", b"first_rating_time", "last_rating_time", b"last_rating_time", "scale", b"scale"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "items", b"items", "name", b"name", "ratings", b"ratings", "scale", b"scale", "skipped", b"skipped", "users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "first_rating_time", b"first_rating_time", "items", b"items", "last_rating_time", b"last_rating_time", "name", b"name", "ratings", b"ratings", "scale", b"scale", "skipped", b"skipped", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,7 +16,7 @@ from mfserve_registry.models import Model, Version
 from mfserve_registry.serving import ServerStatus, ServingLease
 from mfserve_registry.spec import TrainingSpec
 from mfserve_server.conversions.specs import training_spec_message
-from mfserve_server.conversions.times import timestamp
+from mfserve_server.conversions.times import since_epoch, timestamp
 
 Facts = Mapping[str, Any]
 """What a snapshot's manifest says of its training."""
@@ -85,6 +85,7 @@ def _dataset(facts: Facts | None) -> pb.DatasetFacts | None:
     if not facts:
         return None
     scale = facts.get("scale")
+    first, last = facts.get("period") or (None, None)
     return pb.DatasetFacts(
         name=facts.get("name", ""),
         fingerprint=facts.get("fingerprint", ""),
@@ -93,6 +94,8 @@ def _dataset(facts: Facts | None) -> pb.DatasetFacts | None:
         items=facts.get("items", 0),
         scale=None if scale is None else RatingScale(minimum=scale["minimum"], maximum=scale["maximum"]),
         skipped=facts.get("skipped"),
+        first_rating_time=since_epoch(first),
+        last_rating_time=since_epoch(last),
     )
 
 

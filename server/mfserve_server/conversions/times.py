@@ -7,6 +7,9 @@ from datetime import datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+# What a Timestamp can hold.
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """Of a timezone-aware moment; None stays None, which protobuf's constructors take as absent."""
@@ -15,6 +18,11 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def since_epoch(seconds: int | None) -> Timestamp | None:
+    """None also where the number is no time from year 1 to 9999: milliseconds, say, that were taken for seconds."""
+    return None if seconds is None or not _YEAR_1 <= seconds < _YEAR_10000 else Timestamp(seconds=seconds)
 
 
 def duration(seconds: float | None) -> Duration | None:
