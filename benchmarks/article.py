@@ -1,4 +1,4 @@
-"""The article's three rows, through a real service: ``python -m benchmarks.article`` (about ten minutes on 2 cores).
+"""The article's three rows, through a real service: ``python -m benchmarks.article`` (a few minutes on 2 cores).
 
 The Keras dot-product network without biases or regularization, k = 5, 10 and 20, 100 epochs, on a random 80 % of
 MovieLens 100K; its test error is measured on the other 20 %, unclipped. Then, for every user, what ``Recommend``
@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.service import running
 from mfserve import Client, Keras, NoRanking, RandomSplit
 from mfserve.types import Embeddings, RatingPredictor
 
@@ -36,7 +32,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split and of the training")
     arguments = parser.parse_args()
     rows = []
-    with service() as address, Client(address) as client:
+    with (
+        tempfile.TemporaryDirectory(prefix="mfserve-article-") as home,
+        running(Path(home)) as address,
+        Client(address) as client,
+    ):
         for factors, published in PUBLISHED.items():
             row = reproduce(client, factors, arguments.epochs, arguments.seed) | {"published_mse": published}
             rows.append(row)
@@ -46,20 +46,6 @@ def main() -> None:
         raise SystemExit("a row is off by more than 10 %")
     if any(row["users_equal"] != row["users"] for row in rows):
         raise SystemExit("a recommendation differs from the article's procedure")
-
-
-@contextmanager
-def service() -> Iterator[str]:
-    """The address of a service of its own."""
-    with tempfile.TemporaryDirectory(prefix="mfserve-article-") as home:
-        command = [sys.executable, "-m", "mfserve", "serve", "--home", home, "--port", "0", "--json"]
-        with (Path(home) / "service.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        try:
-            yield json.loads(server.stdout.readline() if server.stdout else b"")["address"]
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
 
 
 def reproduce(client: Client, factors: int, epochs: int, seed: int) -> dict[str, float]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+from benchmarks.service import running
 from mfserve import Client
 
 IMPORT = (
@@ -33,8 +34,8 @@ def main() -> None:
     if any(found[2] == "True" for found in imports):
         raise SystemExit("the SDK loads numpy or TensorFlow")
     with tempfile.TemporaryDirectory(prefix="mfserve-startup-") as home:
-        first_answer(home, train=True)
-        answers = [first_answer(home) for _ in range(runs)]
+        first_answer(Path(home), train=True)
+        answers = [first_answer(Path(home)) for _ in range(runs)]
     figures = {
         "runs": runs,
         "import_mfserve_s": statistics.median(float(found[0]) for found in imports),
@@ -45,21 +46,14 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def first_answer(home: str, *, train: bool = False) -> float:
+def first_answer(home: Path, *, train: bool = False) -> float:
     """Seconds from the start of the server process to the first answer."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "mfserve", "serve", "--home", home, "--port", "0", "--json"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        address = json.loads(server.stdout.readline() if server.stdout else b"")["address"]
-        with Client(address) as client:
-            if train:
-                client.train("movies", dataset="movielens-100k").result()
-            client.recommend("movies", "196")
-            return time.perf_counter() - began
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+    with running(home) as address, Client(address) as client:
+        if train:
+            client.train("movies", dataset="movielens-100k").result()
+        client.recommend("movies", "196")
+        return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from mfserve_registry.canonical import canonical_json
 from mfserve_registry.spec import RatingScale
 
 FORMAT: Literal[1] = 1
@@ -80,14 +80,7 @@ class Manifest(_Part):
         Raises:
             ValueError: a fact is NaN or infinite, or holds a lone surrogate.
         """
-        return canonical_json(self.model_dump(mode="python"))
-
-
-def canonical_json(value: Any) -> bytes:
-    """``value`` as canonical JSON; ValueError where it has no such form."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+        return canonical_json(self.model_dump(mode="python")).encode()
 
 
 def digest_of(manifest: bytes) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mfserve_registry.canonical import canonical_json
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, verify_snapshot, write_snapshot
-from mfserve_registry.snapshot.manifest import FILE_NAME, canonical_json, digest_of
+from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from tests.registry.snapshot.samples import random_content
 
 
@@ -165,7 +166,7 @@ def with_manifest(folder: Path, change: Callable[[Any], object]) -> str:
     """Changes the manifest; returns the digest that makes the change look intended."""
     document = json.loads((folder / FILE_NAME).read_bytes())
     change(document)
-    data = canonical_json(document)
+    data = canonical_json(document).encode()
     (folder / FILE_NAME).write_bytes(data)
     return digest_of(data)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mfserve_registry.errors import FailedPrecondition
+from mfserve_registry.snapshot.durable import sync_folder
 
 Progress = Callable[[str, int, int], None]
 """Called with a sentence about what happens, bytes done and bytes in all (0 and 0 where there is no number)."""
@@ -135,7 +136,7 @@ def _store(file: RemoteFile, path: Path, blocks: Iterator[bytes]) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
-    _fsync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _copy(file: RemoteFile, blocks: Iterator[bytes], stream: BinaryIO) -> None:
@@ -181,11 +182,3 @@ def _only_one(lock: Path, progress: Progress) -> Iterator[None]:
             progress("another process is fetching the same file; waiting for it", 0, 0)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
