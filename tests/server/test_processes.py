@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,8 +131,9 @@ def test_a_worker_that_is_killed_is_started_again_while_the_other_answers(home: 
 
 
 def test_a_drain_lets_calls_end_and_a_second_signal_does_not_wait(home: Path) -> None:
+    over = threading.Event()
     with serving(home, "--drain-seconds", "600") as running, running.channel() as channel:
-        requests: Any = iter(_stream_that_never_ends())
+        requests: Any = iter(_stream_until(over))
         stream = RecommendationServiceStub(channel).StreamRecommend(requests)
         assert next(stream).started.served_version.version == 1
         running.process.send_signal(signal.SIGTERM)
@@ -141,12 +143,13 @@ def test_a_drain_lets_calls_end_and_a_second_signal_does_not_wait(home: Path) ->
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(PATIENCE) == 0
         assert not any(psutil.pid_exists(pid) for pid in running.workers)
+    over.set()
 
 
-def _stream_that_never_ends() -> Iterator[pb.StreamRecommendRequest]:
+def _stream_until(over: threading.Event) -> Iterator[pb.StreamRecommendRequest]:
     yield pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=REQUEST.model_spec))
     yield pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=1, user_ids=["u1"]))
-    time.sleep(PATIENCE)
+    over.wait(PATIENCE)
 
 
 def test_children_do_not_outlive_a_parent_that_is_killed(home: Path) -> None:

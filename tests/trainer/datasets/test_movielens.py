@@ -96,10 +96,7 @@ def test_the_real_latest_small() -> None:
 
 @pytest.fixture(scope="module")
 def real_100k() -> Ratings:
-    try:
-        return load(SPEC, data_roots=[], uploads=samples.no_uploads)
-    except Unavailable as error:
-        pytest.skip(f"MovieLens 100K is neither cached nor to be had: {error.message}")
+    return load(SPEC, data_roots=[], uploads=samples.no_uploads)
 
 
 def test_the_real_100k(real_100k: Ratings) -> None:
