@@ -23,7 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Train, serve and ask matrix factorization recommenders.",
-    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 a command line that cannot be read, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 a command line that cannot be read, "
+    "130 interrupted.",
 )
 
 
