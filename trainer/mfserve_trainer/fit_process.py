@@ -40,7 +40,7 @@ def main() -> None:
     try:
         # Buffered, as a raw file may write a part of a line only.
         with os.fdopen(int(sys.argv[1]), "wb") as answers:
-            _import_tensorflow()
+            import_tensorflow()
             _send(answers, Ready())
             while True:
                 _send(answers, _perform(FitTask.model_validate_json(tasks.get()), answers))
@@ -63,11 +63,12 @@ def _send(answers: BinaryIO, message: Ready | Step | Done | Failed) -> None:
     answers.flush()
 
 
-def _import_tensorflow() -> None:
+def import_tensorflow() -> None:
+    """Loads TensorFlow as every fit has it, so that the first task begins at once."""
     # Its notes about the processor and missing GPUs are news to nobody.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    importlib.import_module("tensorflow")  # so that the first task begins at once
+    importlib.import_module("tensorflow")
 
 
 def _unavailable(task: FitTask) -> str:
