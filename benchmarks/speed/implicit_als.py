@@ -1,7 +1,8 @@
-"""implicit's ALS on a problem, in implicit's own environment: ``python -m benchmarks.speed.implicit_als FOLDER SOLVER N``.
+"""implicit's ALS on a problem, in implicit's own environment.
 
-SOLVER is ``cg`` or ``cholesky``. Writes the factors to FOLDER and prints one JSON object. Times go from the triples to
-the factors: making the sparse matrix that ``fit`` takes is counted, measuring the objective is not.
+``python -m benchmarks.speed.implicit_als FOLDER SOLVER ITERATIONS``, SOLVER being ``cg`` or ``cholesky``. Writes the
+factors to FOLDER and prints one JSON object. Times go from the triples to the factors: making the sparse matrix that
+``fit`` takes is counted, measuring the objective is not.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
 """Engine ``ials`` on a problem, in a process of its own: ``python -m benchmarks.speed.mfserve_ials FOLDER SWEEPS``.
 
-Writes the factors, in the scale of the problem's objective, to FOLDER and prints one JSON object. Times go from ratings in
-memory to the trained head, the first that the process trains; TensorFlow is imported before.
+Writes the factors, in the scale of the problem's objective, to FOLDER and prints one JSON object. Times go from ratings
+in memory to the trained head, the first that the process trains; TensorFlow is imported before.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.speed.memory import peak_bytes
 from benchmarks.speed.problem import Problem
 from mfserve_registry.spec import IalsConfig, RatingScale
 from mfserve_trainer.engines import Epoch, fit_ranking
@@ -30,6 +31,7 @@ def main() -> None:
     imported = peak_bytes()
     problem = Problem.load(folder)
     ratings = _ratings(problem)
+    problem = replace(problem, user=problem.user[:0], item=problem.item[:0])  # not twice in memory
     config = IalsConfig(
         factors=problem.factors,
         iterations=sweeps,
@@ -40,8 +42,10 @@ def main() -> None:
     passed: list[dict[str, float]] = []
 
     def after(epoch: Epoch) -> None:
-        objective = problem.objective_of_ials(epoch.metrics["loss"])
-        passed.append({"iteration": epoch.number, "seconds": time.perf_counter() - began, "objective": objective})
+        objective = problem.objective_of_ials(epoch.metrics["loss"], len(ratings))
+        passed.append(
+            {"iteration": epoch.number, "seconds": time.perf_counter() - began, "objective": objective}
+        )
 
     began, began_cpu = time.perf_counter(), time.process_time()
     head = fit_ranking(ratings, config, seed=0, report=after).head
@@ -50,13 +54,13 @@ def main() -> None:
 
     np.save(folder / "ials-users.npy", head.user_factors * np.float32(problem.ials_scale))
     np.save(folder / "ials-items.npy", head.item_factors * np.float32(problem.ials_scale))
-    figures = {"passed": passed, "seconds": seconds, "cpu_seconds": cpu_seconds, "memory_bytes": peak - imported}
+    figures = {
+        "passed": passed,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "memory_bytes": peak - imported,
+    }
     print(json.dumps(figures))
-
-
-def peak_bytes() -> int:
-    """The largest resident size that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _ratings(problem: Problem) -> Ratings:
@@ -65,7 +69,11 @@ def _ratings(problem: Problem) -> Ratings:
     user_ids, item_ids = ([f"{code:07}" for code in range(size)] for size in sizes)
     ones = np.ones(len(problem.user), dtype=np.float32)
     return from_codes(
-        users=(problem.user, user_ids), items=(problem.item, item_ids), rating=ones, scale=SCALE, name="power-law"
+        users=(problem.user, user_ids),
+        items=(problem.item, item_ids),
+        rating=ones,
+        scale=SCALE,
+        name="power-law",
     )
 
 

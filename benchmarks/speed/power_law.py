@@ -14,7 +14,7 @@ OWN_TASTE = 0.6
 def power_law(
     users: int, items: int, ratings: int, *, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Which user rated which item: ``ratings`` distinct pairs in random order.
+    """Which user rated which item: ``ratings`` distinct pairs in random order; every user has one.
 
     Activity is log-normal over users. An item is drawn with a weight of (rank + 30)^-1.1 (Zipf's law after Mandelbrot),
     but no pair twice, so that the most popular items are rated by half of the users, as in MovieLens 20M.
@@ -31,14 +31,16 @@ def power_law(
     low, high = cumulated[bounds[:-1]], cumulated[bounds[1:]]
     taste = random.integers(TASTES, size=users)
 
-    pairs = np.empty(0, dtype=np.int64)
+    # One pair for every user, so that none is left without; the rest as drawn, until there are enough.
+    pairs = np.arange(users) * items + random.integers(items, size=users)
     while len(pairs) < ratings:
-        draws = ratings // 2
-        user = np.searchsorted(activity, random.random(draws) * activity[-1], side="right")
-        own = random.random(draws) < OWN_TASTE
+        user = np.searchsorted(activity, random.random(ratings) * activity[-1], side="right")
+        own = random.random(ratings) < OWN_TASTE
         begin = np.where(own, low[taste[user]], 0.0)
         end = np.where(own, high[taste[user]], cumulated[-1])
-        item = np.searchsorted(cumulated, begin + (end - begin) * random.random(draws), side="right") - 1
-        pairs = np.unique(np.concatenate([pairs, user * items + np.minimum(item, items - 1)]))
+        item = np.searchsorted(cumulated, begin + (end - begin) * random.random(ratings), side="right") - 1
+        drawn = np.unique(user * items + np.minimum(item, items - 1))
+        drawn = np.setdiff1d(drawn, pairs, assume_unique=True)
+        pairs = np.concatenate([pairs, random.permutation(drawn)[: ratings - len(pairs)]])
     random.shuffle(pairs)
-    return (pairs[:ratings] // items).astype(np.int32), (pairs[:ratings] % items).astype(np.int32)
+    return (pairs // items).astype(np.int32), (pairs % items).astype(np.int32)

@@ -78,9 +78,9 @@ class Problem:
             value += float(np.sum(self.confidence * np.square(predicted - 1.0) - np.square(predicted)))
         return value
 
-    def objective_of_ials(self, loss: float) -> float:
+    def objective_of_ials(self, loss: float, n: int) -> float:
         """F, from what ``ials`` reports as loss: L divided by n."""
-        alpha, n = self.unobserved_weight, len(self.user)
+        alpha = self.unobserved_weight
         return (1.0 + alpha) ** 2 / alpha * loss * n - n * (1.0 + alpha)
 
     def save(self, folder: Path) -> None:

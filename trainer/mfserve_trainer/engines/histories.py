@@ -106,8 +106,8 @@ def histories(
         there = np.arange(lengths[first]) < lengths[first:end, None]
         batches.append(
             HistoryBatch(
-                others=tf.constant(_padded(sorted_by_row.indices[begin:stop], there, others), tf.int32),
-                values=tf.constant(_padded(sorted_by_row.data[begin:stop], there, 0), tf.float32),
+                others=_padded(sorted_by_row.indices[begin:stop], there, np.int32(others)),
+                values=_padded(sorted_by_row.data[begin:stop], there, np.float32(0)),
                 counts=tf.constant(lengths[first:end], tf.float32),
                 rows=tf.constant(longest_first[first:end], tf.int32),
             )
@@ -122,11 +122,12 @@ def squared_norms(side: tf.Tensor) -> NDArray[np.float32]:
     return norms
 
 
-def _padded(flat: NDArray[np.generic], there: NDArray[np.bool_], padding: int) -> NDArray[np.generic]:
-    """(B, L): the entries of ``flat``, row after row, where ``there``."""
-    filled = np.full(there.shape, padding, dtype=flat.dtype)
+def _padded(flat: NDArray[np.generic], there: NDArray[np.bool_], padding: np.generic) -> tf.Tensor:
+    """(B, L) of the padding's type: the entries of ``flat``, row after row, where ``there``."""
+    filled = np.full(there.shape, padding)
     filled[there] = flat
-    return filled
+    # A constant keeps a second copy of its value as long as it lives; the result of an operation does not.
+    return tf.identity(tf.constant(filled))
 
 
 def _cuts(lengths: NDArray[np.int64], width: int) -> Iterable[tuple[int, int]]:
