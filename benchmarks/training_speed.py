@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.speed.power_law import power_law
 from benchmarks.speed.problem import Problem
@@ -31,6 +32,7 @@ from mfserve_registry.spec import BuiltinDataset, DatasetSpec, TrainingSpec
 Figures = dict[str, Any]
 
 REPOSITORY = Path(__file__).parent.parent
+OURS = Path(sys.executable)
 IMPLICIT = REPOSITORY / ".venv-peers" / "implicit" / "bin" / "python"
 FULL = (138_000, 27_000, 16_000_000)
 SMALL = (3_000, 600, 100_000)
@@ -68,7 +70,7 @@ def main() -> None:
 def defaults() -> Figures:
     """The default training of MovieLens 100K, and its sums: all but the refit, and the refit."""
     dataset = DatasetSpec(source=BuiltinDataset(name="movielens-100k"))
-    figures = _child(sys.executable, "whole_job", dataset.model_dump_json(), TrainingSpec().model_dump_json())
+    figures = child("whole_job", dataset.model_dump_json(), TrainingSpec().model_dump_json())
     for name, in_refit in (("holdout_seconds", False), ("refit_seconds", True)):
         figures[name] = sum(
             stage["seconds"] for stage in figures["stages"] if (stage["stage"] in REFITS) == in_refit
@@ -84,41 +86,51 @@ def scale(shape: tuple[int, int, int], solvers: list[str], runs: int) -> Figures
     with tempfile.TemporaryDirectory(prefix="mfserve-speed-") as name:
         folder = Path(name)
         problem.save(folder)
-        rows = []
-        for solver in solvers:
-            figures = _fastest(runs, str(IMPLICIT), "implicit_als", name, solver, str(ITERATIONS))
-            rows.append(
-                {"name": f"implicit, {solver}"} | figures | {"objective": _objective(problem, folder, solver)}
+        rows: list[Figures] = []
+
+        def compete(label: str, factors: str, *command: str, python: Path = OURS) -> Figures:
+            figures = min(
+                (child(*command, python=python) for _ in range(runs)), key=lambda one: float(one["seconds"])
             )
-        target = rows[0]["objective"]
+            objective = problem.objective(*factors_of(folder, factors))
+            rows.append({"name": label} | figures | {"objective": objective})
+            return rows[-1]
+
+        for solver in solvers:
+            compete(
+                f"implicit, {solver}", solver, "implicit_als", name, solver, str(ITERATIONS), python=IMPLICIT
+            )
+        peer = rows[0]
         # A first training finds how many sweeps are enough, the counted ones make so many.
-        tried = _child(sys.executable, "mfserve_ials", name, str(MOST_SWEEPS))["passed"]
-        enough = next(int(one["iteration"]) for one in tried if one["objective"] <= target)
-        figures = _fastest(runs, sys.executable, "mfserve_ials", name, str(enough))
-        rows.append({"name": "mfserve ials"} | figures | {"objective": _objective(problem, folder, "ials")})
+        tried = child("mfserve_ials", name, str(MOST_SWEEPS))["passed"]
+        ours = compete(
+            "mfserve ials", "ials", "mfserve_ials", name, str(find_sweeps(tried, peer["objective"]))
+        )
     return {
         "users": int(user.max()) + 1,
         "items": int(item.max()) + 1,
         "ratings": len(user),
         "rows": rows,
         "data_bytes": problem.data_bytes,
-        "time_ratio": figures["seconds"] / rows[0]["seconds"],
-        "cpu_time_ratio": figures["cpu_seconds"] / rows[0]["cpu_seconds"],
-        "memory_ratio": figures["memory_bytes"] / problem.data_bytes,
+        "time_ratio": ours["seconds"] / peer["seconds"],
+        "cpu_time_ratio": ours["cpu_seconds"] / peer["cpu_seconds"],
+        "memory_ratio": ours["memory_bytes"] / problem.data_bytes,
     }
 
 
-def _objective(problem: Problem, folder: Path, name: str) -> float:
-    return problem.objective(np.load(folder / f"{name}-users.npy"), np.load(folder / f"{name}-items.npy"))
+def find_sweeps(passed: list[Figures], target: float) -> int:
+    """After how many the objective is at most the target."""
+    return next(int(one["iteration"]) for one in passed if one["objective"] <= target)
 
 
-def _fastest(runs: int, *command: str) -> Figures:
-    return min((_child(*command) for _ in range(runs)), key=lambda figures: float(figures["seconds"]))
+def factors_of(folder: Path, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """P and Q, as a contestant left them."""
+    return np.load(folder / f"{name}-users.npy"), np.load(folder / f"{name}-items.npy")
 
 
-def _child(python: str, module: str, *arguments: str) -> Figures:
-    """What ``benchmarks.speed.<module>`` prints."""
-    command = [python, "-m", f"benchmarks.speed.{module}", *arguments]
+def child(module: str, *arguments: str, python: Path = OURS) -> Figures:
+    """What ``benchmarks.speed.<module>`` prints, in a process of its own."""
+    command = [str(python), "-m", f"benchmarks.speed.{module}", *arguments]
     done = subprocess.run(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True, timeout=1800
     )
