@@ -38,7 +38,7 @@ def main() -> None:
         random_state=0,
     )
     measuring = 0.0
-    passed = []
+    passed: list[dict[str, float]] = []
 
     def after(iteration: int, seconds: float, loss: float | None) -> None:
         nonlocal measuring

@@ -31,7 +31,8 @@ def main() -> None:
     imported = peak_bytes()
     problem = Problem.load(folder)
     ratings = _ratings(problem)
-    problem = replace(problem, user=problem.user[:0], item=problem.item[:0])  # not twice in memory
+    nothing = np.empty(0, dtype=np.int32)
+    problem = replace(problem, user=nothing, item=nothing)  # the pairs are in the ratings; not twice in memory
     config = IalsConfig(
         factors=problem.factors,
         iterations=sweeps,
