@@ -145,6 +145,22 @@ class KerasConfig(_Spec):
     """Share of the training rows kept for early stopping; unused without ``early_stopping_patience``."""
 
 
+class BayesConfig(_Spec):
+    """Bayesian matrix factorization: Gibbs sampling, averaged over many samples."""
+
+    engine: Literal["bayes"] = "bayes"
+    factors: int = Field(12, ge=1, le=128)
+    """Length of an embedding in a sample."""
+    burn_in: int = Field(30, ge=0, le=10_000)
+    """Sweeps before the first sample."""
+    samples: int = Field(120, ge=40, le=10_000)
+    """Sweeps after burn-in; 40 of them, spread evenly, make the head."""
+    served_factors: int = Field(32, ge=1, le=512)
+    """Length of a served embedding, into which the samples are compressed."""
+    interaction_features: int = Field(50, ge=0, le=512)
+    """Features of who rated what that a row's prior mean depends on; 0 for none."""
+
+
 class AlsConfig(_Spec):
     """Explicit alternating least squares with the biases inside each solve."""
 
@@ -180,7 +196,7 @@ class NoRanking(_Spec):
 class TrainingSpec(_Spec):
     """How to train one version."""
 
-    rating: Annotated[KerasConfig | AlsConfig, Field(discriminator="engine")] = AlsConfig()
+    rating: Annotated[KerasConfig | AlsConfig | BayesConfig, Field(discriminator="engine")] = AlsConfig()
     """The head that answers PredictRating."""
     ranking: Annotated[IalsConfig | NoRanking, Field(discriminator="engine")] = IalsConfig()
     """The head that ranks Recommend."""

@@ -30,7 +30,8 @@ class RatingFoldIn:
     """Solves (Σ a aᵀ + λ n I) x = Σ a (r − μ − c_i) over the n rated items.
 
     With a head that folds the bias a = [q_i; 1] and x = [p; b], the bias bearing the same penalty; else
-    a = q_i, x = p and b = 0.
+    a = q_i, x = p and b = 0. With a posterior x has a prior, N(m, Λ⁻¹) in units of the noise, and it is
+    (Σ a aᵀ + Λ) x = Σ a (r − μ − c_i) + Λ m.
     """
 
     def __init__(self, head: RatingHead) -> None:
@@ -43,7 +44,11 @@ class RatingFoldIn:
         if head.folds_bias:
             rows = np.column_stack((rows, np.ones(len(rows))))
         rest = ratings - head.intercept - head.item_biases[items]
-        solution = _solve(rows.T @ rows, rows.T @ rest, head.regularization * len(items))
+        normal, right = rows.T @ rows, rows.T @ rest
+        if head.posterior is not None:
+            precision = head.posterior.prior_precision.astype(np.float64)
+            normal, right = normal + precision, right + precision @ head.posterior.prior_mean
+        solution = _solve(normal, right, head.regularization * len(items))
         if head.folds_bias:
             return FoldedRating(to_float32(solution[:-1]), float(solution[-1]))
         return FoldedRating(to_float32(solution), 0.0)

@@ -48,6 +48,13 @@ def factors_of(field: str, factors: NDArray[np.float32]) -> int:
     return int(factors.shape[1])
 
 
+def samples_of(field: str, samples: NDArray[np.float32]) -> tuple[int, int]:
+    """Number and width of a posterior's samples; InvalidArgument where there are too few of either."""
+    if samples.ndim != 3 or samples.shape[1] < 2 or samples.shape[2] < 2:
+        raise _invalid(field, "must have three dimensions, the second and third at least 2 long")
+    return int(samples.shape[1]), int(samples.shape[2])
+
+
 def check_array(field: str, array: NDArray[Any], spec: ArraySpec) -> None:
     """InvalidArgument where dtype or shape differ from ``spec``, or a value is NaN or infinite."""
     if not spec.allows(array.dtype.str, array.shape):

@@ -15,6 +15,29 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a Bayesian rating head knows of its own uncertainty: S samples of everything.
+
+    Sample s predicts intercept + b_u + c_i + p_u · q_i with its own rows; the variance of these predictions, and the noise,
+    make the deviation of a predicted rating.
+
+    Attributes:
+        user_samples: float32 (users, S, d), rows [p_u; b_u] of each sample; S at least 2.
+        item_samples: float32 (items, S, d), rows [q_i; c_i].
+        user_noise: float32 (users,), variance of the noise of each user's ratings.
+        prior_mean: float32 (k + 1,), what [p; b] of a user is before anything is known of it, in the head's factors.
+        prior_precision: float32 (k + 1, k + 1), how far it may be from there: the precision of that, in units of the
+            precision of a rating's noise.
+    """
+
+    user_samples: Floats
+    item_samples: Floats
+    user_noise: Floats
+    prior_mean: Floats
+    prior_precision: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class RatingHead:
     """Predicts a rating: r(u, i) = intercept + b_u + c_i + p_u · q_i, clipped to the scale.
 
@@ -26,6 +49,7 @@ class RatingHead:
         item_factors: float32 (items, k), C-contiguous, Q.
         regularization: λ of the ridge solve that folds in an unseen user; its penalty is λ·n for n ratings.
         folds_bias: whether fold-in solves for b_u together with p_u.
+        posterior: samples and the prior for fold-in, where the engine has them; then λ is 0 and the bias is folded in.
     """
 
     intercept: float
@@ -35,6 +59,7 @@ class RatingHead:
     item_factors: Floats
     regularization: float
     folds_bias: bool
+    posterior: Posterior | None = None
 
 
 @dataclass(frozen=True, slots=True)

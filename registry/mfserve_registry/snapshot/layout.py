@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mfserve_registry.snapshot.ids import slot_count
+from mfserve_registry.snapshot.manifest import PosteriorEntry
 
 U1, I4, I8, F4 = "|u1", "<i4", "<i8", "<f4"
 
@@ -29,7 +30,13 @@ class ArraySpec:
 
 
 def layout(
-    *, users: int, items: int, titles: bool, rating_factors: int, ranking_factors: int | None
+    *,
+    users: int,
+    items: int,
+    titles: bool,
+    rating_factors: int,
+    posterior: PosteriorEntry | None,
+    ranking_factors: int | None,
 ) -> Mapping[str, ArraySpec]:
     """Name of every array of format 1, to its dtype and shape."""
     arrays = {
@@ -52,6 +59,13 @@ def layout(
     if titles:
         arrays["item_title_bytes"] = ArraySpec(U1, (ANY_LENGTH,))
         arrays["item_title_offsets"] = ArraySpec(I8, (items + 1,))
+    if posterior is not None:
+        width = rating_factors + 1
+        arrays["rating_user_samples"] = ArraySpec(F4, (users, posterior.samples, posterior.width))
+        arrays["rating_item_samples"] = ArraySpec(F4, (items, posterior.samples, posterior.width))
+        arrays["rating_user_noise"] = ArraySpec(F4, (users,))
+        arrays["rating_prior_mean"] = ArraySpec(F4, (width,))
+        arrays["rating_prior_precision"] = ArraySpec(F4, (width, width))
     if ranking_factors is not None:
         arrays["ranking_user_factors"] = ArraySpec(F4, (users, ranking_factors))
         arrays["ranking_item_factors"] = ArraySpec(F4, (items, ranking_factors))

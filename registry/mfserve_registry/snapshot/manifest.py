@@ -36,6 +36,19 @@ class ArrayEntry(_Part):
     """Of the whole file."""
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class PosteriorEntry(_Part):
+    """Sizes of the posterior's arrays; see ``content.Posterior``."""
+
+    samples: int = Field(ge=2)
+    """S."""
+    width: int = Field(ge=2)
+    """d, the length of a sample's row: its factors and its bias."""
+
+
 class RatingEntry(_Part):
     """Scalars of the rating head; see ``content.RatingHead``."""
 
@@ -43,6 +56,8 @@ class RatingEntry(_Part):
     intercept: _Finite
     regularization: _Finite
     folds_bias: bool
+    # Left out where there is none: older heads keep their bytes, and so their digests.
+    posterior: PosteriorEntry | None = Field(None, exclude_if=_absent)
 
 
 class RankingEntry(_Part):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import npy
-from mfserve_registry.snapshot.content import Floats, RankingHead, RatedItems, RatingHead
+from mfserve_registry.snapshot.content import Floats, Posterior, RankingHead, RatedItems, RatingHead
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
 from mfserve_registry.snapshot.manifest import FILE_NAME, FORMAT, ArrayEntry, Manifest, digest_of
@@ -135,6 +135,7 @@ def _check_layout(manifest: Manifest) -> None:
         items=manifest.items,
         titles=manifest.titles,
         rating_factors=manifest.rating.factors,
+        posterior=manifest.rating.posterior,
         ranking_factors=None if manifest.ranking is None else manifest.ranking.factors,
     )
     if odd := sorted(expected.keys() ^ manifest.arrays.keys()):
@@ -195,6 +196,15 @@ def _assemble(digest: str, manifest: Manifest, arrays: Mapping[str, NDArray[Any]
             item_factors=arrays["rating_item_factors"],
             regularization=rating.regularization,
             folds_bias=rating.folds_bias,
+            posterior=None
+            if rating.posterior is None
+            else Posterior(
+                user_samples=arrays["rating_user_samples"],
+                item_samples=arrays["rating_item_samples"],
+                user_noise=arrays["rating_user_noise"],
+                prior_mean=arrays["rating_prior_mean"],
+                prior_precision=arrays["rating_prior_precision"],
+            ),
         ),
         ranking=None
         if ranking is None

@@ -18,6 +18,7 @@ from mfserve_registry.snapshot.checks import (
     check_scalars,
     check_sizes,
     factors_of,
+    samples_of,
 )
 from mfserve_registry.snapshot.content import RankingHead, RatingHead, SnapshotContent
 from mfserve_registry.snapshot.durable import sync_folder
@@ -28,6 +29,7 @@ from mfserve_registry.snapshot.manifest import (
     FORMAT,
     ArrayEntry,
     Manifest,
+    PosteriorEntry,
     RankingEntry,
     RatingEntry,
     digest_of,
@@ -76,6 +78,12 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
         "rating_user_factors": content.rating.user_factors,
         "rating_item_factors": content.rating.item_factors,
     }
+    if (posterior := content.rating.posterior) is not None:
+        arrays["rating_user_samples"] = posterior.user_samples
+        arrays["rating_item_samples"] = posterior.item_samples
+        arrays["rating_user_noise"] = posterior.user_noise
+        arrays["rating_prior_mean"] = posterior.prior_mean
+        arrays["rating_prior_precision"] = posterior.prior_precision
     if content.ranking is not None:
         arrays["ranking_user_factors"] = content.ranking.user_factors
         arrays["ranking_item_factors"] = content.ranking.item_factors
@@ -84,6 +92,7 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
         items=len(content.item_ids),
         titles=content.item_titles is not None,
         rating_factors=_rating_factors(content.rating),
+        posterior=_posterior(content.rating),
         ranking_factors=None if content.ranking is None else _ranking_factors(content.ranking),
     )
     for name, array in arrays.items():
@@ -134,6 +143,7 @@ def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str
             intercept=float(rating.intercept),
             regularization=float(rating.regularization),
             folds_bias=rating.folds_bias,
+            posterior=_posterior(rating),
         ),
         ranking=None
         if ranking is None
@@ -151,6 +161,13 @@ def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str
 
 def _rating_factors(head: RatingHead) -> int:
     return factors_of("rating_user_factors", head.user_factors)
+
+
+def _posterior(head: RatingHead) -> PosteriorEntry | None:
+    if head.posterior is None:
+        return None
+    samples, width = samples_of("rating_user_samples", head.posterior.user_samples)
+    return PosteriorEntry(samples=samples, width=width)
 
 
 def _ranking_factors(head: RankingHead) -> int:
