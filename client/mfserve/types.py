@@ -39,6 +39,7 @@ from mfserve._types.recommendations import (
 )
 from mfserve._types.spec import (
     Als,
+    AutoRating,
     BuiltinDataset,
     Dataset,
     FileDataset,
@@ -46,6 +47,7 @@ from mfserve._types.spec import (
     Keras,
     KeyedHash,
     NoRanking,
+    NoRating,
     NoSplit,
     RandomSplit,
     RatingScale,
@@ -59,6 +61,7 @@ __all__ = [
     "AliasTarget",
     "Als",
     "Artifact",
+    "AutoRating",
     "BuiltinDataset",
     "Dataset",
     "DatasetFacts",
@@ -76,6 +79,7 @@ __all__ = [
     "Model",
     "ModelVersion",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "Progress",
     "RandomSplit",

@@ -92,6 +92,14 @@ class DatasetSpec(_Spec):
     """The same (user, item) twice: fail, or which of the ratings counts, in file order."""
     scale: RatingScale | None = None
     """Absent: the data set's own scale, else the smallest and largest rating found."""
+    implicit: bool = False
+    """The rows say only that a user chose an item: there are no ratings, or they are not read."""
+
+    @model_validator(mode="after")
+    def _scale_of_ratings(self) -> DatasetSpec:
+        if self.implicit and self.scale is not None:
+            raise ValueError("implicit data have no ratings, and so no scale: leave one of the two out")
+        return self
 
 
 class KeyedHashSplit(_Spec):
@@ -156,6 +164,18 @@ class AlsConfig(_Spec):
     """λ; a row's penalty is λ times its number of ratings."""
 
 
+class AutoRating(_Spec):
+    """Leaves the choice of the engine to the trainer, which knows the data."""
+
+    engine: Literal["auto"] = "auto"
+
+
+class NoRating(_Spec):
+    """Trains no rating head: PredictRating is then refused, and recommendations come without predicted ratings."""
+
+    engine: Literal["none"] = "none"
+
+
 class IalsConfig(_Spec):
     """Implicit ALS with graded targets (Rendle et al. 2021, arXiv:2110.14037; the grading is mfserve's)."""
 
@@ -180,7 +200,9 @@ class NoRanking(_Spec):
 class TrainingSpec(_Spec):
     """How to train one version."""
 
-    rating: Annotated[KerasConfig | AlsConfig, Field(discriminator="engine")] = AlsConfig()
+    rating: Annotated[AutoRating | KerasConfig | AlsConfig | NoRating, Field(discriminator="engine")] = (
+        AutoRating()
+    )
     """The head that answers PredictRating."""
     ranking: Annotated[IalsConfig | NoRanking, Field(discriminator="engine")] = IalsConfig()
     """The head that ranks Recommend."""
@@ -189,3 +211,11 @@ class TrainingSpec(_Spec):
     """Serve a second fit on all rows; False serves the holdout fit itself."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seeds every random choice of the training except the split's."""
+
+    @model_validator(mode="after")
+    def _some_head(self) -> TrainingSpec:
+        if self.rating.engine == "none" and self.ranking.engine == "none":
+            raise ValueError(
+                "with neither a rating nor a ranking engine there is nothing to train: choose one"
+            )
+        return self

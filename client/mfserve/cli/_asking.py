@@ -19,7 +19,10 @@ def recommend(
     *,
     history: Annotated[
         list[str] | None,
-        typer.Option(help="ITEM=RATING of a user whom the model never saw; repeat for each item."),
+        typer.Option(
+            help="ITEM=RATING of a user whom the model never saw; repeat for each item. Any rating will do where the "
+            "model knows none."
+        ),
     ] = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     exclude: Annotated[list[str] | None, typer.Option(help="Item that must not come back; repeat.")] = None,

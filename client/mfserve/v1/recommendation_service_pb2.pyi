@@ -95,7 +95,7 @@ class RatedItem(_message.Message):
     item_id: _builtins.str
     """Id of the item, 1 to 256 bytes of UTF-8. Required. Items that the version does not know are left out."""
     rating: _builtins.float
-    """The rating, on the data's scale. Required."""
+    """The rating, on the data's scale. Required; not read where the version was trained on data without ratings."""
     def __init__(
         self,
         *,
@@ -212,7 +212,7 @@ class Recommendation(_message.Message):
     rating of the rating head, or with basis POPULARITY the number of ratings. Comparable within one answer only.
     """
     predicted_rating: _builtins.float
-    """The rating that the user would give, clipped to the data's scale."""
+    """The rating that the user would give, clipped to the data's scale. Absent where the version has no rating head."""
     title: _builtins.str
     """Title of the item; empty where the data has none."""
     def __init__(
@@ -471,7 +471,9 @@ class RecommendationBatch(_message.Message):
 
     @_builtins.property
     def predicted_ratings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """One entry per recommendation: see `Recommendation.predicted_rating`. Empty where the configuration leaves it out."""
+        """One entry per recommendation: see `Recommendation.predicted_rating`. Empty where the configuration leaves it out,
+        and where the version has no rating head.
+        """
 
     @_builtins.property
     def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -148,7 +148,7 @@ class FileDataset(_message.Message):
     item_column: _builtins.str
     """Column of item ids. Absent: `item_id`."""
     rating_column: _builtins.str
-    """Column of ratings. Absent: `rating`."""
+    """Column of ratings; not read where the data set is `implicit`. Absent: `rating`."""
     timestamp_column: _builtins.str
     """Column of times in seconds since the epoch. Absent: none."""
     title_column: _builtins.str
@@ -225,10 +225,15 @@ class Dataset(_message.Message):
     BAD_ROWS_FIELD_NUMBER: _builtins.int
     DUPLICATES_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
+    IMPLICIT_FIELD_NUMBER: _builtins.int
     bad_rows: Global___BadRows.ValueType
     """What happens to bad rows. Default: fail."""
     duplicates: Global___Duplicates.ValueType
     """What happens to duplicates. Default: the last one counts."""
+    implicit: _builtins.bool
+    """Whether the rows say only that a user chose an item: there are no ratings, or they are not to be read. Then only
+    a ranking head can be trained. An upload whose header says so need not be called so again. Default: false.
+    """
     @_builtins.property
     def builtin(self) -> Global___BuiltinDataset:
         """A public data set."""
@@ -254,10 +259,11 @@ class Dataset(_message.Message):
         bad_rows: Global___BadRows.ValueType = ...,
         duplicates: Global___Duplicates.ValueType = ...,
         scale: _common_pb2.RatingScale | None = ...,
+        implicit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["builtin", b"builtin", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "implicit", b"implicit", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["builtin", "file", "upload"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -394,6 +400,42 @@ class AlsConfig(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__regularization) -> _WhichOneofReturnType__regularization | None: ...
 
 Global___AlsConfig: _TypeAlias = AlsConfig  # noqa: Y015
+
+@_typing.final
+class NoRating(_message.Message):
+    """NoRating trains no rating head: PredictRating is then refused with HEAD_MISSING."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoRating: _TypeAlias = NoRating  # noqa: Y015
+
+@_typing.final
+class AutoRating(_message.Message):
+    """AutoRating leaves the choice to the trainer: `als`, or no rating head where the data have no ratings. The version
+    tells what was taken.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoRating: _TypeAlias = AutoRating  # noqa: Y015
 
 @_typing.final
 class IalsConfig(_message.Message):
@@ -562,6 +604,8 @@ class TrainingSpec(_message.Message):
 
     KERAS_FIELD_NUMBER: _builtins.int
     ALS_FIELD_NUMBER: _builtins.int
+    NO_RATING_FIELD_NUMBER: _builtins.int
+    AUTO_FIELD_NUMBER: _builtins.int
     IALS_FIELD_NUMBER: _builtins.int
     NO_RANKING_FIELD_NUMBER: _builtins.int
     KEYED_HASH_FIELD_NUMBER: _builtins.int
@@ -580,6 +624,14 @@ class TrainingSpec(_message.Message):
     @_builtins.property
     def als(self) -> Global___AlsConfig:
         """Alternating least squares."""
+
+    @_builtins.property
+    def no_rating(self) -> Global___NoRating:
+        """No rating head."""
+
+    @_builtins.property
+    def auto(self) -> Global___AutoRating:
+        """The trainer's choice."""
 
     @_builtins.property
     def ials(self) -> Global___IalsConfig:
@@ -606,6 +658,8 @@ class TrainingSpec(_message.Message):
         *,
         keras: Global___KerasConfig | None = ...,
         als: Global___AlsConfig | None = ...,
+        no_rating: Global___NoRating | None = ...,
+        auto: Global___AutoRating | None = ...,
         ials: Global___IalsConfig | None = ...,
         no_ranking: Global___NoRanking | None = ...,
         keyed_hash: Global___KeyedHashSplit | None = ...,
@@ -614,9 +668,9 @@ class TrainingSpec(_message.Message):
         refit: _builtins.bool | None = ...,
         seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
     _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015
@@ -624,7 +678,7 @@ class TrainingSpec(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType_ranking: _TypeAlias = _typing.Literal["ials", "no_ranking"]  # noqa: Y015
     _WhichOneofArgType_ranking: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
-    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als"]  # noqa: Y015
+    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als", "no_rating", "auto"]  # noqa: Y015
     _WhichOneofArgType_rating: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
     _WhichOneofReturnType_split: _TypeAlias = _typing.Literal["keyed_hash", "random", "no_split"]  # noqa: Y015
     _WhichOneofArgType_split: _TypeAlias = _typing.Literal["split", b"split"]  # noqa: Y015

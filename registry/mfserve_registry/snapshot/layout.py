@@ -29,9 +29,9 @@ class ArraySpec:
 
 
 def layout(
-    *, users: int, items: int, titles: bool, rating_factors: int, ranking_factors: int | None
+    *, users: int, items: int, titles: bool, rating_factors: int | None, ranking_factors: int | None
 ) -> Mapping[str, ArraySpec]:
-    """Name of every array of format 1, to its dtype and shape."""
+    """Name of every array of format 1, to its dtype and shape; no factors where a head is left out."""
     arrays = {
         "user_id_bytes": ArraySpec(U1, (ANY_LENGTH,)),
         "user_id_offsets": ArraySpec(I8, (users + 1,)),
@@ -39,16 +39,17 @@ def layout(
         "item_id_bytes": ArraySpec(U1, (ANY_LENGTH,)),
         "item_id_offsets": ArraySpec(I8, (items + 1,)),
         "item_id_slots": ArraySpec(I4, (slot_count(items),)),
-        "user_means": ArraySpec(F4, (users,)),
-        "item_means": ArraySpec(F4, (items,)),
         "item_counts": ArraySpec(I4, (items,)),
         "rated_indptr": ArraySpec(I8, (users + 1,)),
         "rated_indices": ArraySpec(I4, (ANY_LENGTH,)),
-        "rating_user_biases": ArraySpec(F4, (users,)),
-        "rating_item_biases": ArraySpec(F4, (items,)),
-        "rating_user_factors": ArraySpec(F4, (users, rating_factors)),
-        "rating_item_factors": ArraySpec(F4, (items, rating_factors)),
     }
+    if rating_factors is not None:
+        arrays["user_means"] = ArraySpec(F4, (users,))
+        arrays["item_means"] = ArraySpec(F4, (items,))
+        arrays["rating_user_biases"] = ArraySpec(F4, (users,))
+        arrays["rating_item_biases"] = ArraySpec(F4, (items,))
+        arrays["rating_user_factors"] = ArraySpec(F4, (users, rating_factors))
+        arrays["rating_item_factors"] = ArraySpec(F4, (items, rating_factors))
     if titles:
         arrays["item_title_bytes"] = ArraySpec(U1, (ANY_LENGTH,))
         arrays["item_title_offsets"] = ArraySpec(I8, (items + 1,))

@@ -14,6 +14,7 @@ from mfserve_registry.snapshot import npy
 from mfserve_registry.snapshot.checks import (
     check_array,
     check_counts,
+    check_heads,
     check_rated,
     check_scalars,
     check_sizes,
@@ -64,18 +65,22 @@ def write_snapshot(directory: Path, content: SnapshotContent) -> str:
 
 def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
     check_sizes(content)
+    check_heads(content)
     check_scalars(content)
     arrays: dict[str, NDArray[Any]] = {
-        "user_means": content.user_means,
-        "item_means": content.item_means,
         "item_counts": content.item_counts,
         "rated_indptr": content.rated.indptr,
         "rated_indices": content.rated.indices,
-        "rating_user_biases": content.rating.user_biases,
-        "rating_item_biases": content.rating.item_biases,
-        "rating_user_factors": content.rating.user_factors,
-        "rating_item_factors": content.rating.item_factors,
     }
+    if content.user_means is not None:
+        arrays["user_means"] = content.user_means
+    if content.item_means is not None:
+        arrays["item_means"] = content.item_means
+    if content.rating is not None:
+        arrays["rating_user_biases"] = content.rating.user_biases
+        arrays["rating_item_biases"] = content.rating.item_biases
+        arrays["rating_user_factors"] = content.rating.user_factors
+        arrays["rating_item_factors"] = content.rating.item_factors
     if content.ranking is not None:
         arrays["ranking_user_factors"] = content.ranking.user_factors
         arrays["ranking_item_factors"] = content.ranking.item_factors
@@ -83,7 +88,7 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
         users=len(content.user_ids),
         items=len(content.item_ids),
         titles=content.item_titles is not None,
-        rating_factors=_rating_factors(content.rating),
+        rating_factors=None if content.rating is None else _rating_factors(content.rating),
         ranking_factors=None if content.ranking is None else _ranking_factors(content.ranking),
     )
     for name, array in arrays.items():
@@ -128,8 +133,10 @@ def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str
         items=len(content.item_ids),
         titles=content.item_titles is not None,
         scale=content.scale,
-        mean_rating=float(content.mean_rating),
-        rating=RatingEntry(
+        mean_rating=None if content.mean_rating is None else float(content.mean_rating),
+        rating=None
+        if rating is None
+        else RatingEntry(
             factors=_rating_factors(rating),
             intercept=float(rating.intercept),
             regularization=float(rating.regularization),

@@ -27,7 +27,10 @@ from mfserve_server.loading import LoadedVersion
 def recommend_response(loaded: LoadedVersion, found: Recommendations) -> pb.RecommendResponse:
     ids = loaded.snapshot.items.take(found.item_indices)
     titles = _titles(loaded.snapshot, found.item_indices) or [""] * len(ids)
-    rows = zip(ids, found.scores.tolist(), found.predicted_ratings.tolist(), titles, strict=True)
+    predicted: list[float | None] = (
+        [None] * len(ids) if found.predicted_ratings is None else found.predicted_ratings.tolist()
+    )
+    rows = zip(ids, found.scores.tolist(), predicted, titles, strict=True)
     return pb.RecommendResponse(
         recommendations=[
             pb.Recommendation(item_id=item_id, score=score, predicted_rating=rating, title=title)

@@ -1,0 +1,33 @@
+"""What a specification leaves to the trainer, decided once the ratings are known."""
+
+from __future__ import annotations
+
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.spec import AlsConfig, AutoRating, NoRanking, NoRating, TrainingSpec
+from mfserve_trainer.ratings import Ratings
+
+
+def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
+    """The specification with an engine in place of ``auto``: what is trained, and what the version tells of itself.
+
+    Raises:
+        FailedPrecondition: RATINGS_MISSING, a rating engine was asked for and the data are implicit.
+        InvalidArgument: no head would be left to train.
+    """
+    rating = spec.rating
+    if isinstance(rating, AutoRating):
+        rating = NoRating() if ratings.implicit else AlsConfig()
+    if ratings.implicit and not isinstance(rating, NoRating):
+        raise FailedPrecondition(
+            f"{ratings.name} is implicit: it has no ratings for the engine {rating.engine!r} to learn from. Leave the "
+            'rating engine to "auto" or "none", or train on data with ratings.',
+            reason="RATINGS_MISSING",
+            field="spec.rating",
+            metadata={"engine": rating.engine},
+        )
+    if isinstance(rating, NoRating) and isinstance(spec.ranking, NoRanking):
+        raise InvalidArgument(
+            f"{ratings.name} has no ratings, and without a ranking engine there is nothing to train: choose one.",
+            field="spec.ranking",
+        )
+    return spec.model_copy(update={"rating": rating})
