@@ -44,6 +44,9 @@ def test_rating_errors(tmp_path: Path, seed: int) -> None:
     rating, ranking = random_heads(seed, len(training.user_ids), len(training.item_ids))
     content = assemble(training, rating, ranking, facts={})
     found = evaluate(opened(content, tmp_path), holdout)
+    assert content.user_means is not None
+    assert content.item_means is not None
+    assert content.mean_rating is not None
 
     users, items = list(training.user_ids), list(training.item_ids)
     predicted = []

@@ -17,6 +17,7 @@ from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoSplit, Tr
 from mfserve_scoring import Basis, Recommender
 from mfserve_trainer.progress import Stage
 from mfserve_trainer.training import Trained, train
+from tests.registry.snapshot.samples import rating_of
 from tests.trainer.engines.synthetic import low_rank, two_camps
 from tests.trainer.samples import QUICK, fit_task, write_csv
 
@@ -95,7 +96,7 @@ def test_same_ratings_specification_and_seed_give_the_same_digest(tmp_path: Path
     assert first.digest == again.digest
     assert first.digest != other.digest
     # Not only the manifest, which names the seed, but what was fitted.
-    assert not np.array_equal(snapshot.rating.item_factors, another.rating.item_factors)
+    assert not np.array_equal(rating_of(snapshot).item_factors, rating_of(another).item_factors)
     assert snapshot.ranking is not None
     assert another.ranking is not None
     assert not np.array_equal(snapshot.ranking.item_factors, another.ranking.item_factors)
@@ -132,7 +133,7 @@ def test_the_keras_engine_trains_through_the_same_pipeline(tmp_path: Path, csv: 
     spec = QUICK.model_copy(update={"rating": KerasConfig(factors=4, epochs=3, batch_size=64, biases=True)})
     done, snapshot = trained(tmp_path, csv, spec)
     assert done.facts["spec"]["rating"]["engine"] == "keras"
-    assert snapshot.rating.user_factors.shape[1] == 4
+    assert rating_of(snapshot).user_factors.shape[1] == 4
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, SnapshotContent
+from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, Snapshot, SnapshotContent
 from mfserve_registry.snapshot.content import Floats
 from mfserve_registry.spec import RatingScale
 
@@ -22,6 +22,12 @@ class FullContent(SnapshotContent):
     user_means: Floats
     item_means: Floats
     rating: RatingHead
+
+
+def rating_of(made: SnapshotContent | Snapshot) -> RatingHead:
+    """The rating head of one that has it."""
+    assert made.rating is not None
+    return made.rating
 
 
 def rated_items(rows: Sequence[Sequence[int]]) -> RatedItems:

@@ -19,7 +19,7 @@ from mfserve_registry.canonical import canonical_json
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, verify_snapshot, write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 
 
 @pytest.fixture
@@ -274,8 +274,8 @@ def test_nothing_can_be_written_through_a_snapshot(folder: Path, digest: str) ->
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     snapshot = Snapshot.open(folder, digest)
     arrays: list[NDArray[Any]] = [
-        snapshot.user_means,
-        snapshot.rating.item_factors,
+        snapshot.item_counts,
+        rating_of(snapshot).item_factors,
         snapshot.rated.indices,
         snapshot.rated.of(2),
         snapshot.users.slots,
@@ -294,10 +294,10 @@ def test_an_open_snapshot_outlives_its_folder(folder: Path, digest: str) -> None
     snapshot = Snapshot.open(folder, digest)
     shutil.rmtree(folder)
     assert snapshot.users.index("u3") == 3
-    np.testing.assert_array_equal(snapshot.rating.user_factors, random_content(21).rating.user_factors)
+    np.testing.assert_array_equal(rating_of(snapshot).user_factors, random_content(21).rating.user_factors)
 
 
 def test_arrays_are_aligned_for_the_processor(folder: Path, digest: str) -> None:
     snapshot = Snapshot.open(folder, digest)
-    for array in (snapshot.user_means, snapshot.rating.user_factors, snapshot.rated.indices):
+    for array in (snapshot.item_counts, rating_of(snapshot).user_factors, snapshot.rated.indices):
         assert array.ctypes.data % 64 == 0

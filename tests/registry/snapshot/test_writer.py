@@ -27,7 +27,7 @@ from mfserve_registry.snapshot import (
 )
 from mfserve_registry.snapshot.checks import check_rated
 from mfserve_registry.spec import RatingScale
-from tests.registry.snapshot.samples import random_content, rated_items
+from tests.registry.snapshot.samples import random_content, rated_items, rating_of
 
 GOLDEN = "33ef28d9375104bc2de4f0172dba2ee791ded75f7273e121044decec379e1332"
 
@@ -115,7 +115,9 @@ def test_each_array_file_is_one_that_numpy_loads(tmp_path: Path) -> None:
     for entry in snapshot.manifest.arrays.values():
         array = np.load(tmp_path / entry.file, mmap_mode="r", allow_pickle=False)
         assert (array.dtype.str, array.shape) == (entry.dtype, entry.shape)
-    np.testing.assert_array_equal(np.load(tmp_path / "rating_user_factors.npy"), snapshot.rating.user_factors)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "rating_user_factors.npy"), rating_of(snapshot).user_factors
+    )
 
 
 LAYOUTS: list[Callable[[NDArray[Any]], NDArray[Any]]] = [
