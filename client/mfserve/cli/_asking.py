@@ -64,7 +64,7 @@ def recommend(
                 item.item_id,
                 item.title,
                 item.score,
-                None if item.predicted_rating is None else f"{item.predicted_rating:.2f}",
+                "-" if item.predicted_rating is None else f"{item.predicted_rating:.2f}",
             )
             for place, item in enumerate(found, start=1)
         ),

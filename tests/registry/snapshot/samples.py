@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ def rating_of(made: SnapshotContent | Snapshot) -> RatingHead:
     """The rating head of one that has it."""
     assert made.rating is not None
     return made.rating
+
+
+def without_ratings(content: SnapshotContent) -> SnapshotContent:
+    """The same, trained on data without ratings."""
+    return replace(content, scale=None, mean_rating=None, user_means=None, item_means=None, rating=None)
 
 
 def rated_items(rows: Sequence[Sequence[int]]) -> RatedItems:

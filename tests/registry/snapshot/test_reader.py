@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,32 @@ def test_indices_that_point_outside_are_refused(folder: Path, digest: str) -> No
             error = refused(folder, with_array(folder, name, values))
             assert f"{name}.npy" in error.message
         assert with_array(folder, name, right) == digest
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(folder: Path, digest: str, value: float) -> None:
+    """Also where a writer meant them: the checksums are right."""
+    arrays = sorted(file.stem for file in folder.glob("*.npy") if np.load(file).dtype.kind == "f")
+    assert {"item_means", "user_means"} < {*arrays}
+    assert {"rating_user_factors", "ranking_item_factors"} < {*arrays}
+    for name in arrays:
+        right = np.load(folder / f"{name}.npy")
+        for place in (0, right.size - 1):
+            spoiled = right.copy()
+            spoiled.flat[place] = value
+            error = refused(folder, with_array(folder, name, spoiled))
+            assert error.message == f"{name}.npy holds NaN or an infinite number."
+        assert with_array(folder, name, right) == digest
+    both = np.load(folder / "user_means.npy")
+    both[:2] = np.inf, -np.inf
+    assert "user_means.npy" in refused(folder, with_array(folder, "user_means", both)).message
+
+
+def test_the_largest_finite_numbers_are_read(folder: Path) -> None:
+    content = random_content(22)
+    largest = np.full_like(content.rating.user_factors, np.finfo(np.float32).max)
+    changed = replace(content, rating=replace(content.rating, user_factors=largest))
+    Snapshot.open(folder, write_snapshot(folder, changed))
 
 
 def test_nothing_can_be_written_through_a_snapshot(folder: Path, digest: str) -> None:

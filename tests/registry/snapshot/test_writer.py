@@ -180,18 +180,25 @@ def test_refuses_numbers_that_are_not_finite(tmp_path: Path, value: float) -> No
     changes: dict[str, SnapshotContent] = {
         "user_means": replace(content, user_means=spoiled(content.user_means, value)),
         "item_means": replace(content, item_means=spoiled(content.item_means, value)),
-        "rating_user_biases": replace(
-            content, rating=replace(rating, user_biases=spoiled(rating.user_biases, value))
-        ),
-        "rating_item_factors": replace(
-            content, rating=replace(rating, item_factors=spoiled(rating.item_factors, value))
-        ),
-        "ranking_user_factors": replace(
-            content, ranking=replace(ranking, user_factors=spoiled(ranking.user_factors, value))
-        ),
+        **{
+            f"rating_{name}": replace(
+                content, rating=replace(rating, **{name: spoiled(getattr(rating, name), value)})
+            )
+            for name in ("user_biases", "item_biases", "user_factors", "item_factors")
+        },
+        **{
+            f"ranking_{name}": replace(
+                content, ranking=replace(ranking, **{name: spoiled(getattr(ranking, name), value)})
+            )
+            for name in ("user_factors", "item_factors")
+        },
         "mean_rating": replace(content, mean_rating=value),
         "rating.intercept": replace(content, rating=replace(rating, intercept=value)),
         "rating.regularization": replace(content, rating=replace(rating, regularization=value)),
+        **{
+            f"ranking.{name}": replace(content, ranking=replace(ranking, **{name: value}))
+            for name in ("regularization", "unobserved_weight", "frequency_exponent")
+        },
         "ranking.targets[1]": replace(content, ranking=replace(ranking, targets=(0.0, value))),
         "facts": replace(content, facts={"metrics": {"mse": value}}),
     }
