@@ -13,7 +13,7 @@ import pytest
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoSplit, TrainingSpec
+from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoRating, NoSplit, TrainingSpec
 from mfserve_scoring import Basis, Recommender
 from mfserve_trainer.progress import Stage
 from mfserve_trainer.training import Trained, train
@@ -118,6 +118,28 @@ def test_without_a_split_there_are_no_metrics(tmp_path: Path, csv: Path) -> None
     assert snapshot.ranking is None
     assert Recommender(snapshot).recommend("u0000", 3).basis is Basis.MODEL
     assert_complete(steps, {Stage.LOADING: 0, Stage.RATING_FIT: 6, Stage.PUBLISHING: 0})
+
+
+def test_without_a_rating_engine_the_ranking_head_is_graded_by_the_ratings(tmp_path: Path, csv: Path) -> None:
+    steps: list[Progress] = []
+    task = fit_task(tmp_path, csv, QUICK.model_copy(update={"rating": NoRating()}))
+    done = train(task, steps.append)
+    snapshot = Snapshot.open(task.staged, done.digest)
+    assert snapshot.rating is None
+    assert snapshot.scale is not None
+    recommender = Recommender(snapshot)
+    liked, disliked = (recommender.recommend_history([("i0001", 5.0), ("i0002", r)], 9) for r in (5.0, 1.0))
+    assert liked.scores.tobytes() != disliked.scores.tobytes()
+    assert done.facts["metrics"]["rating"] == []
+    assert [row["ranker"] for row in done.facts["metrics"]["ranking"]] == ["RANKING_HEAD", "POPULARITY"]
+    stages = [step.stage for step in steps if step.epoch == 0]
+    assert stages == [
+        Stage.LOADING,
+        Stage.RANKING_FIT,
+        Stage.EVALUATION,
+        Stage.RANKING_REFIT,
+        Stage.PUBLISHING,
+    ]
 
 
 def test_what_a_camp_loves_is_recommended_before_what_is_popular(tmp_path: Path) -> None:
