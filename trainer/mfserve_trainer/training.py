@@ -10,7 +10,7 @@ from typing import Any
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
-from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
+from mfserve_registry.spec import AutoRating, IalsConfig, NoRating, TrainingSpec
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
 from mfserve_trainer.engines import fit_ranking, fit_rating
@@ -18,6 +18,7 @@ from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.resolving import resolve
 from mfserve_trainer.splits import split
 
 
@@ -38,7 +39,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    rating: RatingHead
+    rating: RatingHead | None
     ranking: RankingHead | None
     artifacts: tuple[Artifact, ...]
 
@@ -52,10 +53,10 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     Raises:
         RegistryError: what is wrong with the data, or TRAINING_DIVERGED.
     """
-    spec = task.spec
     meter = ProgressMeter(report)
     meter.begin(Stage.LOADING)
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
+    spec = resolve(task.spec, ratings)
     parts = split(ratings, spec.split)
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
@@ -94,35 +95,36 @@ def _fit(
     ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
 ) -> _Heads:
     for_rating, for_ranking = stages
-    meter.begin(for_rating, _passes(spec.rating))
-    rating = fit_rating(
-        ratings,
-        spec.rating,
-        seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_rating, epoch),
-        log_dir=log_dir / for_rating.lower(),
-    )
-    if not isinstance(spec.ranking, IalsConfig):
-        return _Heads(rating.head, None, rating.artifacts)
-    meter.begin(for_ranking, _passes(spec.ranking))
-    ranking = fit_ranking(
-        ratings,
-        spec.ranking,
-        seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_ranking, epoch),
-        log_dir=log_dir / for_ranking.lower(),
-    )
-    return _Heads(rating.head, ranking.head, (*rating.artifacts, *ranking.artifacts))
-
-
-def _passes(config: KerasConfig | AlsConfig | IalsConfig) -> int:
-    return config.epochs if isinstance(config, KerasConfig) else config.iterations
+    rating: RatingHead | None = None
+    ranking: RankingHead | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    if not isinstance(spec.rating, AutoRating | NoRating):
+        meter.begin(for_rating, spec.rating.passes)
+        fitted = fit_rating(
+            ratings,
+            spec.rating,
+            seed=spec.seed,
+            report=lambda epoch: meter.epoch(for_rating, epoch),
+            log_dir=log_dir / for_rating.lower(),
+        )
+        rating, artifacts = fitted.head, fitted.artifacts
+    if isinstance(spec.ranking, IalsConfig):
+        meter.begin(for_ranking, spec.ranking.passes)
+        ranked = fit_ranking(
+            ratings,
+            spec.ranking,
+            seed=spec.seed,
+            report=lambda epoch: meter.epoch(for_ranking, epoch),
+            log_dir=log_dir / for_ranking.lower(),
+        )
+        ranking, artifacts = ranked.head, (*artifacts, *ranked.artifacts)
+    return _Heads(rating, ranking, artifacts)
 
 
 def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[Work]:
     """The stages after loading, in order, with how many ratings each goes over; none where a stage is left out."""
-    ranking = _passes(spec.ranking) if isinstance(spec.ranking, IalsConfig) else 0
-    rating = _passes(spec.rating)
+    ranking = spec.ranking.passes if isinstance(spec.ranking, IalsConfig) else 0
+    rating = 0 if isinstance(spec.rating, AutoRating | NoRating) else spec.rating.passes
     stages = [
         Work(Stage.RATING_FIT, rating, training),
         Work(Stage.RANKING_FIT, ranking, training),
@@ -141,7 +143,7 @@ def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:
         "ratings": len(ratings),
         "users": len(ratings.user_ids),
         "items": len(ratings.item_ids),
-        "scale": ratings.scale.model_dump(mode="json"),
+        "scale": None if ratings.implicit else ratings.scale.model_dump(mode="json"),
         "period": None if ratings.period is None else list(ratings.period),
         "skipped": {reason: int(rows) for reason, rows in ratings.skipped.items()},
     }

@@ -15,11 +15,28 @@ MAX_ROWS = 2**30
 """Most users or items: indices, and twice as many hash slots, fit in int32."""
 
 
+def check_heads(content: SnapshotContent) -> None:
+    """InvalidArgument where there is no head, or the rating head without what goes with it, or that without a head."""
+    if content.rating is None and content.ranking is None:
+        raise _invalid("rating", "and its ranking are both missing; one head is needed")
+    for field, part in (
+        ("mean_rating", content.mean_rating),
+        ("user_means", content.user_means),
+        ("item_means", content.item_means),
+    ):
+        if (part is None) != (content.rating is None):
+            raise _invalid(field, "must be there exactly where the rating head is")
+    if content.rating is not None and content.scale is None:
+        raise _invalid("scale", "is missing, which the rating head needs")
+
+
 def check_scalars(content: SnapshotContent) -> None:
     """InvalidArgument, naming the field, where a number is not one that the scoring can use."""
-    _finite("mean_rating", content.mean_rating)
-    _finite("rating.intercept", content.rating.intercept)
-    _not_negative("rating.regularization", content.rating.regularization)
+    if content.mean_rating is not None:
+        _finite("mean_rating", content.mean_rating)
+    if (rating := content.rating) is not None:
+        _finite("rating.intercept", rating.intercept)
+        _not_negative("rating.regularization", rating.regularization)
     if (ranking := content.ranking) is not None:
         _not_negative("ranking.regularization", ranking.regularization)
         _not_negative("ranking.unobserved_weight", ranking.unobserved_weight)

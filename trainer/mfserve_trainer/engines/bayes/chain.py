@@ -52,8 +52,8 @@ class Sample:
 class Chain:
     """A Gibbs sampler of r_ui = μ + b_u + c_i + p_u · q_i + ε_ui.
 
-    Bayesian probabilistic matrix factorization (Salakhutdinov and Mnih 2008) with the biases inside the rows, each user's own
-    noise, and prior means that depend on who rated what.
+    Bayesian probabilistic matrix factorization (Salakhutdinov and Mnih 2008) with the biases inside the rows, each
+    user's own noise, and prior means that depend on who rated what.
 
     Args:
         ratings: at least one row; every user and item occurs in the rows.
@@ -90,7 +90,7 @@ class Chain:
             users=users_drawn.draw,
             items=items_drawn.draw,
             item_means=items_drawn.mean,
-            user_noise=1 / self._noise.precision,
+            user_noise=np.reciprocal(self._noise.precision),
             mse=float(users_drawn.error.sum(dtype=np.float64) / counts.sum()),
         )
 

@@ -36,8 +36,8 @@ def draw_noise(errors: Floats, counts: NDArray[np.int64], last: Noise, random: n
     """Draws τ_u ~ Gamma((ν + n_u)/2, rate (ν + β e_u)/2), then β ~ Gamma(1 + n/2, rate 1 + Σ τ_u e_u / 2).
 
     A user's precision mixes scales, so that the ratings of one who rates erratically bend nobody's factors
-    (Lakshminarayanan, Bouchard, Archambeau 2011, "Robust Bayesian matrix factorisation", section 2; theirs is per user and per
-    item, but on MovieLens the users' alone predicted better).
+    (Lakshminarayanan, Bouchard, Archambeau 2011, "Robust Bayesian matrix factorisation", section 2; theirs is per user
+    and per item, but on MovieLens the users' alone predicted better).
 
     Args:
         errors: float32 (users,), e_u, Σ of the squared residuals of each user.

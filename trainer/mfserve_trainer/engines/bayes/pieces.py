@@ -1,8 +1,8 @@
 """Cuts one side's rating histories into pieces of one length, and sums over a row by summing over its pieces.
 
 Every row ends in one piece that is not full, so little is padding; a history of 10,000 ratings is 625 pieces and pads
-nobody (ALX, Mehta et al. 2021, section 4.1). One gather, one batched matrix product and one sum by segment then do for all
-rows what a loop over rows would do one by one.
+nobody (ALX, Mehta et al. 2021, section 4.1). One gather, one batched matrix product and one sum by segment then do for
+all rows what a loop over rows would do one by one.
 """
 
 from __future__ import annotations

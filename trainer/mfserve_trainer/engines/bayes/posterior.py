@@ -36,14 +36,12 @@ def head_of(samples: Sequence[Sample], intercept: float, factors: int) -> Rating
         np.concatenate([sample.item_means[:, :-1] for sample in samples], axis=1) / root,
         factors,
     )
-    user_biases = np.mean([sample.users[:, -1] for sample in samples], axis=0, dtype=np.float64)
-    item_biases = np.mean([sample.item_means[:, -1] for sample in samples], axis=0, dtype=np.float64)
-    noise = np.mean([sample.user_noise for sample in samples], axis=0, dtype=np.float64)
+    noise = _mean([sample.user_noise for sample in samples])
     prior_mean, prior_precision = _prior_of_unseen(samples, item_factors, float(np.median(noise)))
     return RatingHead(
         intercept=intercept,
-        user_biases=user_biases.astype(np.float32),
-        item_biases=item_biases.astype(np.float32),
+        user_biases=_mean([sample.users[:, -1] for sample in samples]),
+        item_biases=_mean([sample.item_means[:, -1] for sample in samples]),
         user_factors=user_factors.astype(np.float32),
         item_factors=item_factors.astype(np.float32),
         regularization=0.0,
@@ -51,7 +49,7 @@ def head_of(samples: Sequence[Sample], intercept: float, factors: int) -> Rating
         posterior=Posterior(
             user_samples=np.stack([sample.users for sample in samples], axis=1),
             item_samples=np.stack([sample.items for sample in samples], axis=1),
-            user_noise=noise.astype(np.float32),
+            user_noise=noise,
             prior_mean=prior_mean.astype(np.float32),
             prior_precision=prior_precision.astype(np.float32),
         ),
@@ -61,8 +59,8 @@ def head_of(samples: Sequence[Sample], intercept: float, factors: int) -> Rating
 def compress(left: Floats, right: Floats, factors: int) -> tuple[Doubles, Doubles]:
     """The best approximation of left · rightᵀ by a product of ``factors`` columns, over all cells in squared error.
 
-    That is its truncated singular value decomposition (Eckart and Young 1936), had without the cells: with left = U A and
-    right = V B, columns of U and V orthonormal, from that of the small A Bᵀ.
+    That is its truncated singular value decomposition (Eckart and Young 1936), had without the cells: with left = U A
+    and right = V B, columns of U and V orthonormal, from that of the small A Bᵀ.
 
     Args:
         left, right: float (n, m) and (l, m).
@@ -71,28 +69,33 @@ def compress(left: Floats, right: Floats, factors: int) -> tuple[Doubles, Double
     Returns:
         float64 (n, k) and (l, k), k at least 1; columns orthogonal, each equally long on both sides.
     """
-    left, right = left.astype(np.float64), right.astype(np.float64)
-    left_root, left_inverse = _roots(left.T @ left)
-    right_root, right_inverse = _roots(right.T @ right)
+    left_root, left_inverse = _roots(left)
+    right_root, right_inverse = _roots(right)
     u, s, vt = np.linalg.svd(left_root @ right_root)
     kept = max(1, min(factors, int(np.count_nonzero(s > RESOLVED * s[0]))))
     scale = np.sqrt(s[:kept])
     return left @ (left_inverse @ u[:, :kept]) * scale, right @ (right_inverse @ vt[:kept].T) * scale
 
 
-def _roots(gram: Doubles) -> tuple[Doubles, Doubles]:
-    """The symmetric root of a positive semidefinite matrix, and the root's pseudo-inverse."""
-    values, vectors = np.linalg.eigh(gram)
+def _roots(matrix: Floats) -> tuple[Doubles, Doubles]:
+    """The symmetric root of matrixᵀ · matrix, and the root's pseudo-inverse."""
+    exact = matrix.astype(np.float64)
+    values, vectors = np.linalg.eigh(exact.T @ exact)
     roots = np.sqrt(values.clip(0))
     present = roots > RESOLVED * roots.max()
     inverse = np.divide(1, roots, out=np.zeros_like(roots), where=present)
     return (vectors * roots) @ vectors.T, (vectors * inverse) @ vectors.T
 
 
+def _mean(arrays: Sequence[Floats]) -> Floats:
+    mean: Doubles = np.stack(arrays).mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
 def _prior_of_unseen(
     samples: Sequence[Sample], item_factors: Doubles, noise: float
 ) -> tuple[Doubles, Doubles]:
-    """Mean and precision of [p; b] over users and samples, as seen in the served factors; the precision times ``noise``.
+    """Mean and precision of [p; b] over users and samples, in the served factors; the precision times ``noise``.
 
     A sample's user p^s is, in the served factors, the p whose predictions over all items are nearest to those of p^s:
     a linear map for all users of the sample.

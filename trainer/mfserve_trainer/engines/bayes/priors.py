@@ -1,4 +1,4 @@
-"""The conditionals of what all rows of a side have in common: their mean, their spread, the weights of their features."""
+"""The conditionals of what the rows of a side have in common: their mean, their spread, what their features weigh."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Prior:
 def draw_prior(rows: Floats, features: Floats, last: Prior, random: np.random.Generator) -> Prior:
     """Draws (m, Λ) given the rest, then W, then λ.
 
-    (m, Λ) has the Normal-Wishart prior of Salakhutdinov and Mnih 2008 (section 3.1, with β₀ = 1, ν₀ = d, W₀ = I, μ₀ = 0).
+    (m, Λ) has the Normal-Wishart prior of Salakhutdinov and Mnih 2008 (section 3.1, with β₀ = 1, ν₀ = d, W₀ = I, μ₀ =
+    0).
     W is the link matrix of Macau (Simm et al. 2017, "Macau: scalable Bayesian factorization with high-dimensional side
     information using MCMC", section 2). Its rows are independent given the others, because the features' columns are
     orthogonal.

@@ -40,8 +40,8 @@ def draw_rows(
     """Draws x_u ~ N(P⁻¹ (ω_u Σ_i τ_i a_i t_ui + Λ m_u), P⁻¹), P = Λ + ω_u Σ_i τ_i a_i a_iᵀ, for every row u.
 
     a_i = [q_i; 1] and t_ui = r_ui − μ − c_i: Salakhutdinov and Mnih 2008 ("Bayesian probabilistic matrix factorization
-    using Markov chain Monte Carlo"), section 3.3, equations 11 to 13, with the bias as one more unknown, and the precision
-    of a rating's noise ω_u τ_i.
+    using Markov chain Monte Carlo"), section 3.3, equations 11 to 13, with the bias as one more unknown, and the
+    precision of a rating's noise ω_u τ_i.
 
     Args:
         of_rows: histories of the side to draw, holding r − μ.
