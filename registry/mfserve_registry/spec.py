@@ -211,15 +211,16 @@ class IalsConfig(_Spec):
     """Implicit ALS with graded targets (Rendle et al. 2021, arXiv:2110.14037; the grading is mfserve's)."""
 
     engine: Literal["ials"] = "ials"
-    factors: int = Field(32, ge=1, le=1024)
+    factors: int = Field(48, ge=1, le=1024)
     iterations: int = Field(12, ge=1, le=500)
     """Each solves all users, then all items."""
-    regularization: float = Field(0.012, gt=0, le=1000)
-    """λ, before it is scaled by frequency."""
+    regularization: float = Field(6.0, gt=0, le=1000)
+    """λ, the penalty of an average row."""
     unobserved_weight: float = Field(0.38, gt=0, le=1000)
     """α₀: how much a pair that nobody rated counts against an observed pair's 1."""
     frequency_exponent: float = Field(1.0, ge=0, le=2)
-    """ν: a row's penalty is λ (n + α₀ N)^ν, N being the size of the other side."""
+    """ν: a row's penalty is λ times the ν-th power of its n + α₀ N over the average row's, N being the size of the
+    other side."""
 
     @property
     def passes(self) -> int:

@@ -29,6 +29,7 @@ def test_exported_names() -> None:
         "AsyncClient",
         "AsyncTrainingJob",
         "AutoRating",
+        "Bayes",
         "Client",
         "Head",
         "Ials",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mfserve import (
     Als,
     AutoRating,
+    Bayes,
     Ials,
     Keras,
     KeyedHash,
@@ -29,6 +30,7 @@ from mfserve.v1 import training_spec_pb2 as spec_pb
 PAIRS: list[tuple[type[Any], Any]] = [
     (Keras, spec_pb.KerasConfig),
     (Als, spec_pb.AlsConfig),
+    (Bayes, spec_pb.BayesConfig),
     (Ials, spec_pb.IalsConfig),
     (AutoRating, spec_pb.AutoRating),
     (NoRating, spec_pb.NoRating),
@@ -76,6 +78,7 @@ specs = st.builds(
         st.just(AutoRating()),
         st.just(NoRating()),
         st.builds(Als, factors=small, iterations=small, regularization=real),
+        st.builds(Bayes, factors=small, burn_in=small, interaction_features=small),
         st.builds(Keras, factors=small, l2=real, biases=yes_or_no, early_stopping_patience=small),
     ),
     ranking=st.one_of(

@@ -43,6 +43,14 @@ rating_engines = st.one_of(
         iterations=st.integers(1, 500),
         regularization=st.floats(1e-9, 1000),
     ),
+    st.builds(
+        registry.BayesConfig,
+        factors=st.integers(1, 128),
+        burn_in=st.integers(0, 10_000),
+        samples=st.integers(40, 10_000),
+        served_factors=st.integers(1, 512),
+        interaction_features=st.integers(0, 512),
+    ),
     st.just(registry.AutoRating()),
     st.just(registry.NoRating()),
 )
@@ -121,6 +129,7 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
     pairs: list[tuple[type[BaseModel], Any]] = [
         (registry.KerasConfig, spec_pb.KerasConfig),
         (registry.AlsConfig, spec_pb.AlsConfig),
+        (registry.BayesConfig, spec_pb.BayesConfig),
         (registry.IalsConfig, spec_pb.IalsConfig),
         (registry.NoRanking, spec_pb.NoRanking),
         (registry.KeyedHashSplit, spec_pb.KeyedHashSplit),

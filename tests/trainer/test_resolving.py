@@ -8,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument
-from mfserve_registry.spec import AlsConfig, AutoRating, KerasConfig, NoRanking, NoRating, TrainingSpec
+from mfserve_registry.spec import (
+    AlsConfig,
+    AutoRating,
+    BayesConfig,
+    KerasConfig,
+    NoRanking,
+    NoRating,
+    TrainingSpec,
+)
 from mfserve_trainer.ratings import Ratings, from_rows
 from mfserve_trainer.resolving import resolve
 from tests.trainer.engines.synthetic import SCALE
@@ -23,6 +31,7 @@ CHOSEN = from_rows(["a"], ["x"], None, scale=None, name="clicks.csv")
         (AutoRating(), CHOSEN, NoRating()),
         (NoRating(), CHOSEN, NoRating()),
         (NoRating(), RATED, NoRating()),
+        (AutoRating(), RATED, BayesConfig()),
         (AlsConfig(factors=3), RATED, AlsConfig(factors=3)),
         (KerasConfig(), RATED, KerasConfig()),
     ],
@@ -32,11 +41,14 @@ def test_the_rating_engine(asked: Any, ratings: Ratings, taken: Any) -> None:
     assert resolve(spec, ratings) == TrainingSpec(rating=taken, seed=7)
 
 
-def test_data_with_ratings_get_a_rating_head() -> None:
-    assert resolve(TrainingSpec(), RATED).rating.engine not in {"auto", "none"}
+@pytest.mark.parametrize(("most", "taken"), [(2, BayesConfig()), (1, AlsConfig())])
+def test_auto_goes_by_the_number_of_ratings(monkeypatch: pytest.MonkeyPatch, most: int, taken: Any) -> None:
+    monkeypatch.setattr("mfserve_trainer.resolving.BAYES_MOST_RATINGS", most)
+    two = from_rows(["a", "b"], ["x", "x"], [3, 4], scale=SCALE)
+    assert resolve(TrainingSpec(), two).rating == taken
 
 
-@pytest.mark.parametrize("engine", [AlsConfig(), KerasConfig()])
+@pytest.mark.parametrize("engine", [AlsConfig(), BayesConfig(), KerasConfig()])
 def test_an_engine_that_needs_ratings_is_refused_where_there_are_none(engine: Any) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         resolve(TrainingSpec(rating=engine), CHOSEN)

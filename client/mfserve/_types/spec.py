@@ -108,11 +108,11 @@ class Ials:
     iterations: int | None = None
     """Sweeps over users and items, 1 to 500."""
     regularization: float | None = None
-    """Penalty before it is scaled by frequency; over 0, at most 1000."""
+    """Penalty of an average row; over 0, at most 1000."""
     unobserved_weight: float | None = None
     """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
     frequency_exponent: float | None = None
-    """Exponent of the frequency scaling of the penalty, 0 to 2."""
+    """How the penalty grows with a row's frequency: its exponent, 0 to 2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def train(
     ranking_factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RANKING)] = None,
     ranking_iterations: Annotated[int | None, _option(help="Sweeps.", panel=_RANKING)] = None,
     ranking_regularization: Annotated[
-        float | None, _option(help="Penalty per interaction.", panel=_RANKING)
+        float | None, _option(help="Penalty of an average row.", panel=_RANKING)
     ] = None,
     unobserved_weight: Annotated[
         float | None, _option(help="Weight of pairs that nobody rated.", panel=_RANKING)

@@ -510,11 +510,11 @@ class IalsConfig(_message.Message):
     iterations: _builtins.int
     """Sweeps over users and items, 1 to 500."""
     regularization: _builtins.float
-    """Penalty before it is scaled by frequency; over 0, at most 1000."""
+    """Penalty of an average row; over 0, at most 1000."""
     unobserved_weight: _builtins.float
     """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
     frequency_exponent: _builtins.float
-    """Exponent of the frequency scaling of the penalty, 0 to 2."""
+    """How the penalty grows with a row's frequency: its exponent, 0 to 2."""
     def __init__(
         self,
         *,

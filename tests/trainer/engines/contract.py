@@ -66,9 +66,11 @@ class EngineContract(ABC, Generic[HeadT]):
 
     def check_form(self, ratings: Ratings, head: HeadT) -> None:
         users, items = len(ratings.user_ids), len(ratings.item_ids)
+        factors = head.item_factors.shape[1]
+        assert 1 <= factors <= self.factors
         shapes = {
-            "user_factors": (users, self.factors),
-            "item_factors": (items, self.factors),
+            "user_factors": (users, factors),
+            "item_factors": (items, factors),
             "user_biases": (users,),
             "item_biases": (items,),
         }
@@ -77,12 +79,18 @@ class EngineContract(ABC, Generic[HeadT]):
             assert array.dtype == np.float32, name
             assert array.flags.c_contiguous, name
             assert np.isfinite(array).all(), name
+        self.check_fold_in(head)
+
+    def check_fold_in(self, head: HeadT) -> None:
+        """The fold-in has a penalty."""
         assert np.isfinite(head.regularization)
         assert head.regularization > 0
 
     def test_form_of_the_head(self) -> None:
         ratings = random_table(seed=1)
-        self.check_form(ratings, self.fit(ratings).head)
+        head = self.fit(ratings).head
+        self.check_form(ratings, head)
+        assert head.item_factors.shape[1] == self.factors
 
     @pytest.mark.parametrize("cells", DEGENERATE.values(), ids=DEGENERATE.keys())
     def test_degenerate_data_trains(self, cells: list[tuple[int, int, float]]) -> None:

@@ -36,6 +36,7 @@ def fit(
 ) -> Fitted[RankingHead]:
     """Trains the head; see ``engines.fit_ranking``. An epoch solves all users, then all items."""
     users, items, k = len(ratings.user_ids), len(ratings.item_ids), config.factors
+    config = for_size(config, len(ratings), users, items)
     target = graded(ratings.rating, ratings.scale)
     of_users = histories(ratings.user_index, ratings.item_index, target, users, items, width=k)
     of_items = histories(ratings.item_index, ratings.user_index, target, items, users, width=k)
@@ -74,6 +75,26 @@ def graded(rating: NDArray[np.float32], scale: RatingScale) -> NDArray[np.float3
     """float32 (n,), the target of each rating: ``TARGETS`` interpolated over the scale."""
     points = np.linspace(scale.minimum, scale.maximum, len(TARGETS))
     return np.interp(rating, points, TARGETS).astype(np.float32)
+
+
+def for_size(config: IalsConfig, ratings: int, users: int, items: int) -> IalsConfig:
+    """The configuration with λ as the objective above has it; in what a caller says, λ is the penalty of an average
+    row.
+
+    So a row's penalty is λ ((n + α₀ N) / g)^ν with g = (R + α₀ U I) / √(U I), the geometric mean of what n + α₀ N is
+    for an
+    average user and for an average item. Scaling P up and Q down leaves all scores as they are, so that the product of
+    both
+    sides' penalties is what counts, and that is λ² whatever the catalogue's size: the λ that suits MovieLens 100K suits
+    latest-small, of six times the items.
+
+    Args:
+        config: as the caller gave it.
+        ratings, users, items: R, U and I.
+    """
+    size = (ratings + config.unobserved_weight * users * items) / np.sqrt(users * items)
+    scaled = config.regularization / float(size) ** config.frequency_exponent
+    return config.model_copy(update={"regularization": scaled})
 
 
 def half_sweep(of_rows: Histories, other_side: tf.Tensor, config: IalsConfig) -> tuple[tf.Tensor, float]:

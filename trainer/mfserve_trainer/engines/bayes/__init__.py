@@ -32,8 +32,7 @@ def fit(
             sample = chain.sweep()
             if number in kept:
                 samples.append(sample)
-            noise = float(np.sqrt(np.mean(sample.user_noise)))
-            log.epoch({"mse": sample.mse, "noise_stddev": noise})
+            log.epoch({"loss": sample.loss, "mse": sample.mse})
     head = head_of(samples, mean, config.served_factors)
     require_finite("bayes", head.user_factors, head.user_biases, head.item_factors, head.item_biases)
     return Fitted(head, log.artifacts())

@@ -40,6 +40,7 @@ class Sample:
         item_means: float32 (items, d), the mean of what ``items`` was drawn from, given ``users``.
         user_noise: float32 (users,), variance of the noise of each user's ratings.
         mse: mean squared error of the training ratings, before the items were drawn.
+        loss: mean of −log p(r | the rest) over them, likewise.
     """
 
     users: Floats
@@ -47,6 +48,7 @@ class Sample:
     item_means: Floats
     user_noise: Floats
     mse: float
+    loss: float
 
 
 class Chain:
@@ -92,6 +94,7 @@ class Chain:
             item_means=items_drawn.mean,
             user_noise=np.reciprocal(self._noise.precision),
             mse=float(users_drawn.error.sum(dtype=np.float64) / counts.sum()),
+            loss=self._noise.loss(users_drawn.error, counts),
         )
 
     def _start(self, histories: Pieces, features: Floats, size: int, d: int) -> _Side:

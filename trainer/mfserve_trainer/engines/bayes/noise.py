@@ -31,6 +31,12 @@ class Noise:
         precision: Floats = np.float32(self.overall) * self.of_user
         return precision
 
+    def loss(self, errors: Floats, counts: NDArray[np.int64]) -> float:
+        """Mean of −log N(residual; 0, 1 / (β τ_u)); arguments as for ``draw_noise``."""
+        precision = self.precision.astype(np.float64)
+        total = precision @ errors + counts @ np.log(2 * np.pi / precision)
+        return float(total / 2 / counts.sum())
+
 
 def draw_noise(errors: Floats, counts: NDArray[np.int64], last: Noise, random: np.random.Generator) -> Noise:
     """Draws τ_u ~ Gamma((ν + n_u)/2, rate (ν + β e_u)/2), then β ~ Gamma(1 + n/2, rate 1 + Σ τ_u e_u / 2).
