@@ -78,15 +78,12 @@ def graded(rating: NDArray[np.float32], scale: RatingScale) -> NDArray[np.float3
 
 
 def for_size(config: IalsConfig, ratings: int, users: int, items: int) -> IalsConfig:
-    """The configuration with λ as the objective above has it; in what a caller says, λ is the penalty of an average
-    row.
+    """The configuration with the objective's λ; in what a caller says, λ is the penalty of an average row.
 
     So a row's penalty is λ ((n + α₀ N) / g)^ν with g = (R + α₀ U I) / √(U I), the geometric mean of what n + α₀ N is
-    for an
-    average user and for an average item. Scaling P up and Q down leaves all scores as they are, so that the product of
-    both
-    sides' penalties is what counts, and that is λ² whatever the catalogue's size: the λ that suits MovieLens 100K suits
-    latest-small, of six times the items.
+    for an average user and for an average item. Scaling P up and Q down leaves all scores as they are, so that the
+    product of both sides' penalties is what counts, and that is λ² whatever the catalogue's size: the λ that suits
+    MovieLens 100K suits latest-small, of six times the items.
 
     Args:
         config: as the caller gave it.
