@@ -60,6 +60,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
 
     await client.recommend("movies", "196", alias="latest")
     await client.recommend("movies", history=[("50", 1.0)])
+    await client.recommend("movies", history=["50", "181"])
     assert seen == [
         pb.RecommendRequest(
             model_spec=common_pb2.ModelSpec(model="movies", version=3),
@@ -76,6 +77,10 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
             model_spec=common_pb2.ModelSpec(model="movies"),
             history=pb.History(ratings=[pb.RatedItem(item_id="50", rating=1)]),
         ),
+        pb.RecommendRequest(
+            model_spec=common_pb2.ModelSpec(model="movies"),
+            history=pb.History(ratings=[pb.RatedItem(item_id="50"), pb.RatedItem(item_id="181")]),
+        ),
     ]
 
 
@@ -84,6 +89,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
     [
         ({}, TypeError),
         ({"user_id": "1", "history": {"2": 3.0}}, TypeError),
+        ({"history": "2"}, TypeError),
         ({"user_id": "1", "version": 1, "alias": "production"}, TypeError),
         ({"user_id": "1", "exclude_item_ids": "242"}, TypeError),
         ({"user_id": 1}, TypeError),

@@ -194,6 +194,20 @@ def test_batches_that_do_not_fit(registry: Registry, bad: str) -> None:
         assert writer.commit().rows == 1
 
 
+def test_an_upload_without_ratings(registry: Registry) -> None:
+    with registry.uploads.create("r1", []) as writer:
+        with pytest.raises(InvalidArgument, match="has no column rating"):
+            writer.append(["u"], ["i"], [1.0])
+        writer.append(["u", "v"], ["i", "i"])
+        stored = writer.commit()
+    assert stored.columns == (UploadColumn.USER, UploadColumn.ITEM)
+    assert pq.read_table(registry.uploads.path(stored.upload_id)).column_names == ["user_id", "item_id"]
+    with registry.uploads.create("r1") as writer:
+        writer.append(["u", "v"], ["i", "i"], [1.0, 1.0])
+        with pytest.raises(AlreadyExists):
+            writer.commit()
+
+
 def test_a_missing_column(registry: Registry) -> None:
     with registry.uploads.create("r1", ALL) as writer, pytest.raises(InvalidArgument) as caught:
         writer.append(["u"], ["i"], [1.0], titles=["t"])

@@ -94,12 +94,16 @@ sources = st.one_of(
     ),
     st.builds(registry.UploadedDataset, upload_id=names),
 )
+scales = st.none() | st.builds(registry.RatingScale, minimum=st.floats(-9, 0), maximum=st.floats(1, 9))
 datasets = st.builds(
-    registry.DatasetSpec,
+    lambda scale, implicit, **rest: registry.DatasetSpec(
+        scale=None if implicit else scale, implicit=implicit, **rest
+    ),
     source=sources,
     bad_rows=st.sampled_from(["fail", "skip"]),
     duplicates=st.sampled_from(["fail", "first", "last", "mean"]),
-    scale=st.none() | st.builds(registry.RatingScale, minimum=st.floats(-9, 0), maximum=st.floats(1, 9)),
+    scale=scales,
+    implicit=st.booleans(),
 )
 
 
@@ -131,6 +135,8 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         (registry.AlsConfig, spec_pb.AlsConfig),
         (registry.BayesConfig, spec_pb.BayesConfig),
         (registry.IalsConfig, spec_pb.IalsConfig),
+        (registry.AutoRating, spec_pb.AutoRating),
+        (registry.NoRating, spec_pb.NoRating),
         (registry.NoRanking, spec_pb.NoRanking),
         (registry.KeyedHashSplit, spec_pb.KeyedHashSplit),
         (registry.RandomSplit, spec_pb.RandomSplit),
@@ -155,6 +161,7 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         ('{"keyed_hash": {"fraction": 1}}', ["spec.keyed_hash.fraction"]),
         ('{"random": {"seed": -1}}', ["spec.random.seed"]),
         ('{"seed": 4294967296}', ["spec.seed"]),
+        ('{"no_rating": {}, "no_ranking": {}}', ["spec"]),
     ],
 )
 def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:
@@ -175,6 +182,10 @@ def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, field
         ('{"upload": {}}', "dataset.upload.upload_id"),
         ('{"upload": {"upload_id": "u"}, "bad_rows": 9}', "dataset.bad_rows"),
         ('{"upload": {"upload_id": "u"}, "scale": {"minimum": 5, "maximum": 1}}', "dataset.scale"),
+        (
+            '{"upload": {"upload_id": "u"}, "implicit": true, "scale": {"minimum": 1, "maximum": 5}}',
+            "dataset",
+        ),
         (
             '{"upload": {"upload_id": "u"}, "scale": {"minimum": "NaN", "maximum": 1}}',
             "dataset.scale.minimum",

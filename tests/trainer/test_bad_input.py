@@ -122,7 +122,7 @@ def test_one_item(tmp_path: Path, engine: Any) -> None:
     check_answers(snapshot, rows)
     assert done.facts["metrics"]["ranking_users"] > 0
     assert len(Recommender(snapshot).similar_items("i", 5).item_indices) == 0
-    assert predicted(snapshot, "nobody", "i") == pytest.approx(3.0, abs=0.1)
+    assert predicted(snapshot, "nobody", "i") == pytest.approx(3.0, abs=0.5)  # the mean of the training part
 
 
 @engines

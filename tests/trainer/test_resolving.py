@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.spec import (
     AlsConfig,
     AutoRating,
@@ -61,6 +61,6 @@ def test_an_engine_that_needs_ratings_is_refused_where_there_are_none(engine: An
 def test_no_head_at_all_is_refused() -> None:
     with pytest.raises(ValidationError, match="there is nothing to train"):
         TrainingSpec(rating=NoRating(), ranking=NoRanking())
-    with pytest.raises(InvalidArgument, match="there is nothing to train") as caught:
+    with pytest.raises(FailedPrecondition, match="there is nothing to train") as caught:
         resolve(TrainingSpec(ranking=NoRanking()), CHOSEN)
-    assert caught.value.field == "spec.ranking"
+    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", "spec.ranking")

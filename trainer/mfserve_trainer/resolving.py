@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.spec import AlsConfig, AutoRating, BayesConfig, NoRanking, NoRating, TrainingSpec
 from mfserve_trainer.ratings import Ratings
 
@@ -15,8 +15,8 @@ def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
     """The specification with an engine in place of ``auto``: what is trained, and what the version tells of itself.
 
     Raises:
-        FailedPrecondition: RATINGS_MISSING, a rating engine was asked for and the data are implicit.
-        InvalidArgument: no head would be left to train.
+        FailedPrecondition: RATINGS_MISSING, the data are implicit, and a rating engine was asked for or no ranking
+            engine.
     """
     rating = spec.rating
     if isinstance(rating, AutoRating):
@@ -30,8 +30,9 @@ def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
             metadata={"engine": rating.engine},
         )
     if isinstance(rating, NoRating) and isinstance(spec.ranking, NoRanking):
-        raise InvalidArgument(
+        raise FailedPrecondition(
             f"{ratings.name} has no ratings, and without a ranking engine there is nothing to train: choose one.",
+            reason="RATINGS_MISSING",
             field="spec.ranking",
         )
     return spec.model_copy(update={"rating": rating})

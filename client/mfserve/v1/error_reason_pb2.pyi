@@ -113,8 +113,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     name: "report.html"}.
     """
     ERROR_REASON_RATINGS_MISSING: _ErrorReason.ValueType  # 37
-    """Of a job. It asks for a rating head, and the data have no ratings. Example: the engine `als` for a data set that
-    is `implicit`.
+    """Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
+    for a data set that is `implicit`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -216,7 +216,7 @@ ERROR_REASON_ARTIFACT_DAMAGED: ErrorReason.ValueType  # 36
 name: "report.html"}.
 """
 ERROR_REASON_RATINGS_MISSING: ErrorReason.ValueType  # 37
-"""Of a job. It asks for a rating head, and the data have no ratings. Example: the engine `als` for a data set that
-is `implicit`.
+"""Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
+for a data set that is `implicit`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

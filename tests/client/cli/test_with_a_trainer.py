@@ -95,5 +95,5 @@ def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
     assert last.startswith("error: ")
     assert "bad.csv" in last
     assert "902" in last  # the heading, 900 good ones, and this one
-    (job,) = json.loads(run("jobs", "--state", "failed", "--json").out)
+    (job,) = json.loads(run("jobs", "--model", "shop", "--state", "failed", "--json").out)
     assert job["error"]["message"] in last

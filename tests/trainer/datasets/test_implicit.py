@@ -12,10 +12,12 @@ from pyarrow import parquet
 from pydantic import ValidationError
 
 from mfserve_registry.errors import InvalidArgument
-from mfserve_registry.spec import DatasetSpec, RatingScale, UploadedDataset
+from mfserve_registry.spec import BuiltinDataset, DatasetSpec, RatingScale, UploadedDataset
 from mfserve_trainer.datasets import load
+from mfserve_trainer.datasets.check import to_ratings
+from mfserve_trainer.datasets.movielens import read_100k
 from mfserve_trainer.ratings import IMPLICIT_SCALE, from_rows
-from tests.trainer.datasets.samples import load_file, load_text, refused, rows_of
+from tests.trainer.datasets.samples import load_file, load_text, refused, rows_of, write_100k
 
 TEXT = "user_id,item_id,when,name\na,x,5,X\nb,x,7,\nb,é,6,Été\n"
 ROWS = [("a", "x", 1.0), ("b", "x", 1.0), ("b", "é", 1.0)]
@@ -99,7 +101,26 @@ def test_bad_rows_and_empty_lines(tmp_path: Path) -> None:
     assert found.skipped == {"missing_field": 1, "field_count": 1}
 
 
-def test_a_scale_of_what_is_not_there_is_refused() -> None:
+def test_the_ratings_of_a_built_in_data_set_are_not_read_either(tmp_path: Path) -> None:
+    write_100k(tmp_path)
+    rows, titles = read_100k(tmp_path)
+    source = BuiltinDataset(name="movielens-100k")
+    scale = RatingScale(minimum=1, maximum=5)
+    for implicit in (False, True):
+        spec = DatasetSpec(source=source, implicit=implicit)
+        found = to_ratings(rows, spec, name="100k", own_scale=scale, titles=titles)
+        assert found.implicit == implicit
+        assert {*found.rating.tolist()} == ({1.0} if implicit else {1.0, 2.0, 3.0, 4.0, 5.0})
+        assert found.scale == (IMPLICIT_SCALE if implicit else scale)
+
+
+def test_a_scale_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    parquet.write_table(pa.table({"user_id": ["a"], "item_id": ["x"]}), path)
+    source = DatasetSpec(source=UploadedDataset(upload_id="7"), scale=RatingScale(minimum=1, maximum=5))
+    with pytest.raises(InvalidArgument, match="upload 7 has no ratings, and so no scale") as caught:
+        load(source, data_roots=(), uploads=lambda upload_id: path)
+    assert caught.value.field == "dataset.scale"
     with pytest.raises(ValidationError, match="implicit data have no ratings, and so no scale"):
         DatasetSpec(
             source=UploadedDataset(upload_id="7"), implicit=True, scale=RatingScale(minimum=1, maximum=5)

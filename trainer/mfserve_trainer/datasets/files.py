@@ -46,8 +46,13 @@ def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
     source = f"upload {upload_id}"
     present = column_names(path, source=source)
     if "rating" not in present:
-        # The scale is of nothing then.
-        spec = spec.model_copy(update={"implicit": True, "scale": None})
+        if spec.scale is not None:
+            raise InvalidArgument(
+                f"{source} has no ratings, and so no scale: leave it out.",
+                reason="DATASET_INVALID",
+                field="dataset.scale",
+            )
+        spec = spec.model_copy(update={"implicit": True})
     columns = Columns(
         rating=None if spec.implicit else "rating",
         timestamp="timestamp" if "timestamp" in present else None,
