@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mfserve._client.sync import Client
     from mfserve._client.sync_job import TrainingJob
     from mfserve._types.enums import Head
-    from mfserve._types.spec import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit
+    from mfserve._types.spec import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, Tuning
     from mfserve.errors import MfserveError
 
     __version__: str
@@ -40,6 +40,7 @@ __all__ = [
     "NoSplit",
     "RandomSplit",
     "TrainingJob",
+    "Tuning",
     "__version__",
     "errors",
     "types",
@@ -60,6 +61,7 @@ _HOMES = {
     "NoSplit": "mfserve._types.spec",
     "RandomSplit": "mfserve._types.spec",
     "TrainingJob": "mfserve._client.sync_job",
+    "Tuning": "mfserve._types.spec",
 }
 
 

@@ -50,6 +50,7 @@ from mfserve._types.spec import (
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailure, Upload
@@ -101,6 +102,7 @@ __all__ = [
     "TrainingFailure",
     "TrainingSpec",
     "TrainingStage",
+    "Tuning",
     "Upload",
     "UploadedDataset",
     "UserRecommendations",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit
+from mfserve import Als, Head, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, Tuning
 from mfserve._client import names
 from mfserve._client.names import Names
 from mfserve._client.spec import dataset_from, dataset_message, spec_from, spec_message
@@ -25,6 +25,7 @@ PAIRS: list[tuple[type[Any], Any]] = [
     (RandomSplit, spec_pb.RandomSplit),
     (NoSplit, spec_pb.NoSplit),
     (FileDataset, spec_pb.FileDataset),
+    (Tuning, spec_pb.TuningConfig),
 ]
 
 
@@ -75,6 +76,16 @@ specs = st.builds(
     ),
     refit=yes_or_no,
     seed=small,
+    tuning=st.one_of(
+        st.none(),
+        st.builds(
+            Tuning,
+            trials=small,
+            seconds=real,
+            validation_fraction=real,
+            head=st.sampled_from([None, Head.RATING, Head.RANKING]),
+        ),
+    ),
 )
 
 datasets = st.builds(

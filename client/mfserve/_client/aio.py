@@ -30,6 +30,7 @@ from mfserve._types.spec import (
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobUpdate, Upload
@@ -95,6 +96,7 @@ class AsyncClient:
         split: KeyedHash | RandomSplit | NoSplit | None = None,
         refit: bool | None = None,
         seed: int | None = None,
+        tuning: Tuning | None = None,
         promote_to_alias: str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -114,7 +116,7 @@ class AsyncClient:
         call = training_service.train(
             model,
             Dataset(source, bad_rows, duplicates, training_service.scale(scale)),
-            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
+            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed, tuning=tuning),
             promote_to_alias,
             request_id,
         )
