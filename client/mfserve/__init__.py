@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         NoRating,
         NoSplit,
         RandomSplit,
+        Tuning,
     )
     from mfserve.errors import MfserveError
 
@@ -54,6 +55,7 @@ __all__ = [
     "NoSplit",
     "RandomSplit",
     "TrainingJob",
+    "Tuning",
     "__version__",
     "errors",
     "types",
@@ -77,6 +79,7 @@ _HOMES = {
     "NoSplit": "mfserve._types.spec",
     "RandomSplit": "mfserve._types.spec",
     "TrainingJob": "mfserve._client.sync_job",
+    "Tuning": "mfserve._types.spec",
 }
 
 

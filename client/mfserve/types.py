@@ -53,6 +53,7 @@ from mfserve._types.spec import (
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailure, Upload
@@ -107,6 +108,7 @@ __all__ = [
     "TrainingFailure",
     "TrainingSpec",
     "TrainingStage",
+    "Tuning",
     "Upload",
     "UploadedDataset",
     "UserRecommendations",

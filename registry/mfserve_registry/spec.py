@@ -234,6 +234,23 @@ class NoRanking(_Spec):
     engine: Literal["none"] = "none"
 
 
+class TuningConfig(_Spec):
+    """Searches the parameters of an engine that matter, on a validation part of the training rows, before the fits.
+
+    The first trial is the configuration that is given, so that what is chosen is never worse on the validation part.
+    """
+
+    trials: int = Field(20, ge=1, le=1000)
+    """Configurations tried, for each head."""
+    seconds: float | None = Field(None, gt=0, le=604_800)
+    """No trial of a head begins once the trials of this head have taken so long; absent: no limit. With a limit, how
+    many trials there are depends on the machine, and so may the result."""
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of the training rows on which trials are compared; the others are what they are fitted on."""
+    head: Literal["both", "rating", "ranking"] = "both"
+    """Which head is tuned; ``both``: every head that is trained."""
+
+
 class TrainingSpec(_Spec):
     """How to train one version."""
 
@@ -248,6 +265,8 @@ class TrainingSpec(_Spec):
     """Serve a second fit on all rows; False serves the holdout fit itself."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seeds every random choice of the training except the split's."""
+    tuning: TuningConfig | None = None
+    """Absent: the engines are fitted as given. A version's facts hold the configuration that was chosen."""
 
     @model_validator(mode="after")
     def _some_head(self) -> TrainingSpec:
@@ -255,4 +274,12 @@ class TrainingSpec(_Spec):
             raise ValueError(
                 "with neither a rating nor a ranking engine there is nothing to train: choose one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tunes_what_it_trains(self) -> TrainingSpec:
+        if self.tuning and self.tuning.head == "ranking" and isinstance(self.ranking, NoRanking):
+            raise ValueError("tuning is to search the ranking head, but none is trained")
+        if self.tuning and self.tuning.head == "rating" and isinstance(self.rating, NoRating):
+            raise ValueError("tuning is to search the rating head, but none is trained")
         return self

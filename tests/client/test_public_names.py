@@ -41,6 +41,7 @@ def test_exported_names() -> None:
         "NoSplit",
         "RandomSplit",
         "TrainingJob",
+        "Tuning",
         "__version__",
         "errors",
         "types",

@@ -13,6 +13,7 @@ from mfserve import (
     Als,
     AutoRating,
     Bayes,
+    Head,
     Ials,
     Keras,
     KeyedHash,
@@ -20,6 +21,7 @@ from mfserve import (
     NoRating,
     NoSplit,
     RandomSplit,
+    Tuning,
 )
 from mfserve._client import names
 from mfserve._client.names import Names
@@ -39,6 +41,7 @@ PAIRS: list[tuple[type[Any], Any]] = [
     (RandomSplit, spec_pb.RandomSplit),
     (NoSplit, spec_pb.NoSplit),
     (FileDataset, spec_pb.FileDataset),
+    (Tuning, spec_pb.TuningConfig),
 ]
 
 
@@ -92,6 +95,16 @@ specs = st.builds(
     ),
     refit=yes_or_no,
     seed=small,
+    tuning=st.one_of(
+        st.none(),
+        st.builds(
+            Tuning,
+            trials=small,
+            seconds=real,
+            validation_fraction=real,
+            head=st.sampled_from([None, Head.RATING, Head.RANKING]),
+        ),
+    ),
 )
 
 datasets = st.builds(

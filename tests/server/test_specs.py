@@ -79,6 +79,14 @@ specs = st.builds(
     split=splits,
     refit=st.booleans(),
     seed=seeds,
+    tuning=st.none()
+    | st.builds(
+        registry.TuningConfig,
+        trials=st.integers(1, 1000),
+        seconds=st.none() | st.floats(1e-3, 604_800),
+        validation_fraction=fractions,
+        head=st.sampled_from(["both", "rating"]),
+    ),
 )
 sources = st.one_of(
     st.builds(registry.BuiltinDataset, name=st.sampled_from(registry.BUILTIN_DATASETS)),
@@ -144,6 +152,7 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         (registry.BuiltinDataset, spec_pb.BuiltinDataset),
         (registry.FileDataset, spec_pb.FileDataset),
         (registry.UploadedDataset, spec_pb.UploadedDataset),
+        (registry.TuningConfig, spec_pb.TuningConfig),
     ]
     for model, message in pairs:
         assert set(model.model_fields) - {"kind", "engine"} == set(message.DESCRIPTOR.fields_by_name)
@@ -162,6 +171,9 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         ('{"random": {"seed": -1}}', ["spec.random.seed"]),
         ('{"seed": 4294967296}', ["spec.seed"]),
         ('{"no_rating": {}, "no_ranking": {}}', ["spec"]),
+        ('{"tuning": {"trials": 0, "seconds": 0}}', ["spec.tuning.trials", "spec.tuning.seconds"]),
+        ('{"tuning": {"validation_fraction": 1}}', ["spec.tuning.validation_fraction"]),
+        ('{"tuning": {"head": "HEAD_RANKING"}, "no_ranking": {}}', ["spec"]),
     ],
 )
 def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:

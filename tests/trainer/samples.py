@@ -62,6 +62,7 @@ def fit_task(folder: Path, csv: Path, spec: TrainingSpec, **changes: Any) -> Fit
         staged=folder / "staged",
         scratch=folder / "scratch",
         log_dir=folder / "logs",
+        studies=folder / "studies",
     )
     return task.model_copy(update=changes)
 

@@ -17,6 +17,7 @@ from mfserve_registry.jobs import Progress
 from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.spec import (
     AlsConfig,
+    BayesConfig,
     DatasetSpec,
     FileDataset,
     IalsConfig,
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 Row = tuple[str, str, float]
 
 RATING_ENGINES = {
+    "bayes": BayesConfig(factors=3, burn_in=2, samples=40, served_factors=4, interaction_features=3),
     "als": AlsConfig(factors=3, iterations=3),
     "keras": KerasConfig(factors=3, epochs=2, batch_size=256, biases=True),
 }

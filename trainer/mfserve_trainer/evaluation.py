@@ -51,6 +51,17 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
     }
 
 
+def rating_mse(snapshot: Snapshot, holdout: Ratings) -> float:
+    """The mean squared error of the rating head as served: what ``evaluate`` calls RATING_HEAD's ``mse``."""
+    return metrics.mse(_served(snapshot, holdout), holdout.rating)
+
+
+def ndcg_at_10(snapshot: Snapshot, holdout: Ratings) -> float:
+    """What ``evaluate`` calls RANKING_HEAD's ``ndcg_at_10``; the holdout needs a relevant item."""
+    ranked = _rankings(_by_head(snapshot, Head.RANKING), list(holdout.user_ids))
+    return metrics.ndcg(ranked, _relevant(snapshot, holdout), 10)
+
+
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     if snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
         return []
@@ -133,14 +144,14 @@ def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
     numbers = snapshot.items.indices(list(holdout.item_ids))
     unknown = numbers < 0
     numbers[unknown] = len(snapshot.items) + np.arange(np.count_nonzero(unknown), dtype=np.int32)
-    liked = holdout.rating >= _threshold(holdout.scale)
+    liked = holdout.rating >= relevant_from(holdout.scale)
     users, items = holdout.user_index[liked], numbers[holdout.item_index[liked]]
     order = np.lexsort((items, users))
     return RatedItems(_indptr(np.bincount(users, minlength=len(holdout.user_ids))), items[order])
 
 
-def _threshold(scale: RatingScale) -> np.float32:
-    """Rounded as ratings are, so that a rating that lies on it counts."""
+def relevant_from(scale: RatingScale) -> np.float32:
+    """The lowest rating of a relevant item. Rounded as ratings are, so that a rating that lies on it counts."""
     return np.float32(scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum))
 
 

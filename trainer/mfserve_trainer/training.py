@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
@@ -20,6 +20,10 @@ from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
 from mfserve_trainer.resolving import resolve
 from mfserve_trainer.splits import split
+from mfserve_trainer.tuning import HEADS, tuned_heads
+
+if TYPE_CHECKING:
+    from mfserve_trainer.tuning.tune import Tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Trained:
 
     Attributes:
         digest: of the snapshot.
-        facts: what its manifest says: "spec", "dataset", "split", "metrics".
+        facts: what its manifest says: "spec", "dataset", "split", "metrics", and "tuning" where there was one.
         artifacts: files about the fit that is served.
     """
 
@@ -47,8 +51,9 @@ class _Heads:
 def train(task: FitTask, report: ReportStep) -> Trained:
     """Trains as the task says and writes the snapshot to its folder.
 
-    Two fits: the holdout fit on the training rows, which is measured on its own snapshot, and the refit on all rows,
-    which is served. Without a holdout or a refit there is one, and it is served.
+    A tuning, where it is asked for, comes first: it chooses the configuration by the training rows alone. Then there
+    are two fits: the holdout fit on the training rows, which is measured on its own snapshot, and the refit on all
+    rows, which is served. Without a holdout or a refit there is one, and it is served.
 
     Raises:
         RegistryError: what is wrong with the data, or TRAINING_DIVERGED.
@@ -61,8 +66,13 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
     served = ratings.take(parts.train_rows) if held_out else ratings
-    meter.plan(_ahead(spec, len(served), len(parts.holdout_rows), len(ratings) if refitted else 0))
+    sizes = (len(served), len(parts.holdout_rows), len(ratings) if refitted else 0)
+    meter.plan(_ahead(spec, *sizes))
 
+    tuned = _tuned(served, spec, meter, task)
+    if tuned is not None:
+        spec = tuned.spec
+        meter.plan(_ahead(spec, *sizes))
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
     measured = None
     if held_out:
@@ -80,8 +90,20 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         "split": spec.split.model_dump(mode="json"),
         "metrics": measured,
     }
+    artifacts = heads.artifacts
+    if tuned is not None:
+        facts["tuning"] = tuned.facts
+        artifacts += (tuned.artifact,)
     digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
-    return Trained(digest, facts, heads.artifacts)
+    return Trained(digest, facts, artifacts)
+
+
+def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: FitTask) -> Tuned | None:
+    if spec.tuning is None:
+        return None
+    from mfserve_trainer.tuning.tune import tune  # Optuna is loaded where it is asked for
+
+    return tune(training, spec, spec.tuning, meter, studies=task.studies, scratch=task.scratch / "validation")
 
 
 def _measure(training: Ratings, heads: _Heads, holdout: Ratings, folder: Path) -> dict[str, Any]:
@@ -125,7 +147,9 @@ def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[
     """The stages after loading, in order, with how many ratings each goes over; none where a stage is left out."""
     ranking = spec.ranking.passes if isinstance(spec.ranking, IalsConfig) else 0
     rating = 0 if isinstance(spec.rating, AutoRating | NoRating) else spec.rating.passes
-    stages = [
+    trials = 0 if spec.tuning is None else spec.tuning.trials
+    stages = [Work(HEADS[head].stage, trials, training) for head in tuned_heads(spec)]
+    stages += [
         Work(Stage.RATING_FIT, rating, training),
         Work(Stage.RANKING_FIT, ranking, training),
         Work(Stage.EVALUATION, 1, holdout),

@@ -34,6 +34,7 @@ from mfserve._types.spec import (
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobUpdate, Upload
@@ -100,6 +101,7 @@ class AsyncClient:
         split: KeyedHash | RandomSplit | NoSplit | None = None,
         refit: bool | None = None,
         seed: int | None = None,
+        tuning: Tuning | None = None,
         promote_to_alias: str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -120,7 +122,7 @@ class AsyncClient:
         call = training_service.train(
             model,
             Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
-            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
+            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed, tuning=tuning),
             promote_to_alias,
             request_id,
         )

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
+from mfserve._client.names import HEAD
 from mfserve._types import spec as types
 from mfserve.v1 import common_pb2
 from mfserve.v1 import training_spec_pb2 as spec_pb
@@ -56,7 +57,12 @@ def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
         chosen[field] = _MESSAGES[type(choice)](**_given(choice))
     # The values come out of a table by type, which mypy cannot follow.
     untyped: dict[str, Any] = chosen
-    return spec_pb.TrainingSpec(**untyped, refit=spec.refit, seed=spec.seed)
+    return spec_pb.TrainingSpec(
+        **untyped,
+        refit=spec.refit,
+        seed=spec.seed,
+        tuning=None if spec.tuning is None else _tuning_message(spec.tuning),
+    )
 
 
 def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
@@ -67,6 +73,7 @@ def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
         split=_chosen(message, "split"),
         refit=message.refit if message.HasField("refit") else None,
         seed=message.seed if message.HasField("seed") else None,
+        tuning=_tuning_from(message.tuning) if message.HasField("tuning") else None,
     )
 
 
@@ -129,6 +136,16 @@ _DUPLICATES: Final[dict[int, Any]] = {
     for value in spec_pb.Duplicates.DESCRIPTOR.values
     if value.number
 }
+
+
+def _tuning_message(tuning: types.Tuning) -> spec_pb.TuningConfig:
+    return spec_pb.TuningConfig(**(_given(tuning) | {"head": HEAD.write_optional(tuning.head)}))
+
+
+def _tuning_from(message: spec_pb.TuningConfig) -> types.Tuning:
+    names: tuple[Any, ...] = ("trials", "seconds", "validation_fraction")
+    present: dict[str, Any] = {name: getattr(message, name) for name in names if message.HasField(name)}
+    return types.Tuning(**present, head=HEAD.read_optional(message.head))
 
 
 def _given(options: Any) -> dict[str, Any]:

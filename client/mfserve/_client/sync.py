@@ -32,6 +32,7 @@ from mfserve._types.spec import (
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobUpdate, Upload
@@ -99,6 +100,7 @@ class Client:
         split: KeyedHash | RandomSplit | NoSplit | None = None,
         refit: bool | None = None,
         seed: int | None = None,
+        tuning: Tuning | None = None,
         promote_to_alias: str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -124,6 +126,7 @@ class Client:
             split: what is held out to measure the metrics on; default ``KeyedHash()``.
             refit: whether what is served is fitted again on all ratings; default True.
             seed: seed of the training; default 0.
+            tuning: how the parameters of the engines are searched before the fits; default: they are not.
             promote_to_alias: alias to move to the new version; a model's first version always takes
                 ``production``.
             request_id: makes the call safe to repeat, also from another process: the same id with the same
@@ -151,7 +154,7 @@ class Client:
         call = training_service.train(
             model,
             Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
-            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
+            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed, tuning=tuning),
             promote_to_alias,
             request_id,
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mfserve._types.enums import Head
+
 __all__ = [
     "Als",
     "AutoRating",
@@ -25,6 +27,7 @@ __all__ = [
     "RandomSplit",
     "RatingScale",
     "TrainingSpec",
+    "Tuning",
     "UploadedDataset",
 ]
 
@@ -146,6 +149,25 @@ class NoSplit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Searches the parameters of the engines that matter, on a validation part of the training part, before the fits.
+
+    The first trial is the configuration that is given. The version shows the one that was chosen, and its artifact
+    ``tuning-trials.json`` holds every trial.
+    """
+
+    trials: int | None = None
+    """Configurations tried for each head, 1 to 1000. Default 20."""
+    seconds: float | None = None
+    """No trial of a head begins once the trials of this head have taken so long; over 0, at most 604,800. Default: no
+    limit."""
+    validation_fraction: float | None = None
+    """Share of the training part on which trials are compared, between 0 and 1. Default 0.2."""
+    head: Head | Literal["rating", "ranking"] | None = None
+    """The head that is tuned. Default: every head that is trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
     """How a version is trained, or was."""
 
@@ -156,6 +178,8 @@ class TrainingSpec:
     """Whether what is served is fitted again on all ratings. Default True."""
     seed: int | None = None
     """Seed of the training, 0 to 4,294,967,295. Default 0."""
+    tuning: Tuning | None = None
+    """How the parameters of the engines are tuned. Default: they are not."""
 
 
 @dataclass(frozen=True, slots=True)

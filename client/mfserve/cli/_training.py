@@ -1,4 +1,4 @@
-"""``mfserve train``: queue a training, and wait for it if asked."""
+"""``mfserve train``: queue a training, and wait for it if asked. Its options are those of ``mfserve tune`` too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
 from mfserve.cli._output import CommandError, as_json, line, plain, say
 from mfserve.cli._progress import follow
-from mfserve.types import BuiltinDataset
+from mfserve.cli._sharing import taking
+from mfserve.types import BuiltinDataset, ModelVersion
 
 _DATA = "Data"
 _RATING = "Rating head"
@@ -78,7 +79,7 @@ def _option(*names: str, help: str, panel: str, show_default: bool | str = True)
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=show_default)
 
 
-def train(
+def training_arguments(
     model: Annotated[str, typer.Argument(help="Name of the model; it need not exist yet.")],
     dataset: Annotated[
         str,
@@ -87,7 +88,6 @@ def train(
         ),
     ],
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
     promote_to: Annotated[str | None, typer.Option(help="Alias to move to the new version.")] = None,
     request_id: Annotated[
         str | None,
@@ -182,15 +182,8 @@ def train(
     split_key: Annotated[
         str | None, _option(help="keyed-hash: its key.", show_default="mfserve", panel=_SPLIT)
     ] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
-    json: options.Json = False,
-) -> None:
-    """Train a new version of a model.
-
-    Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
-    training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
-    """
+) -> dict[str, Any]:
+    """What commands that train have in common: their options, as arguments of ``Client.train``."""
     if request_id == "":
         raise CommandError("--request-id is empty: the command would not be safe to repeat")
     if validation_fraction is not None and early_stopping is None:
@@ -228,37 +221,69 @@ def train(
         "unobserved_weight": unobserved_weight,
         "frequency_exponent": frequency_exponent,
     }
+    return {
+        "model": model,
+        "dataset": dataset,
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "timestamp_column": timestamp_column,
+        "title_column": title_column,
+        "implicit": implicit,
+        "bad_rows": None if bad_rows is None else bad_rows.value,
+        "duplicates": None if duplicates is None else duplicates.value,
+        "scale": None if scale is None else _scale(scale),
+        "rating": _rating(engine, bayes, als, keras),
+        "ranking": _ranking(ranking, ials),
+        "split": _split(split, holdout, split_seed, split_key),
+        "refit": False if no_refit else None,
+        "seed": seed,
+        "promote_to_alias": promote_to,
+        "request_id": request_id,
+    }
+
+
+@taking(training_arguments)
+def train(
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+    **arguments: Any,
+) -> None:
+    """Train a new version of a model.
+
+    Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
+    training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
+    """
     with options.connect(address, timeout) as client:
-        job = client.train(
-            model,
-            dataset=dataset,
-            user_column=user_column,
-            item_column=item_column,
-            rating_column=rating_column,
-            timestamp_column=timestamp_column,
-            title_column=title_column,
-            implicit=implicit,
-            bad_rows=None if bad_rows is None else bad_rows.value,
-            duplicates=None if duplicates is None else duplicates.value,
-            scale=None if scale is None else _scale(scale),
-            rating=_rating(engine, bayes, als, keras),
-            ranking=_ranking(ranking, ials),
-            split=_split(split, holdout, split_seed, split_key),
-            refit=False if no_refit else None,
-            seed=seed,
-            promote_to_alias=promote_to,
-            request_id=request_id,
-        )
+        job = client.train(**arguments)
         if wait:
             wait_for(job, json=json)
-        elif json:
-            as_json(job.info)
         else:
-            line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
+            queued(job, json=json)
+
+
+def queued(job: TrainingJob, *, json: bool) -> None:
+    """Tells of a job that is not followed."""
+    if json:
+        as_json(job.info)
+    else:
+        line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
 
 
 def wait_for(job: TrainingJob, *, json: bool) -> None:
     """Follows a job to its end and prints the version, or raises the job's failure."""
+    version = followed(job, json=json)
+    if json:
+        as_json(version)
+    else:
+        show_version(version)
+
+
+def followed(job: TrainingJob, *, json: bool) -> ModelVersion:
+    """The version of a job whose every step is printed, or raises the job's failure."""
     try:
         if json:
             for step in job.watch():
@@ -269,11 +294,7 @@ def wait_for(job: TrainingJob, *, json: bool) -> None:
     except KeyboardInterrupt:
         say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
         raise
-    version = job.result()
-    if json:
-        as_json(version)
-    else:
-        show_version(version)
+    return job.result()
 
 
 def _rating(

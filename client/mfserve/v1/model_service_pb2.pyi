@@ -485,7 +485,7 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def spec(self) -> _training_spec_pb2.TrainingSpec:
-        """How it was trained."""
+        """How it was trained; where it was tuned, with the parameters that were chosen."""
 
     @_builtins.property
     def evaluation(self) -> Global___Evaluation:

@@ -80,6 +80,10 @@ class _TrainingStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trainin
     """Fits the ranking head on all ratings."""
     TRAINING_STAGE_PUBLISHING: _TrainingStage.ValueType  # 7
     """Writes and publishes the snapshot."""
+    TRAINING_STAGE_TUNING_RATING: _TrainingStage.ValueType  # 8
+    """Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
+    TRAINING_STAGE_TUNING_RANKING: _TrainingStage.ValueType  # 9
+    """Tunes the ranking head, likewise."""
 
 class TrainingStage(_TrainingStage, metaclass=_TrainingStageEnumTypeWrapper):
     """TrainingStage is a part of a job."""
@@ -100,6 +104,10 @@ TRAINING_STAGE_RANKING_REFIT: TrainingStage.ValueType  # 6
 """Fits the ranking head on all ratings."""
 TRAINING_STAGE_PUBLISHING: TrainingStage.ValueType  # 7
 """Writes and publishes the snapshot."""
+TRAINING_STAGE_TUNING_RATING: TrainingStage.ValueType  # 8
+"""Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
+TRAINING_STAGE_TUNING_RANKING: TrainingStage.ValueType  # 9
+"""Tunes the ranking head, likewise."""
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final
@@ -213,7 +221,7 @@ class TrainingProgress(_message.Message):
     stage: Global___TrainingStage.ValueType
     """The stage that the job is in."""
     epoch: _builtins.int
-    """Epochs (or sweeps) of the stage that have passed; 0 at its start."""
+    """Epochs (or sweeps, or trials) of the stage that have passed; 0 at its start."""
     epoch_count: _builtins.int
     """Epochs of the stage in all; 0 where the stage has none."""
     @_builtins.property

@@ -654,6 +654,56 @@ class NoSplit(_message.Message):
 Global___NoSplit: _TypeAlias = NoSplit  # noqa: Y015
 
 @_typing.final
+class TuningConfig(_message.Message):
+    """TuningConfig searches the parameters of an engine that matter, on a validation part that is cut from the training
+    part, before the fits. The first trial is the configuration that is given; the version shows the one that was chosen,
+    and its artifact `tuning-trials.json` holds every trial.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIALS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    trials: _builtins.int
+    """Configurations tried for each head, 1 to 1000. Absent: 20."""
+    seconds: _builtins.float
+    """No trial of a head begins once the trials of this head have taken so many seconds; over 0, at most 604,800. Absent:
+    no limit.
+    """
+    validation_fraction: _builtins.float
+    """Share of the training part on which trials are compared, between 0 and 1. Absent: 0.2."""
+    head: _common_pb2.Head.ValueType
+    """The head that is tuned. Default: every head that is trained."""
+    def __init__(
+        self,
+        *,
+        trials: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        validation_fraction: _builtins.float | None = ...,
+        head: _common_pb2.Head.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "_trials", b"_trials", "_validation_fraction", b"_validation_fraction", "seconds", b"seconds", "trials", b"trials", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "_trials", b"_trials", "_validation_fraction", b"_validation_fraction", "head", b"head", "seconds", b"seconds", "trials", b"trials", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__trials: _TypeAlias = _typing.Literal["trials"]  # noqa: Y015
+    _WhichOneofArgType__trials: _TypeAlias = _typing.Literal["_trials", b"_trials"]  # noqa: Y015
+    _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
+    _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trials) -> _WhichOneofReturnType__trials | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_fraction) -> _WhichOneofReturnType__validation_fraction | None: ...
+
+Global___TuningConfig: _TypeAlias = TuningConfig  # noqa: Y015
+
+@_typing.final
 class TrainingSpec(_message.Message):
     """TrainingSpec says how to train. Whatever is absent takes its default, and the job shows what was taken."""
 
@@ -671,6 +721,7 @@ class TrainingSpec(_message.Message):
     NO_SPLIT_FIELD_NUMBER: _builtins.int
     REFIT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TUNING_FIELD_NUMBER: _builtins.int
     refit: _builtins.bool
     """Whether what is served is fitted again on all ratings. False: what was measured is served. Absent: true."""
     seed: _builtins.int
@@ -715,6 +766,10 @@ class TrainingSpec(_message.Message):
     def no_split(self) -> Global___NoSplit:
         """Nothing."""
 
+    @_builtins.property
+    def tuning(self) -> Global___TuningConfig:
+        """How the engines' parameters are tuned. Absent: they are not."""
+
     def __init__(
         self,
         *,
@@ -730,10 +785,11 @@ class TrainingSpec(_message.Message):
         no_split: Global___NoSplit | None = ...,
         refit: _builtins.bool | None = ...,
         seed: _builtins.int | None = ...,
+        tuning: Global___TuningConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
     _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015

@@ -121,7 +121,7 @@ class SnapshotContent:
         rated: what each user rated.
         rating: the head that predicts ratings, or None: then none is predicted.
         ranking: the head that ranks, or None: then the rating head ranks.
-        facts: JSON values kept in the manifest: "spec", "dataset", "split", "metrics". No model name, version
+        facts: JSON values kept in the manifest: "spec", "dataset", "split", "metrics", "tuning". No model name, version
             number, time or path: the same training gives the same digest.
     """
 

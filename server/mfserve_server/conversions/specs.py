@@ -42,6 +42,7 @@ _CHOICES = {
 
 # Words of pydantic by the names of enum values; value 0 means the default.
 _WORDS = {
+    "Head": {"HEAD_RANKING": "ranking", "HEAD_RATING": "rating"},
     "FileFormat": {"FILE_FORMAT_CSV": "csv", "FILE_FORMAT_TSV": "tsv", "FILE_FORMAT_PARQUET": "parquet"},
     "BadRows": {"BAD_ROWS_FAIL": "fail", "BAD_ROWS_SKIP": "skip"},
     "Duplicates": {

@@ -88,6 +88,39 @@ def test_data_without_ratings_gives_recommendations_and_no_predictions(run: Run,
     assert "without a rating head" in predicted.err
 
 
+def test_a_tuning_shows_its_trials_and_what_was_chosen(run: Run, shop: Path) -> None:
+    options = ["--engine", "als", "--factors", "3", "--iterations", "3", "--ranking-iterations", "3"]
+    options += ["--ranking-factors", "8", "--trials", "2", "--validation-share", "0.3"]
+    arguments = ["tune", "tuned", str(shop / "good.csv"), *COLUMNS, *options]
+    finished = run(*arguments)
+    assert finished.code == 0, finished.err
+    assert "tune the rating head\n  trial 1/2  validation_mse" in finished.err
+    assert "tune the ranking head\n  trial 1/2  validation_ndcg_at_10" in finished.err
+    assert "Trials of the rating head (als)" in finished.out
+    assert "Trials of the ranking head (ials)" in finished.out
+    assert finished.out.count("as given, has") == 2
+    assert "tuned version 1" in finished.out
+    # The same again runs no trial anew, and so gives the same.
+    *_, tables, version = map(json.loads, run(*arguments, "--json").out.splitlines())
+    assert (version["version"], len(tables["rating"]["trials"])) == (2, 2)
+    rows = [line.split("│") for line in finished.out.splitlines() if line.count("│") in {5, 7}]
+    for head, given in (("rating", "0.1400"), ("ranking", "6")):
+        trials, best = tables[head]["trials"], tables[head]["best_trial"]
+        shown, rows = rows[:2], rows[2:]
+        assert [row[1].strip() for row in shown] == [str(trial["parameters"]["factors"]) for trial in trials]
+        assert shown[0][2].strip() == given
+        assert [place for place, row in enumerate(shown) if row[-2].strip() == "best"] == [best]
+        assert version["spec"][head]["factors"] == trials[best]["parameters"]["factors"]
+    assert version["spec"]["tuning"] == {
+        "trials": 2,
+        "seconds": None,
+        "validation_fraction": 0.3,
+        "head": None,
+    }
+    queued = json.loads(run(*arguments, "--no-wait", "--head", "rating", "--json").out)
+    assert (queued["state"], queued["spec"]["tuning"]["head"]) == ("PENDING", "RATING")
+
+
 def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
     finished = run("train", "shop", str(shop / "bad.csv"), *COLUMNS, "--wait")
     assert (finished.code, finished.out) == (1, "")

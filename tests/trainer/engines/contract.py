@@ -115,6 +115,21 @@ class EngineContract(ABC, Generic[HeadT]):
             assert {"loss", "mse"} <= epoch.metrics.keys()
             assert all(type(value) is float and np.isfinite(value) for value in epoch.metrics.values())
 
+    def test_the_head_can_be_had_in_mid_training(self) -> None:
+        """As it is then: the last epoch's is the one that the training ends with."""
+        heads: list[RatingHead | RankingHead] = []
+
+        def look(epoch: Epoch) -> None:
+            if epoch.head is not None:  # some engines have none in the first epochs
+                heads.append(epoch.head())
+
+        ratings = random_table(seed=3)
+        fitted = self.fit(ratings, report=look)
+        self.check_form(ratings, heads[0])  # type: ignore[arg-type]  # of the engine's own kind
+        for name, array in arrays_of(fitted.head).items():
+            np.testing.assert_array_equal(array, arrays_of(heads[-1])[name], err_msg=name)
+        assert not np.array_equal(heads[0].item_factors, heads[-1].item_factors)
+
     def test_what_report_raises_ends_the_training(self) -> None:
         class Stop(Exception):
             pass

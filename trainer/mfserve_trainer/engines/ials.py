@@ -8,6 +8,7 @@ There every observed target is 1; here it grows with the rating, so that what wa
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,17 @@ def fit(
                 {
                     "loss": (squared_error + everywhere + penalty) / len(ratings),
                     "mse": squared_error / len(ratings),
-                }
+                },
+                partial(_head, user_side, item_side, config),
             )
 
+    return Fitted(_head(user_side, item_side, config), log.artifacts())
+
+
+def _head(user_side: tf.Tensor, item_side: tf.Tensor, config: IalsConfig) -> RankingHead:
     user_factors, item_factors = user_side[:-1].numpy(), item_side[:-1].numpy()
     require_finite("ials", user_factors, item_factors)
-    head = RankingHead(
+    return RankingHead(
         user_factors=user_factors,
         item_factors=item_factors,
         regularization=config.regularization,
@@ -68,7 +74,6 @@ def fit(
         frequency_exponent=config.frequency_exponent,
         targets=TARGETS,
     )
-    return Fitted(head, log.artifacts())
 
 
 def graded(rating: NDArray[np.float32], scale: RatingScale) -> NDArray[np.float32]:

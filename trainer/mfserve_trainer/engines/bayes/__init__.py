@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from mfserve_registry.snapshot.content import RatingHead
 from mfserve_registry.spec import BayesConfig
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
-from mfserve_trainer.engines.bayes.chain import Chain
+from mfserve_trainer.engines.bayes.chain import Chain, Sample
 from mfserve_trainer.engines.bayes.posterior import head_of
 from mfserve_trainer.engines.training_log import TrainingLog
 from mfserve_trainer.ratings import Ratings
@@ -26,13 +28,18 @@ def fit(
     chain = Chain(ratings, mean, config.factors, config.interaction_features, seed)
     total = config.burn_in + config.samples
     kept = set(config.burn_in + np.linspace(0, config.samples - 1, KEPT).round().astype(int))
-    samples = []
+    samples: list[Sample] = []
     with TrainingLog("rating", total, report, log_dir) as log:
         for number in range(total):
             sample = chain.sweep()
             if number in kept:
                 samples.append(sample)
-            log.epoch({"loss": sample.loss, "mse": sample.mse})
+            metrics = {"loss": sample.loss, "mse": sample.mse}
+            log.epoch(metrics, partial(_head, samples, mean, config) if len(samples) >= 2 else None)
+    return Fitted(_head(samples, mean, config), log.artifacts())
+
+
+def _head(samples: Sequence[Sample], mean: float, config: BayesConfig) -> RatingHead:
     head = head_of(samples, mean, config.served_factors)
     require_finite("bayes", head.user_factors, head.user_biases, head.item_factors, head.item_biases)
-    return Fitted(head, log.artifacts())
+    return head
