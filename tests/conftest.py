@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
+
+from mfserve_registry import Registry
 
 # A busy machine is no bug (no deadline), and a suite that passed must pass again (the same examples each time).
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -25,3 +29,11 @@ class ByFile(LoadGroupScheduling):  # type: ignore[misc] # untyped to mypy; deri
 @pytest.hookimpl(optionalhook=True)  # none of pytest's own: -p no:xdist leaves it out
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty registry's database file: copying it is quicker than migrating for every test."""
+    home = tmp_path_factory.mktemp("migrated")
+    Registry.open(home).close()
+    return home / "registry.db"
