@@ -38,11 +38,11 @@ def fit_processes() -> list[psutil.Process]:
 
 
 def assert_keras_is_not_loaded() -> None:
-    """Keras and what comes with it, pandas among them, take nearly as long to load as TensorFlow by itself."""
+    """Keras and what comes with it, scikit-learn too, take nearly as long to load as TensorFlow by itself."""
     (process,) = fit_processes()
     loaded = Path(f"/proc/{process.pid}/maps").read_text()
     assert "tensorflow" in loaded
-    assert "pandas" not in loaded
+    assert "sklearn" not in loaded
 
 
 async def answers(fitter: Fitter, task: FitTask) -> list[Step | Done | Failed]:
