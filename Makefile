@@ -26,7 +26,7 @@ READY_GENERATE := $(VENV_GENERATE)/.installed
 help:
 	@echo "make setup            the virtual environment, in $(VENV)"
 	@echo "make demo             train on MovieLens 100K through a real server and look at the results"
-	@echo "make test             the test suite (ARGS=... goes to pytest)"
+	@echo "make test             the test suite, in JOBS=$(JOBS) processes (ARGS=... goes to pytest)"
 	@echo "make storm            the long fault and load tests"
 	@echo "make lint             ruff, mypy, buf, hadolint"
 	@echo "make format           let ruff reformat and repair"
@@ -59,8 +59,10 @@ $(READY_GENERATE): requirements/generate.lock
 demo: $(READY)
 	@$(BIN)/python demo/run.py $(ARGS)
 
+# How many processes share the tests; each takes whole files (tests/conftest.py). ARGS="-n0 --pdb" for a debugger.
+JOBS ?= 2
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 storm: $(READY)
 	$(BIN)/python -m pytest -m storm --timeout 3600 $(ARGS)

@@ -133,7 +133,7 @@ def test_unreachable_server_is_one_line(run: Run) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        finished = run("models", "--address", address, "--timeout", "5")
+        finished = run("models", "--address", address, "--timeout", "30")
     assert (finished.code, finished.out) == (1, "")
     assert finished.err.startswith(f"error: the server at {address} cannot be reached")
     assert finished.err.endswith("--address or MFSERVE_ADDRESS names another server.\n")
@@ -162,7 +162,7 @@ def test_every_command_says_so_in_one_line_of_its_own(
     monkeypatch.chdir(tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "3")
+        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "30")
     assert (finished.code, finished.out, finished.err.count("\n")) == (1, "", 1)
     assert "cannot be reached" in finished.err
     assert not list(tmp_path.iterdir())
