@@ -1,0 +1,102 @@
+"""What passes between the benchmark and the process of a peer: two files of plain arrays.
+
+So no environment needs what another has: a peer's has numpy and the peer's own packages, and not mfserve.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEPTH = 20
+"""How many items a ranking needs."""
+NOBODY = -1
+"""Fills a ranking of fewer items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Ratings to train on, and pairs to predict.
+
+    Attributes:
+        user, item: int32 (n,), codes of the training rows, from 0; every code up to the highest occurs.
+        rating: float32 (n,).
+        test_user, test_item: int32 (m,), codes of the test rows. A code of ``users`` (``items``) or above stands for
+            a user (an item) whom no training row has.
+        lowest, highest: ends of the rating scale.
+    """
+
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    rating: NDArray[np.float32]
+    test_user: NDArray[np.int32]
+    test_item: NDArray[np.int32]
+    lowest: float
+    highest: float
+
+    @property
+    def users(self) -> int:
+        """How many users the training rows have."""
+        return int(self.user.max()) + 1
+
+    @property
+    def items(self) -> int:
+        """How many items the training rows have."""
+        return int(self.item.max()) + 1
+
+    def clipped(self, predicted: NDArray[Any]) -> NDArray[np.float32]:
+        """Predictions clipped to the scale, as float32."""
+        return np.asarray(predicted).clip(self.lowest, self.highest).astype(np.float32)
+
+    def save(self, file: Path) -> None:
+        np.savez(file, **{name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def load(cls, file: Path) -> Task:
+        with np.load(file, allow_pickle=False) as arrays:
+            lowest, highest = float(arrays["lowest"]), float(arrays["highest"])
+            rows = {name: arrays[name] for name in ("user", "item", "rating", "test_user", "test_item")}
+        return cls(**rows, lowest=lowest, highest=highest)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a peer made of a task.
+
+    Attributes:
+        fit_seconds: from the training rows, in the form that the peer's package takes, to the trained model; the
+            first fit of the process, nothing warmed up, imports left out.
+        predicted: float32 (m,), clipped to the scale; None of a peer that only ranks.
+        deviation: float32 (m,), the standard deviation that goes with each prediction, NaN where there is none.
+        top: int32 (users, ``DEPTH``), each training user's items, best first, those that the user rated in training
+            left out, filled with ``NOBODY``; None of a peer that only predicts.
+    """
+
+    fit_seconds: float
+    predicted: NDArray[np.float32] | None = None
+    deviation: NDArray[np.float32] | None = None
+    top: NDArray[np.int32] | None = None
+
+    def save(self, file: Path) -> None:
+        present = {name: getattr(self, name) for name in self.__slots__}
+        np.savez(file, **{name: value for name, value in present.items() if value is not None})
+
+    @classmethod
+    def load(cls, file: Path) -> Answer:
+        with np.load(file, allow_pickle=False) as arrays:
+            return cls(
+                float(arrays["fit_seconds"]),
+                *(arrays.get(name) for name in ("predicted", "deviation", "top")),
+            )
+
+
+def answer(perform: Callable[[Task, str], Answer]) -> None:
+    """The whole program of a peer: ``python -m benchmarks.peers.NAME TASK ANSWER SETTING``."""
+    task, into, setting = sys.argv[1:]
+    perform(Task.load(Path(task)), setting).save(Path(into))
