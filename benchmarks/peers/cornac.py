@@ -27,7 +27,7 @@ def perform(task: Task, setting: str) -> Answer:
     began = time.perf_counter()
     model.fit(dataset)
     seconds = time.perf_counter() - began
-    return Answer(seconds, top=rank(model, dataset, task))
+    return Answer(top=rank(model, dataset, task), ranking_seconds=seconds)
 
 
 def rank(model: EASE, dataset: Dataset, task: Task) -> np.ndarray:

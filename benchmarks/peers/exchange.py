@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEPTH = 20
-"""How many items a ranking needs."""
+"""How many items a ranking has."""
 NOBODY = -1
 """Fills a ranking of fewer items."""
 
@@ -29,6 +29,7 @@ class Task:
         rating: float32 (n,).
         test_user, test_item: int32 (m,), codes of the test rows. A code of ``users`` (``items``) or above stands for
             a user (an item) whom no training row has.
+        user_ids, item_ids: str, by code, those of the test rows alone included.
         lowest, highest: ends of the rating scale.
     """
 
@@ -37,6 +38,8 @@ class Task:
     rating: NDArray[np.float32]
     test_user: NDArray[np.int32]
     test_item: NDArray[np.int32]
+    user_ids: NDArray[np.str_]
+    item_ids: NDArray[np.str_]
     lowest: float
     highest: float
 
@@ -52,51 +55,52 @@ class Task:
 
     def clipped(self, predicted: NDArray[Any]) -> NDArray[np.float32]:
         """Predictions clipped to the scale, as float32."""
-        return np.asarray(predicted).clip(self.lowest, self.highest).astype(np.float32)
+        return predicted.clip(self.lowest, self.highest).astype(np.float32)
 
     def save(self, file: Path) -> None:
-        np.savez(file, **{name: getattr(self, name) for name in self.__slots__})
+        np.savez(file, **{name: np.asarray(getattr(self, name)) for name in self.__slots__})
 
     @classmethod
     def load(cls, file: Path) -> Task:
         with np.load(file, allow_pickle=False) as arrays:
-            lowest, highest = float(arrays["lowest"]), float(arrays["highest"])
-            rows = {name: arrays[name] for name in ("user", "item", "rating", "test_user", "test_item")}
-        return cls(**rows, lowest=lowest, highest=highest)
+            ends = {name: float(arrays[name]) for name in ("lowest", "highest")}
+            return cls(**{name: arrays[name] for name in arrays.files if name not in ends}, **ends)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a peer made of a task.
+    """What a peer made of a task: predictions, rankings or both.
+
+    Seconds are those of the first fit in the process, nothing warmed up: from the training rows, in the form that the
+    peer's package takes, to the trained model. Imports are left out.
 
     Attributes:
-        fit_seconds: from the training rows, in the form that the peer's package takes, to the trained model; the
-            first fit of the process, nothing warmed up, imports left out.
-        predicted: float32 (m,), clipped to the scale; None of a peer that only ranks.
-        deviation: float32 (m,), the standard deviation that goes with each prediction, NaN where there is none.
+        predicted: float32 (m,), clipped to the scale.
+        deviation: float32 (m,), the standard deviation that goes with each prediction; NaN where there is none.
+        rating_seconds: what training for the predictions took.
         top: int32 (users, ``DEPTH``), each training user's items, best first, those that the user rated in training
-            left out, filled with ``NOBODY``; None of a peer that only predicts.
+            left out, filled with ``NOBODY``.
+        ranking_seconds: what training for the rankings took.
     """
 
-    fit_seconds: float
     predicted: NDArray[np.float32] | None = None
     deviation: NDArray[np.float32] | None = None
+    rating_seconds: float | None = None
     top: NDArray[np.int32] | None = None
+    ranking_seconds: float | None = None
 
     def save(self, file: Path) -> None:
-        present = {name: getattr(self, name) for name in self.__slots__}
-        np.savez(file, **{name: value for name, value in present.items() if value is not None})
+        values = {name: getattr(self, name) for name in self.__slots__}
+        np.savez(file, **{name: np.asarray(value) for name, value in values.items() if value is not None})
 
     @classmethod
     def load(cls, file: Path) -> Answer:
         with np.load(file, allow_pickle=False) as arrays:
-            return cls(
-                float(arrays["fit_seconds"]),
-                *(arrays.get(name) for name in ("predicted", "deviation", "top")),
-            )
+            values = {name: arrays[name] for name in arrays.files}
+        return cls(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
 
 
 def answer(perform: Callable[[Task, str], Answer]) -> None:
-    """The whole program of a peer: ``python -m benchmarks.peers.NAME TASK ANSWER SETTING``."""
+    """The whole program of a peer: ``python -m MODULE TASK ANSWER SETTING``."""
     task, into, setting = sys.argv[1:]
     perform(Task.load(Path(task)), setting).save(Path(into))

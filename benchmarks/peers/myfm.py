@@ -42,7 +42,7 @@ def perform(task: Task, setting: str) -> Answer:
         seconds = time.perf_counter() - began
         blocks = [RelationBlock(test_user, of_user), RelationBlock(test_item, of_item)]
         predicted = model.predict(None, blocks)
-    return Answer(seconds, predicted=task.clipped(predicted))
+    return Answer(predicted=task.clipped(predicted), rating_seconds=seconds)
 
 
 def features(codes: Codes, others: Codes, *, history: bool) -> tuple[sparse.csr_matrix, list[int]]:
