@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,7 +80,7 @@ def _relevant(split: Split) -> RatedItems:
     return RatedItems(_indptr(np.bincount(users, minlength=task.users)), items[order])
 
 
-def _pairs(users: NDArray[np.int32], items: NDArray[np.int32], width: int) -> NDArray[np.int64]:
+def _pairs(users: NDArray[np.integer[Any]], items: NDArray[np.integer[Any]], width: int) -> NDArray[np.int64]:
     return users.astype(np.int64) * width + items
 
 

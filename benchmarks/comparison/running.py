@@ -54,7 +54,7 @@ def run(line: Line, task: Path, folder: Path, limit_seconds: float) -> Answer:
     into.unlink(missing_ok=True)
     module = f"benchmarks.peers.{MODULES.get(line.peer, line.peer)}"
     # Their warnings are not ours; what a failure needs is in the log.
-    command = [python_of(line), "-W", "ignore", "-m", module, task, into, line.setting]
+    command: list[str | Path] = [python_of(line), "-W", "ignore", "-m", module, task, into, line.setting]
     environment = {**os.environ, "PYSPARK_PYTHON": str(python_of(line))}
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,10 @@ class Split:
 def load_dataset(name: str, folder: Path | None) -> Ratings:
     """A built-in data set, from the trainer's cache or fetched; or ``folder``'s ratings.csv with its columns."""
     source: BuiltinDataset | FileDataset
+    scale: RatingScale | None = None
+    roots: tuple[Path, ...] = ()
     if folder is None:
-        source, scale, roots = BuiltinDataset.model_validate({"name": name}), None, ()
+        source = BuiltinDataset.model_validate({"name": name})
     else:
         path = (folder / "ratings.csv").resolve()
         source = FileDataset(
@@ -67,7 +69,7 @@ def random_split(ratings: Ratings, seed: int) -> Split:
     return Split(task, ratings.rating[test])
 
 
-def _codes(ids: Sequence[str], known: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
+def _codes(ids: Iterable[str], known: Iterable[str]) -> tuple[NDArray[np.int32], NDArray[np.str_]]:
     """The places of ``ids`` in the training rows' ids, those that are new numbered behind them; and all ids."""
     place = {identifier: code for code, identifier in enumerate(known)}
     codes = [place.setdefault(identifier, len(place)) for identifier in ids]

@@ -27,7 +27,7 @@ def perform(task: Task, setting: str) -> Answer:
 def unseen(ranking: np.ndarray, task: Task) -> np.ndarray:
     """int32 (users, ``DEPTH``): one ranking for everybody, without what each user rated in training."""
     top = np.full((task.users, DEPTH), NOBODY, np.int32)
-    seen = [set() for _ in range(task.users)]
+    seen: list[set[int]] = [set() for _ in range(task.users)]
     for user, item in zip(task.user.tolist(), task.item.tolist(), strict=True):
         seen[user].add(item)
     for user, items in enumerate(seen):

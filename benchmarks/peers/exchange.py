@@ -58,13 +58,11 @@ class Task:
         return predicted.clip(self.lowest, self.highest).astype(np.float32)
 
     def save(self, file: Path) -> None:
-        np.savez(file, **{name: np.asarray(getattr(self, name)) for name in self.__slots__})
+        _save(file, {name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def load(cls, file: Path) -> Task:
-        with np.load(file, allow_pickle=False) as arrays:
-            ends = {name: float(arrays[name]) for name in ("lowest", "highest")}
-            return cls(**{name: arrays[name] for name in arrays.files if name not in ends}, **ends)
+        return cls(**_load(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +89,21 @@ class Answer:
 
     def save(self, file: Path) -> None:
         values = {name: getattr(self, name) for name in self.__slots__}
-        np.savez(file, **{name: np.asarray(value) for name, value in values.items() if value is not None})
+        _save(file, {name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def load(cls, file: Path) -> Answer:
-        with np.load(file, allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-        return cls(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
+        return cls(**_load(file))
+
+
+def _save(file: Path, values: dict[str, Any]) -> None:
+    np.savez(file, allow_pickle=False, **{name: np.asarray(value) for name, value in values.items()})
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """The arrays by name; one without dimensions as a number."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
 def answer(perform: Callable[[Task, str], Answer]) -> None:

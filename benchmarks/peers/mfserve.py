@@ -149,9 +149,11 @@ def check_server(
         for user in random.choice(len(users), min(SAMPLE_USERS, len(users)), replace=False):
             part = slice(starts[user], starts[user + 1])
             items = snapshot.items.take(ranked.item_indices[part])
-            served = client.recommend(MODEL, users[user], limit=DEPTH)
+            ranking = [
+                (each.item_id, each.score) for each in client.recommend(MODEL, users[user], limit=DEPTH)
+            ]
             expected = list(zip(items, ranked.scores[part].tolist(), strict=True))
-            same([(each.item_id, each.score) for each in served], expected, f"the ranking of {users[user]}")
+            same(ranking, expected, f"the ranking of {users[user]}")
 
 
 def same(served: object, scored: object, what: str) -> None:

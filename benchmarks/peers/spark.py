@@ -20,6 +20,7 @@ def perform(task: Task, setting: str) -> Answer:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR")
+        .config("spark.driver.extraJavaOptions", "-Xss16m")  # 20 iterations make a deep plan
         .config("spark.sql.shuffle.partitions", "4")
         .getOrCreate()
     )
