@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import quality
-from benchmarks.comparison.lines import BASELINE, DEFAULT, LINES, Line
+from benchmarks.comparison.lines import BASELINE, DEFAULT, LINES, MODULES, Line
 from benchmarks.comparison.measures import ranking_figures, rating_figures
 from benchmarks.comparison.running import PeerFailed, run
 from benchmarks.comparison.splits import Split, random_split
@@ -118,6 +119,7 @@ def test_calibration_counts_the_rows_that_have_a_deviation(split: Split) -> None
     assert figures["within_2"] == pytest.approx(2 / 3, abs=0.02)
 
 
+@pytest.mark.timeout(300)  # two processes, a fit in TensorFlow and a server
 def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ratings = small_ratings()
     quick = {
@@ -125,7 +127,7 @@ def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.Captu
         "ranking": {"engine": "ials", "factors": 4, "iterations": 4},
     }
     lines = [Line(DEFAULT.name, DEFAULT.peer, json.dumps(quick), None), BASELINE]
-    results = {"datasets": {"small": quality.compare(ratings, [3], lines, limit=100)}}
+    results = {"datasets": {"small": quality.compare(ratings, [3], lines, limit=250)}}
     heads = results["datasets"]["small"]
     rating = {name: splits[0] for name, splits in heads["rating"].items()}
     ranking = {name: splits[0] for name, splits in heads["ranking"].items()}
@@ -148,6 +150,15 @@ def test_a_peer_that_fails_is_named_with_what_it_said(split: Split, tmp_path: Pa
     line = Line("broken", "mfserve", '{"rating": {"engine": "magic"}}', None)
     with pytest.raises(PeerFailed, match=r"broken: exit code 1\n(.|\n)*magic"):
         run(line, tmp_path / "task.npz", tmp_path, limit_seconds=60)
+
+
+def test_every_peer_has_its_module_and_make_peers_its_environment() -> None:
+    root = Path(quality.__file__).parents[1]
+    recipe = re.search(r"^PEERS := (.*)$", (root / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert recipe is not None
+    assert recipe[1].split() == sorted({line.peer for line in LINES if line.package is not None})
+    for line in LINES:
+        assert (root / "benchmarks" / "peers" / f"{MODULES.get(line.peer, line.peer)}.py").is_file()
 
 
 def test_the_best_of_implicits_settings_is_chosen_on_each_split() -> None:
