@@ -22,7 +22,7 @@ from benchmarks.comparison.lines import LINES, Line
 from benchmarks.comparison.measures import ranking_figures, rating_figures
 from benchmarks.comparison.running import PeerFailed, missing, run, versions
 from benchmarks.comparison.splits import load_dataset, random_split
-from benchmarks.comparison.tables import markdown, show, tables
+from benchmarks.comparison.tables import markdown, merged, show, tables
 from mfserve_trainer.ratings import Ratings
 
 DATASETS = ("movielens-100k", "movielens-latest-small")
@@ -33,7 +33,7 @@ QUICK = ("mfserve", "baseline", "implicit")
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if options.tables:
-        results = json.loads(options.tables.read_text("utf-8"))
+        results = merged([json.loads(file.read_text("utf-8")) for file in options.tables])
     else:
         lines = [line for line in LINES if line.peer in options.peers]
         if absent := missing(lines):
@@ -41,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results = {
             "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
             "versions": versions(lines),
-            "seeds": options.seeds,
             "datasets": {
                 name: compare(
                     load_dataset(name, options.latest_small if name == "movielens-latest-small" else None),
@@ -78,7 +77,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--markdown", action="store_true", help="print the tables of docs/benchmarks.md")
     parser.add_argument(
-        "--tables", type=Path, metavar="FILE", help="run nothing: the tables of an earlier --json"
+        "--tables",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="run nothing: put earlier runs' --json together",
     )
     options = parser.parse_args(arguments)
     if options.quick:

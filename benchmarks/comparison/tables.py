@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.comparison.lines import LINES
+
 Figures = dict[str, float]
 Lines = dict[str, list[Figures]]
 """By the line's name, its figures on each split, in the order of the seeds."""
@@ -40,6 +42,29 @@ def tables(results: dict[str, Any]) -> list[Shown]:
             _calibration(f"{name}: true ratings within the predicted deviation", calibrated),
         ]
     return [table for table in shown if table.rows]
+
+
+def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of several runs as those of one; lines in the order of ``LINES``, splits in that of their seeds.
+
+    Raises:
+        ValueError: two runs have figures of one line on one split.
+    """
+    datasets: dict[str, dict[str, Lines]] = {}
+    for run in runs:
+        for name, heads in run["datasets"].items():
+            for head, lines in heads.items():
+                into = datasets.setdefault(name, {}).setdefault(head, {})
+                for line, figures in lines.items():
+                    into[line] = sorted([*into.get(line, []), *figures], key=lambda split: split["seed"])
+                    if len({split["seed"] for split in into[line]}) < len(into[line]):
+                        raise ValueError(f"{name}: several runs have figures of {line} on one split")
+    order = [line.name for line in LINES]
+    for heads in datasets.values():
+        for head, lines in heads.items():
+            heads[head] = {name: lines[name] for name in sorted(lines, key=order.index)}
+    versions = {name: version for run in runs for name, version in run["versions"].items()}
+    return {"machine": runs[0]["machine"], "versions": versions, "datasets": datasets}
 
 
 def with_best_implicit(ranking: Lines) -> Lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.comparison.lines import BASELINE, DEFAULT, LINES, MODULES, Line
 from benchmarks.comparison.measures import ranking_figures, rating_figures
 from benchmarks.comparison.running import PeerFailed, run
 from benchmarks.comparison.splits import Split, random_split
-from benchmarks.comparison.tables import markdown, tables
+from benchmarks.comparison.tables import markdown, merged, tables
 from benchmarks.peers.exchange import DEPTH, NOBODY, Answer, Task
 from mfserve_registry.spec import RatingScale
 from mfserve_trainer.ratings import Ratings, from_rows
@@ -127,7 +128,11 @@ def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.Captu
         "ranking": {"engine": "ials", "factors": 4, "iterations": 4},
     }
     lines = [Line(DEFAULT.name, DEFAULT.peer, json.dumps(quick), None), BASELINE]
-    results = {"datasets": {"small": quality.compare(ratings, [3], lines, limit=250)}}
+    results = {
+        "machine": {},
+        "versions": {},
+        "datasets": {"small": quality.compare(ratings, [3], lines, limit=250)},
+    }
     heads = results["datasets"]["small"]
     rating = {name: splits[0] for name, splits in heads["rating"].items()}
     ranking = {name: splits[0] for name, splits in heads["ranking"].items()}
@@ -150,6 +155,19 @@ def test_a_peer_that_fails_is_named_with_what_it_said(split: Split, tmp_path: Pa
     line = Line("broken", "mfserve", '{"rating": {"engine": "magic"}}', None)
     with pytest.raises(PeerFailed, match=r"broken: exit code 1\n(.|\n)*magic"):
         run(line, tmp_path / "task.npz", tmp_path, limit_seconds=60)
+
+
+def test_runs_are_put_together_by_line_and_seed() -> None:
+    def run(line: Line, seed: int) -> dict[str, Any]:
+        heads = {"rating": {line.name: [{"seed": seed}]}, "ranking": {}}
+        return {"machine": {}, "versions": {"mfserve": "0"}, "datasets": {"small": heads}}
+
+    whole = merged([run(BASELINE, 0), run(DEFAULT, 1), run(DEFAULT, 0)])
+    rating = whole["datasets"]["small"]["rating"]
+    assert list(rating) == [DEFAULT.name, BASELINE.name]
+    assert rating[DEFAULT.name] == [{"seed": 0}, {"seed": 1}]
+    with pytest.raises(ValueError, match="several runs"):
+        merged([run(DEFAULT, 0), run(DEFAULT, 0)])
 
 
 def test_every_peer_has_its_module_and_make_peers_its_environment() -> None:
