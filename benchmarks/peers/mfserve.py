@@ -81,6 +81,7 @@ def published(task: Task, spec: TrainingSpec, home: Path) -> tuple[Snapshot, dic
             staged=staged,
             scratch=scratch,
             log_dir=home / "logs",
+            studies=home / "studies",
         )
         done, seconds = asyncio.run(fitted(fit, home))
         registry.publish(claim, staged, done.digest, [], metrics={}, facts={"spec": done.facts["spec"]})

@@ -141,6 +141,29 @@ async def test_predict_rating(serve: Serve, connect: Connect) -> None:
     )
 
 
+async def test_predicted_ratings_come_with_deviations_where_the_engine_tells_them(
+    serve: Serve, connect: Connect
+) -> None:
+    def predict(request: pb.PredictRatingRequest, context: Any) -> Any:
+        return pb.PredictRatingResponse(
+            rating=3.5, basis=pb.RATING_BASIS_MODEL, served_version=VERSION, rating_stddev=0.75
+        )
+
+    def predict_many(request: pb.BatchPredictRatingsRequest, context: Any) -> Any:
+        return pb.BatchPredictRatingsResponse(
+            ratings=[3.5, 4.0],
+            bases=[pb.RATING_BASIS_MODEL, pb.RATING_BASIS_USER_MEAN],
+            served_version=VERSION,
+            rating_stddevs=[0.75, 0.0],
+        )
+
+    client = connect(serve(PredictRating=predict, BatchPredictRatings=predict_many).address)
+    alone = await client.predict_rating("movies", "196", "242")
+    assert alone == RatingPrediction(3.5, RatingBasis.MODEL, SERVED, 0.75)
+    many = await client.batch_predict_ratings("movies", [("196", "242"), ("196", "new")])
+    assert many == [alone, RatingPrediction(4.0, RatingBasis.USER_MEAN, SERVED, None)]
+
+
 @pytest.mark.parametrize(
     ("count", "sizes"), [(0, [0]), (1, [1]), (10_000, [10_000]), (20_001, [10_000, 10_000, 1])]
 )

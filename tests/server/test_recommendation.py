@@ -13,7 +13,8 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
 from mfserve_scoring import Basis, RatingBasis
-from tests.registry.snapshot.samples import FullContent, random_content
+from mfserve_scoring.deviations import deviations
+from tests.registry.snapshot.samples import FullContent, random_content, with_posterior
 from tests.server import oracle
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
@@ -167,6 +168,33 @@ async def test_ratings_are_predicted_and_say_what_they_rest_on(server: Server, c
             pb.PredictRatingRequest(model_spec=MOVIES, user_id=user, item_id=item)
         )
         assert (single.rating, single.basis) == (rating, basis)
+
+
+async def test_a_bayesian_engine_tells_how_far_a_rating_may_lie_from_its_prediction(
+    server: Server, registry: Registry
+) -> None:
+    content = with_posterior(random_content(5))
+    publish(registry, "bayes", content=content)
+    bayes = common_pb2.ModelSpec(model="bayes")
+    expected = deviations(content.rating.posterior, np.array([0]), np.array([1]))  # type: ignore[arg-type]
+    single = await server.recommendations.PredictRating(
+        pb.PredictRatingRequest(model_spec=bayes, user_id="u0", item_id="i1")
+    )
+    assert single.rating_stddev == pytest.approx(expected[0], rel=1e-6)
+    pairs = [pb.UserItem(user_id="u0", item_id=item) for item in ("i1", "nothing")]
+    batch = await server.recommendations.BatchPredictRatings(
+        pb.BatchPredictRatingsRequest(model_spec=bayes, pairs=pairs)
+    )
+    assert list(batch.rating_stddevs) == [single.rating_stddev, 0]
+    for model_spec, item in ((bayes, "nothing"), (MOVIES, "i1")):
+        without = await server.recommendations.PredictRating(
+            pb.PredictRatingRequest(model_spec=model_spec, user_id="u0", item_id=item)
+        )
+        assert not without.HasField("rating_stddev")
+    plain = await server.recommendations.BatchPredictRatings(
+        pb.BatchPredictRatingsRequest(model_spec=MOVIES, pairs=pairs)
+    )
+    assert not plain.rating_stddevs
 
 
 async def test_ten_thousand_pairs_of_long_ids_are_taken(server: Server) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, Snapshot, SnapshotContent
-from mfserve_registry.snapshot.content import Floats
+from mfserve_registry.snapshot.content import Posterior, Floats
 from mfserve_registry.spec import RatingScale
 
 
@@ -89,3 +89,22 @@ def random_content(
         else None,
         facts={"spec": {"seed": seed}, "dataset": {"name": "sample"}},
     )
+
+
+def with_posterior(content: FullContent, seed: int = 0, samples: int = 5, factors: int = 2) -> FullContent:
+    """The content with a Bayesian rating head: random samples of ``factors`` factors and a bias."""
+    random = np.random.default_rng([seed, 1])
+
+    def floats(*shape: int) -> Floats:
+        return random.normal(scale=0.5, size=shape).astype(np.float32)
+
+    width = content.rating.item_factors.shape[1] + 1
+    root = random.normal(size=(width, width))
+    posterior = Posterior(
+        user_samples=floats(len(content.user_ids), samples, factors + 1),
+        item_samples=floats(len(content.item_ids), samples, factors + 1),
+        user_noise=random.uniform(0.2, 1.5, len(content.user_ids)).astype(np.float32),
+        prior_mean=floats(width),
+        prior_precision=(root @ root.T + np.eye(width)).astype(np.float32),
+    )
+    return replace(content, rating=replace(content.rating, regularization=0.0, posterior=posterior))
