@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, Snapshot, SnapshotContent
-from mfserve_registry.snapshot.content import Posterior, Floats
+from mfserve_registry.snapshot.content import Floats, Posterior
 from mfserve_registry.spec import RatingScale
 
 
