@@ -44,8 +44,8 @@ LINES = (
     Line("Surprise SVD++, defaults", "surprise", "svdpp", "scikit-surprise"),
     Line("Surprise SVD, k = 20, 100 epochs, λ = 0.1", "surprise", "svd-tuned", "scikit-surprise"),
     Line("myFM, rank 10, 200 iterations", "myfm", "mf", "myfm"),
-    Line("the same, implicit features of users (SVD++)", "myfm", "svdpp", "myfm"),
-    Line("the same, implicit features of users and items", "myfm", "flipped", "myfm"),
+    Line("myFM, implicit features of users (SVD++)", "myfm", "svdpp", "myfm"),
+    Line("myFM, implicit features of users and items", "myfm", "flipped", "myfm"),
     Line("Spark ALS, rank 20, λ = 0.15, 20 iterations", "spark", "", "pyspark"),
     article(10),
     implicit(100, 0.01, 1, "binary"),  # its defaults

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,6 +47,7 @@ SPEC = QUICK.model_copy(
         "rating": AlsConfig(factors=1, iterations=6, regularization=0.5),
         "ranking": IalsConfig(factors=3, iterations=6, regularization=0.1),
         "tuning": TUNING,
+        "refit": False,
     }
 )
 
@@ -135,7 +137,7 @@ def test_held_out_ratings_decide_nothing(tmp_path: Path, how: RandomSplit | Keye
     """With other ratings in the holdout, the trials are the same to the last bit; with others elsewhere, not."""
     ratings = low_rank()[0]
     rows = split(ratings, how)
-    spec = SPEC.model_copy(update={"split": how, "tuning": TuningConfig(trials=2), "refit": False})
+    spec = SPEC.model_copy(update={"split": how, "tuning": TuningConfig(trials=2)})
     found = []
     for name, changed in (("none", []), ("holdout", rows.holdout_rows), ("training", rows.train_rows[:20])):
         rating = ratings.rating.copy()
@@ -175,6 +177,15 @@ def test_heads_are_measured_as_a_version_is(tmp_path: Path) -> None:
     expected = evaluate(Snapshot.open(tmp_path / "whole", digest), parts.measured)
     assert parts.measure(rating) == expected["rating"][0]["mse"]
     assert parts.measure(ranking) == expected["ranking"][0]["ndcg_at_10"]
+
+
+def test_a_head_of_finite_parameters_has_a_finite_value(tmp_path: Path) -> None:
+    """However large they are: Optuna's pruner and the trials' JSON have no use for anything else."""
+    parts = Validation(low_rank()[0], NoSplit(), 0.3, tmp_path)
+    head = fit_rating(parts.fitted, AlsConfig(factors=2, iterations=1), seed=1, report=ignore).head
+    huge = np.full_like(head.user_factors, 3e38) * np.array([1, -1], np.float32)
+    head = replace(head, user_factors=huge, item_factors=np.abs(huge[: len(head.item_factors)]))
+    assert 0 <= parts.measure(head) <= 16
 
 
 def test_without_a_split_the_validation_part_is_cut_from_all_ratings(tmp_path: Path, csv: Path) -> None:

@@ -7,7 +7,6 @@ for more trials, comes to the same trials as one that never stopped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,8 +55,8 @@ class Search:
         """All trials, and the best of those that were completed (None: none was).
 
         Args:
-            objective: the value of a trial. It may report intermediate values to it, and raise ``TrialPruned`` where
-                it should be pruned. A value that is not finite, or TRAINING_DIVERGED, makes a failed trial.
+            objective: the value of a trial, finite. It may report intermediate values, finite ones too, and raise
+                ``TrialPruned`` where the trial should be pruned. TRAINING_DIVERGED makes it a failed one.
             finished: the trials of before; those that are run now are added to it.
             report: called after every trial.
         """
@@ -96,8 +95,7 @@ class Search:
                 raise
             study.tell(trial, state=TrialState.FAIL)
         else:
-            finite = math.isfinite(value)
-            study.tell(trial, value if finite else None, state=None if finite else TrialState.FAIL)
+            study.tell(trial, value)
 
 
 def seconds_of(trial: FrozenTrial) -> float:

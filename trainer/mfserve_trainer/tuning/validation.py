@@ -63,7 +63,10 @@ class Validation:
             )
 
     def measure(self, head: RatingHead | RankingHead) -> float:
-        """The MSE of a rating head, the nDCG@10 of a ranking head, as it would be served."""
+        """The MSE of a rating head, the nDCG@10 of a ranking head, as it would be served.
+
+        Finite where the head's parameters are: predictions are computed in float64 and clipped to the scale.
+        """
         if isinstance(head, RatingHead):
             return rating_mse(replace(self._snapshot, rating=head), self.measured)
         return ndcg_at_10(replace(self._snapshot, ranking=head), self.measured)
