@@ -21,20 +21,26 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --require-hash
 READY := $(VENV)/.installed
 READY_GENERATE := $(VENV_GENERATE)/.installed
 
-.PHONY: help setup demo test storm lint format breaking generate check-generated docs lock clean
+# Those that benchmarks/quality.py compares with: an environment each, as they do not agree on numpy.
+VENV_PEERS ?= .venv-peers
+PEERS := cornac implicit myfm spark surprise
+READY_PEERS := $(PEERS:%=$(VENV_PEERS)/%/.installed)
+
+.PHONY: help setup demo test storm peers lint format breaking generate check-generated docs lock clean
 
 help:
 	@echo "make setup            the virtual environment, in $(VENV)"
 	@echo "make demo             train on MovieLens 100K through a real server and look at the results"
-	@echo "make test             the test suite (ARGS=... goes to pytest)"
+	@echo "make test             the test suite, in JOBS=$(JOBS) processes (ARGS=... goes to pytest)"
 	@echo "make storm            the long fault and load tests"
+	@echo "make peers            the environments of those that the benchmarks compare with, in $(VENV_PEERS)"
 	@echo "make lint             ruff, mypy, buf, hadolint"
 	@echo "make format           let ruff reformat and repair"
 	@echo "make breaking         would the protos break callers? against AGAINST (now: $(AGAINST))"
 	@echo "make generate         stubs from the protos"
 	@echo "make check-generated  are the checked-in stubs fresh?"
 	@echo "make docs             the reference in docs/cli.md from the commands themselves"
-	@echo "make lock             requirements/*.lock from pyproject.toml (ARGS=--upgrade for the newest)"
+	@echo "make lock             all the locks (ARGS=--upgrade for the newest)"
 	@echo "make clean            remove the environments, the caches and what was built"
 
 define make_environment
@@ -56,11 +62,29 @@ $(READY_GENERATE): requirements/generate.lock
 	@$(VENV_GENERATE)/bin/python $(PIP_INSTALL) --requirement requirements/generate.lock
 	@touch $@
 
+peers: $(READY) $(READY_PEERS)
+
+$(VENV_PEERS)/%/.installed: benchmarks/peers/%.lock
+	$(call make_environment,$(VENV_PEERS)/$*)
+	@echo "Installing $<"
+	@$(VENV_PEERS)/$*/bin/python $(PIP_INSTALL) --requirement $<
+	@touch $@
+
+# Spark is published as source alone: it is built with what its own build lock names.
+$(VENV_PEERS)/spark/.installed: benchmarks/peers/spark.lock benchmarks/peers/spark-build.lock
+	$(call make_environment,$(VENV_PEERS)/spark)
+	@echo "Installing $<"
+	@$(VENV_PEERS)/spark/bin/python $(PIP_INSTALL) --requirement benchmarks/peers/spark-build.lock
+	@$(VENV_PEERS)/spark/bin/python $(PIP_INSTALL) --no-binary pyspark --no-build-isolation --requirement $<
+	@touch $@
+
 demo: $(READY)
 	@$(BIN)/python demo/run.py $(ARGS)
 
+# How many processes share the tests; each takes whole files (tests/conftest.py). ARGS="-n0 --pdb" for a debugger.
+JOBS ?= 2
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 storm: $(READY)
 	$(BIN)/python -m pytest -m storm --timeout 3600 $(ARGS)
@@ -118,7 +142,10 @@ lock: $(READY)
 	$(COMPILE) pyproject.toml --extra trainer --constraint requirements/dev.lock --output-file requirements/trainer.lock $(ARGS) >/dev/null
 	$(COMPILE) --group build --constraint requirements/dev.lock --output-file requirements/build.lock $(ARGS) >/dev/null
 	$(COMPILE) --group generate --output-file requirements/generate.lock $(ARGS) >/dev/null
+	for peer in $(PEERS) spark-build; do \
+		$(COMPILE) --python-version 3.11 benchmarks/peers/$$peer.in --output-file benchmarks/peers/$$peer.lock $(ARGS) >/dev/null; \
+	done
 
 clean:
-	rm -rf $(VENV) $(VENV_GENERATE) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV_GENERATE) $(VENV_PEERS) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,9 +12,9 @@ from pathlib import Path
 
 
 @contextmanager
-def running(home: Path) -> Iterator[str]:
+def running(home: Path, *flags: str) -> Iterator[str]:
     """Runs ``mfserve serve`` on a free port of the loopback interface and yields its address."""
-    command = [sys.executable, "-m", "mfserve", "serve", "--home", str(home), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "mfserve", "serve", "--home", str(home), "--port", "0", "--json", *flags]
     with (home / "service.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     try:

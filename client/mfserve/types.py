@@ -39,6 +39,8 @@ from mfserve._types.recommendations import (
 )
 from mfserve._types.spec import (
     Als,
+    AutoRating,
+    Bayes,
     BuiltinDataset,
     Dataset,
     FileDataset,
@@ -46,10 +48,12 @@ from mfserve._types.spec import (
     Keras,
     KeyedHash,
     NoRanking,
+    NoRating,
     NoSplit,
     RandomSplit,
     RatingScale,
     TrainingSpec,
+    Tuning,
     UploadedDataset,
 )
 from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailure, Upload
@@ -59,6 +63,8 @@ __all__ = [
     "AliasTarget",
     "Als",
     "Artifact",
+    "AutoRating",
+    "Bayes",
     "BuiltinDataset",
     "Dataset",
     "DatasetFacts",
@@ -76,6 +82,7 @@ __all__ = [
     "Model",
     "ModelVersion",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "Progress",
     "RandomSplit",
@@ -101,6 +108,7 @@ __all__ = [
     "TrainingFailure",
     "TrainingSpec",
     "TrainingStage",
+    "Tuning",
     "Upload",
     "UploadedDataset",
     "UserRecommendations",

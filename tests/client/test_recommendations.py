@@ -60,6 +60,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
 
     await client.recommend("movies", "196", alias="latest")
     await client.recommend("movies", history=[("50", 1.0)])
+    await client.recommend("movies", history=["50", "181"])
     assert seen == [
         pb.RecommendRequest(
             model_spec=common_pb2.ModelSpec(model="movies", version=3),
@@ -76,6 +77,10 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
             model_spec=common_pb2.ModelSpec(model="movies"),
             history=pb.History(ratings=[pb.RatedItem(item_id="50", rating=1)]),
         ),
+        pb.RecommendRequest(
+            model_spec=common_pb2.ModelSpec(model="movies"),
+            history=pb.History(ratings=[pb.RatedItem(item_id="50"), pb.RatedItem(item_id="181")]),
+        ),
     ]
 
 
@@ -84,6 +89,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
     [
         ({}, TypeError),
         ({"user_id": "1", "history": {"2": 3.0}}, TypeError),
+        ({"history": "2"}, TypeError),
         ({"user_id": "1", "version": 1, "alias": "production"}, TypeError),
         ({"user_id": "1", "exclude_item_ids": "242"}, TypeError),
         ({"user_id": 1}, TypeError),
@@ -133,6 +139,29 @@ async def test_predict_rating(serve: Serve, connect: Connect) -> None:
     assert await client.predict_rating("movies", "196", "242") == RatingPrediction(
         3.5, RatingBasis.ITEM_MEAN, SERVED
     )
+
+
+async def test_predicted_ratings_come_with_deviations_where_the_engine_tells_them(
+    serve: Serve, connect: Connect
+) -> None:
+    def predict(request: pb.PredictRatingRequest, context: Any) -> Any:
+        return pb.PredictRatingResponse(
+            rating=3.5, basis=pb.RATING_BASIS_MODEL, served_version=VERSION, rating_stddev=0.75
+        )
+
+    def predict_many(request: pb.BatchPredictRatingsRequest, context: Any) -> Any:
+        return pb.BatchPredictRatingsResponse(
+            ratings=[3.5, 4.0],
+            bases=[pb.RATING_BASIS_MODEL, pb.RATING_BASIS_USER_MEAN],
+            served_version=VERSION,
+            rating_stddevs=[0.75, 0.0],
+        )
+
+    client = connect(serve(PredictRating=predict, BatchPredictRatings=predict_many).address)
+    alone = await client.predict_rating("movies", "196", "242")
+    assert alone == RatingPrediction(3.5, RatingBasis.MODEL, SERVED, 0.75)
+    many = await client.batch_predict_ratings("movies", [("196", "242"), ("196", "new")])
+    assert many == [alone, RatingPrediction(4.0, RatingBasis.USER_MEAN, SERVED, None)]
 
 
 @pytest.mark.parametrize(

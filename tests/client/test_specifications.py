@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit
+from mfserve import (
+    Als,
+    AutoRating,
+    Bayes,
+    Head,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoRating,
+    NoSplit,
+    RandomSplit,
+    Tuning,
+)
 from mfserve._client import names
 from mfserve._client.names import Names
 from mfserve._client.spec import dataset_from, dataset_message, spec_from, spec_message
@@ -19,12 +32,16 @@ from mfserve.v1 import training_spec_pb2 as spec_pb
 PAIRS: list[tuple[type[Any], Any]] = [
     (Keras, spec_pb.KerasConfig),
     (Als, spec_pb.AlsConfig),
+    (Bayes, spec_pb.BayesConfig),
     (Ials, spec_pb.IalsConfig),
+    (AutoRating, spec_pb.AutoRating),
+    (NoRating, spec_pb.NoRating),
     (NoRanking, spec_pb.NoRanking),
     (KeyedHash, spec_pb.KeyedHashSplit),
     (RandomSplit, spec_pb.RandomSplit),
     (NoSplit, spec_pb.NoSplit),
     (FileDataset, spec_pb.FileDataset),
+    (Tuning, spec_pb.TuningConfig),
 ]
 
 
@@ -61,7 +78,10 @@ specs = st.builds(
     TrainingSpec,
     rating=st.one_of(
         st.none(),
+        st.just(AutoRating()),
+        st.just(NoRating()),
         st.builds(Als, factors=small, iterations=small, regularization=real),
+        st.builds(Bayes, factors=small, burn_in=small, interaction_features=small),
         st.builds(Keras, factors=small, l2=real, biases=yes_or_no, early_stopping_patience=small),
     ),
     ranking=st.one_of(
@@ -75,6 +95,16 @@ specs = st.builds(
     ),
     refit=yes_or_no,
     seed=small,
+    tuning=st.one_of(
+        st.none(),
+        st.builds(
+            Tuning,
+            trials=small,
+            seconds=real,
+            validation_fraction=real,
+            head=st.sampled_from([None, Head.RATING, Head.RANKING]),
+        ),
+    ),
 )
 
 datasets = st.builds(
@@ -93,6 +123,7 @@ datasets = st.builds(
     bad_rows=st.sampled_from([None, "fail", "skip"]),
     duplicates=st.sampled_from([None, "fail", "first", "last", "mean"]),
     scale=st.one_of(st.none(), st.builds(RatingScale, st.floats(-10, 0), st.floats(1, 10))),
+    implicit=st.booleans(),
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from mfserve import Als, Ials, NoSplit, errors
+from mfserve import Als, Head, Ials, NoSplit, Tuning, errors
 from mfserve.types import (
     BuiltinDataset,
     Dataset,
@@ -103,10 +103,16 @@ async def test_what_a_data_set_may_be(
         split=NoSplit(),
         refit=False,
         seed=9,
+        tuning=Tuning(trials=5, head="rating"),
     )
     assert queued.info.dataset == Dataset(source, "skip", "mean", RatingScale(0.5, 5.0))
     assert queued.info.spec == TrainingSpec(
-        rating=Als(factors=8), ranking=Ials(iterations=3), split=NoSplit(), refit=False, seed=9
+        rating=Als(factors=8),
+        ranking=Ials(iterations=3),
+        split=NoSplit(),
+        refit=False,
+        seed=9,
+        tuning=Tuning(trials=5, head=Head.RATING),
     )
     assert (queued.job_id, queued.model, queued.state, queued.version) == (
         "j1",

@@ -29,6 +29,13 @@ class MovieLens:
         return oracle(self.service.home, self.version.digest)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps those who ask the service in one of the test processes, so that it is trained once."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "movielens" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("movielens"))
+
+
 @pytest.fixture(scope="session")
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MovieLens]:
     # A short lease: a test kills the trainer and waits for the lease to end.

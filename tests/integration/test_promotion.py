@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfserve import Client, Ials
+from mfserve import Als, Client, Ials, NoSplit
 from mfserve.types import ModelVersion, Recommendations
 from tests.integration.oracle import oracle
 from tests.integration.service import RunningService, eventually, running_service
 
 CALLERS = 8
 TRAINING_SECONDS = 120.0
+QUICK = Als(factors=4, iterations=4)
+"""A rating head that costs next to nothing: what matters here is when a version is served."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_promotion_under_load_fails_no_call_and_mixes_no_answer(
                 answers.append((user, client.recommend(model, user, limit=10)))
 
     with Client(service.address) as client, ThreadPoolExecutor(CALLERS) as pool:
-        versions = [client.train(model, dataset=ratings(1)).result(timeout=TRAINING_SECONDS)]
+        versions = [client.train(model, dataset=ratings(1), rating=QUICK).result(timeout=TRAINING_SECONDS)]
         callers = [pool.submit(call, number) for number in range(CALLERS)]
         try:
             for seed in range(2, 2 + promotions):
@@ -94,17 +96,23 @@ def _until_answered_by(version: int, answers: list[tuple[str, Recommendations]])
 
 def _train_and_promote(client: Client, model: str, seed: int) -> ModelVersion:
     job = client.train(
-        model, dataset=ratings(seed), ranking=Ials(factors=8 + seed), promote_to_alias="production"
+        model,
+        dataset=ratings(seed),
+        rating=QUICK,
+        ranking=Ials(factors=8 + seed),
+        promote_to_alias="production",
     )
     return job.result(timeout=TRAINING_SECONDS)
 
 
 def test_recommend_right_after_result_works_on_every_worker(service: RunningService) -> None:
     data = ratings(4, users=12, items=15)
+    ranking = Ials(factors=4, iterations=2)
     with Client(service.address) as trainer:
         for number in range(50):
             model = f"fresh-{number}"
-            trainer.train(model, dataset=data).result(timeout=TRAINING_SECONDS)
+            job = trainer.train(model, dataset=data, rating=QUICK, ranking=ranking, split=NoSplit())
+            job.result(timeout=TRAINING_SECONDS)
             # Each client has a connection of its own, and the kernel spreads connections over the workers.
             for _ in range(6):
                 with Client(service.address) as client:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from mfserve import Als, Client
+from mfserve import Als, Client, NoRanking
 from mfserve.types import TrainingStage
 from tests.integration.conftest import TRAINING_SECONDS, MovieLens
 from tests.integration.service import RunningService
@@ -44,7 +44,14 @@ def test_killed_trainer_is_replaced_and_the_job_succeeds(movielens: MovieLens, k
     with asked_in_a_loop(service.address) as outcomes, Client(service.address) as client:
         before = [version.version for version in client.list_versions("movies")]
         for _ in range(kills):
-            job = client.train("movies", dataset="movielens-100k", rating=Als(iterations=60))
+            # One long fit, which is killed, and nothing after it.
+            job = client.train(
+                "movies",
+                dataset="movielens-100k",
+                rating=Als(iterations=60),
+                ranking=NoRanking(),
+                refit=False,
+            )
             for step in job.watch(timeout=TRAINING_SECONDS):
                 if step.stage is TrainingStage.RATING_FIT and step.epoch >= 2:
                     break

@@ -67,7 +67,7 @@ DECLARED = {
     "mfserve_server": BASE | SHARED | {"grpc_health", "grpc_reflection", "uvloop"},
     "mfserve_trainer": BASE
     | SHARED
-    | {"keras", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"},
+    | {"keras", "optuna", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"},
 }
 
 

@@ -16,6 +16,7 @@ from tests.packaging.imports import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.lock"))
 PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?P<rest>.*)$", re.MULTILINE)
 
 
@@ -49,19 +50,21 @@ DIRECT = {
 
 def test_each_lock_has_its_list_of_direct_requirements() -> None:
     assert [lock.stem for lock in LOCKS] == sorted(DIRECT)
+    assert [lock.with_suffix(".in") for lock in PEERS] == sorted((ROOT / "benchmarks" / "peers").glob("*.in"))
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, *PEERS], ids=lambda lock: lock.stem)
 def test_lock_holds_every_direct_requirement_at_a_version_that_is_allowed(lock: Path) -> None:
     locked = pins(lock)
-    for text in DIRECT[lock.stem]:
+    direct = lock.with_suffix(".in").read_text("utf-8").split() if lock in PEERS else DIRECT[lock.stem]
+    for text in direct:
         wanted = Requirement(text)
         versions = locked.get(canonicalize_name(wanted.name), set())
         assert versions, f"{wanted.name} is not in {lock.name}: run make lock"
         assert all(version in wanted.specifier for version in versions), f"{text} moved: run make lock"
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, *PEERS], ids=lambda lock: lock.stem)
 def test_lock_names_no_index_and_no_place_of_one_machine(lock: Path) -> None:
     lines = [
         line
@@ -75,7 +78,7 @@ def test_lock_names_no_index_and_no_place_of_one_machine(lock: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, *PEERS], ids=lambda lock: lock.stem)
 def test_lock_has_a_hash_for_every_pin(lock: Path) -> None:
     text = lock.read_text("utf-8")
     bare = [match["name"] for match in PIN.finditer(text) if "--hash=sha256:" not in text[match.end() :][:90]]

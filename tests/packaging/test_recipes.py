@@ -34,6 +34,7 @@ def test_promised_targets_exist() -> None:
         "demo",
         "test",
         "storm",
+        "peers",
         "lint",
         "generate",
         "check-generated",

@@ -6,6 +6,7 @@ in its own cache is not downloaded again); later runs ask no index.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -28,11 +29,14 @@ def filled(locks: Iterable[Path]) -> Path:
     """Returns the folder after making sure that it holds every wheel of every one of ``locks``."""
     wheels = folder()
     wheels.mkdir(parents=True, exist_ok=True)
-    for lock in locks:
-        done = wheels / f"{lock.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()}.done"
-        if not done.exists():
-            _download(lock, wheels)
-            done.touch()
+    # One of the test processes downloads, the others wait for it.
+    with (wheels / ".lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        for lock in locks:
+            done = wheels / f"{lock.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()}.done"
+            if not done.exists():
+                _download(lock, wheels)
+                done.touch()
     return wheels
 
 

@@ -22,14 +22,6 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty registry's database file: copying it is quicker than migrating for every test."""
-    home = tmp_path_factory.mktemp("migrated")
-    Registry.open(home).close()
-    return home / "registry.db"
-
-
 @pytest.fixture
 def registry(home: Path, clock: Clock, migrated: Path) -> Iterator[Registry]:
     home.mkdir()

@@ -33,7 +33,7 @@ ROWS: list[Row] = [
     ("u2", "i1", 1.0, -8, ""),
     ("", "i2", float("nan"), 0, "x\x00y"),
 ]
-ALL = (UploadColumn.TIMESTAMP, UploadColumn.TITLE)
+ALL = (UploadColumn.RATING, UploadColumn.TIMESTAMP, UploadColumn.TITLE)
 
 
 def upload(registry: Registry, batches: Sequence[Sequence[Row]], request_id: str = "r1") -> str:
@@ -192,6 +192,20 @@ def test_batches_that_do_not_fit(registry: Registry, bad: str) -> None:
         assert caught.value.reason == "INVALID_FIELD"
         writer.append(["u"], ["i"], [1.0])
         assert writer.commit().rows == 1
+
+
+def test_an_upload_without_ratings(registry: Registry) -> None:
+    with registry.uploads.create("r1", []) as writer:
+        with pytest.raises(InvalidArgument, match="has no column rating"):
+            writer.append(["u"], ["i"], [1.0])
+        writer.append(["u", "v"], ["i", "i"])
+        stored = writer.commit()
+    assert stored.columns == (UploadColumn.USER, UploadColumn.ITEM)
+    assert pq.read_table(registry.uploads.path(stored.upload_id)).column_names == ["user_id", "item_id"]
+    with registry.uploads.create("r1") as writer:
+        writer.append(["u", "v"], ["i", "i"], [1.0, 1.0])
+        with pytest.raises(AlreadyExists):
+            writer.commit()
 
 
 def test_a_missing_column(registry: Registry) -> None:

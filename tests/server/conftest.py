@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,7 +26,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def registry(home: Path) -> Iterator[Registry]:
+def registry(home: Path, migrated: Path) -> Iterator[Registry]:
+    home.mkdir()
+    shutil.copy(migrated, home)
     with Registry.open(home) as opened:
         yield opened
 

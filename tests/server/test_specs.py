@@ -43,6 +43,16 @@ rating_engines = st.one_of(
         iterations=st.integers(1, 500),
         regularization=st.floats(1e-9, 1000),
     ),
+    st.builds(
+        registry.BayesConfig,
+        factors=st.integers(1, 128),
+        burn_in=st.integers(0, 10_000),
+        samples=st.integers(40, 10_000),
+        served_factors=st.integers(1, 512),
+        interaction_features=st.integers(0, 512),
+    ),
+    st.just(registry.AutoRating()),
+    st.just(registry.NoRating()),
 )
 ranking_engines = st.one_of(
     st.builds(
@@ -60,13 +70,23 @@ splits = st.one_of(
     st.builds(registry.RandomSplit, fraction=fractions, seed=seeds),
     st.just(registry.NoSplit()),
 )
+heads = st.tuples(rating_engines, ranking_engines).filter(
+    lambda pair: pair != (registry.NoRating(), registry.NoRanking())
+)
 specs = st.builds(
-    registry.TrainingSpec,
-    rating=rating_engines,
-    ranking=ranking_engines,
+    lambda pair, **rest: registry.TrainingSpec(rating=pair[0], ranking=pair[1], **rest),
+    heads,
     split=splits,
     refit=st.booleans(),
     seed=seeds,
+    tuning=st.none()
+    | st.builds(
+        registry.TuningConfig,
+        trials=st.integers(1, 1000),
+        seconds=st.none() | st.floats(1e-3, 604_800),
+        validation_fraction=fractions,
+        head=st.sampled_from(["both", "rating"]),
+    ),
 )
 sources = st.one_of(
     st.builds(registry.BuiltinDataset, name=st.sampled_from(registry.BUILTIN_DATASETS)),
@@ -82,12 +102,16 @@ sources = st.one_of(
     ),
     st.builds(registry.UploadedDataset, upload_id=names),
 )
+scales = st.none() | st.builds(registry.RatingScale, minimum=st.floats(-9, 0), maximum=st.floats(1, 9))
 datasets = st.builds(
-    registry.DatasetSpec,
+    lambda scale, implicit, **rest: registry.DatasetSpec(
+        scale=None if implicit else scale, implicit=implicit, **rest
+    ),
     source=sources,
     bad_rows=st.sampled_from(["fail", "skip"]),
     duplicates=st.sampled_from(["fail", "first", "last", "mean"]),
-    scale=st.none() | st.builds(registry.RatingScale, minimum=st.floats(-9, 0), maximum=st.floats(1, 9)),
+    scale=scales,
+    implicit=st.booleans(),
 )
 
 
@@ -107,8 +131,8 @@ def test_an_empty_message_takes_the_defaults_and_shows_them() -> None:
     spec = training_spec(spec_pb.TrainingSpec())
     assert spec == registry.TrainingSpec()
     message = training_spec_message(spec)
-    assert message.WhichOneof("rating") == "als"
-    assert message.als.iterations == registry.AlsConfig().iterations
+    assert message.WhichOneof("rating") == "auto"
+    assert message.ials.iterations == registry.IalsConfig().iterations
     assert message.keyed_hash.key == "mfserve"
     assert message.refit
 
@@ -117,7 +141,10 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
     pairs: list[tuple[type[BaseModel], Any]] = [
         (registry.KerasConfig, spec_pb.KerasConfig),
         (registry.AlsConfig, spec_pb.AlsConfig),
+        (registry.BayesConfig, spec_pb.BayesConfig),
         (registry.IalsConfig, spec_pb.IalsConfig),
+        (registry.AutoRating, spec_pb.AutoRating),
+        (registry.NoRating, spec_pb.NoRating),
         (registry.NoRanking, spec_pb.NoRanking),
         (registry.KeyedHashSplit, spec_pb.KeyedHashSplit),
         (registry.RandomSplit, spec_pb.RandomSplit),
@@ -125,6 +152,7 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         (registry.BuiltinDataset, spec_pb.BuiltinDataset),
         (registry.FileDataset, spec_pb.FileDataset),
         (registry.UploadedDataset, spec_pb.UploadedDataset),
+        (registry.TuningConfig, spec_pb.TuningConfig),
     ]
     for model, message in pairs:
         assert set(model.model_fields) - {"kind", "engine"} == set(message.DESCRIPTOR.fields_by_name)
@@ -142,6 +170,10 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         ('{"keyed_hash": {"fraction": 1}}', ["spec.keyed_hash.fraction"]),
         ('{"random": {"seed": -1}}', ["spec.random.seed"]),
         ('{"seed": 4294967296}', ["spec.seed"]),
+        ('{"no_rating": {}, "no_ranking": {}}', ["spec"]),
+        ('{"tuning": {"trials": 0, "seconds": 0}}', ["spec.tuning.trials", "spec.tuning.seconds"]),
+        ('{"tuning": {"validation_fraction": 1}}', ["spec.tuning.validation_fraction"]),
+        ('{"tuning": {"head": "HEAD_RANKING"}, "no_ranking": {}}', ["spec"]),
     ],
 )
 def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:
@@ -162,6 +194,10 @@ def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, field
         ('{"upload": {}}', "dataset.upload.upload_id"),
         ('{"upload": {"upload_id": "u"}, "bad_rows": 9}', "dataset.bad_rows"),
         ('{"upload": {"upload_id": "u"}, "scale": {"minimum": 5, "maximum": 1}}', "dataset.scale"),
+        (
+            '{"upload": {"upload_id": "u"}, "implicit": true, "scale": {"minimum": 1, "maximum": 5}}',
+            "dataset",
+        ),
         (
             '{"upload": {"upload_id": "u"}, "scale": {"minimum": "NaN", "maximum": 1}}',
             "dataset.scale.minimum",

@@ -14,9 +14,9 @@ import pytest
 from mfserve.v1 import common_pb2
 from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_registry import Registry
+from mfserve_registry import Registry, publishing
 from mfserve_registry.snapshot import write_snapshot
-from mfserve_registry.snapshot.manifest import digest_of
+from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, Told, eventually, failure
 from tests.server.conftest import MakeServer
@@ -149,11 +149,22 @@ async def test_a_missing_snapshot_is_told(serve: MakeServer, registry: Registry)
     assert (await _fails(server, 1)).reason == "SNAPSHOT_MISSING"
 
 
-async def test_a_snapshot_of_a_newer_release_is_told(serve: MakeServer, registry: Registry) -> None:
+async def test_a_snapshot_of_a_newer_release_is_told(
+    serve: MakeServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NewerReader:
+        """The reader of the release that publishes, which knows its own format."""
+
+        @staticmethod
+        def open(directory: Path, digest: str) -> None:
+            assert digest_of((directory / FILE_NAME).read_bytes()) == digest
+
     held = claim(registry)
     staged = registry.snapshots.stage()
     write_snapshot(staged, random_content())
-    registry.publish(held, staged, _newer_format(staged))
+    with monkeypatch.context() as newer:
+        newer.setattr(publishing, "Snapshot", NewerReader)
+        registry.publish(held, staged, _newer_format(staged))
     server = await serve()
     found = await _fails(server, 1)
     assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_TOO_NEW")

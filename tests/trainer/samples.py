@@ -26,11 +26,11 @@ QUICK = TrainingSpec(
     split=RandomSplit(fraction=0.2, seed=7),
 )
 
-ENDLESS = TrainingSpec(rating=KerasConfig(factors=8, epochs=1000, batch_size=16))
-"""Hundreds of seconds: for those who do not wait for its end."""
+ENDLESS = TrainingSpec(rating=AlsConfig(factors=512, iterations=500))
+"""A minute or more: for those who do not wait for its end."""
 
 SECONDS_LONG = QUICK.model_copy(
-    update={"rating": ENDLESS.rating.model_copy(update={"epochs": 30}), "refit": False}
+    update={"rating": KerasConfig(factors=8, epochs=30, batch_size=16), "refit": False}
 )
 """A few seconds: long enough to be interrupted in mid-fit, short enough to wait for its end."""
 
@@ -62,6 +62,7 @@ def fit_task(folder: Path, csv: Path, spec: TrainingSpec, **changes: Any) -> Fit
         staged=folder / "staged",
         scratch=folder / "scratch",
         log_dir=folder / "logs",
+        studies=folder / "studies",
     )
     return task.model_copy(update=changes)
 

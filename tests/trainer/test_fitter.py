@@ -37,6 +37,14 @@ def fit_processes() -> list[psutil.Process]:
     ]
 
 
+def assert_keras_is_not_loaded() -> None:
+    """Keras and what comes with it, scikit-learn too, take nearly as long to load as TensorFlow by itself."""
+    (process,) = fit_processes()
+    loaded = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "tensorflow" in loaded
+    assert "sklearn" not in loaded
+
+
 async def answers(fitter: Fitter, task: FitTask) -> list[Step | Done | Failed]:
     return [answer async for answer in fitter.perform(task)]
 
@@ -45,6 +53,7 @@ async def until_an_epoch_has_passed(fitter: Fitter, task: FitTask) -> None:
     async with aclosing(fitter.perform(task)) as found:
         async for answer in found:
             if isinstance(answer, Step) and answer.epoch:
+                assert_keras_is_not_loaded()
                 return
 
 

@@ -221,6 +221,8 @@ class Attempt:
             scratch=scratch,
             # A folder for each attempt: two in one would be drawn as one curve.
             log_dir=self._settings.home / "logs" / self._claim.job_id / f"attempt-{self._claim.attempt}",
+            # One folder for all jobs: what was tried before, for whichever job, is not tried again.
+            studies=self._settings.home / "logs" / "tuning",
         )
 
     async def _publish(self, staged: Path, done: Done) -> int:
@@ -232,7 +234,7 @@ class Attempt:
                 done.digest,
                 [file.artifact() for file in done.files],
                 metrics=done.facts["metrics"] or {},
-                facts={name: done.facts[name] for name in ("spec", "dataset", "split")},
+                facts={name: value for name, value in done.facts.items() if name != "metrics"},
             )
         except LeaseLost:
             raise

@@ -18,7 +18,8 @@ from mfserve_scoring.ratings import RatingModel
 from mfserve_trainer.ratings import Ratings
 
 RELEVANT_FROM = 0.75
-"""A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5."""
+"""A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5, and each
+one of implicit data."""
 
 _BATCH_USERS = 4096
 _BATCH_PAIRS = 65536
@@ -36,7 +37,8 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
         holdout: the held-out rows, at least one; users and items that the snapshot does not know included.
 
     Returns:
-        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating;
+        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating,
+        empty where there is no rating head;
         ``ranking_users``: users who have a relevant held-out item; ``ranking``: nDCG@10 and Recall@20 as means over
         them, and coverage@10, of each head and of popularity. What a user rated in training is left out of a ranking.
     """
@@ -49,11 +51,26 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
     }
 
 
+def rating_mse(snapshot: Snapshot, holdout: Ratings) -> float:
+    """The mean squared error of the rating head as served: what ``evaluate`` calls RATING_HEAD's ``mse``."""
+    return metrics.mse(_served(snapshot, holdout), holdout.rating)
+
+
+def ndcg_at_10(snapshot: Snapshot, holdout: Ratings) -> float:
+    """What ``evaluate`` calls RANKING_HEAD's ``ndcg_at_10``; the holdout needs a relevant item."""
+    ranked = _rankings(_by_head(snapshot, Head.RANKING), list(holdout.user_ids))
+    return metrics.ndcg(ranked, _relevant(snapshot, holdout), 10)
+
+
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
+    if snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
+        return []
     served = _served(snapshot, holdout)
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
-        "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
+        "RATING_HEAD_UNCLIPPED": _unclipped(
+            snapshot, RatingModel(snapshot.rating, snapshot.scale), holdout, served
+        ),
         "GLOBAL_MEAN": np.full(len(holdout), snapshot.mean_rating),
     }
     return [
@@ -79,13 +96,15 @@ def _served(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def _unclipped(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32]) -> NDArray[np.float64]:
+def _unclipped(
+    snapshot: Snapshot, model: RatingModel, holdout: Ratings, served: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """What the rating head says before clipping; where it says nothing, the fallback that is served."""
     users = snapshot.users.indices(list(holdout.user_ids))[holdout.user_index]
     items = snapshot.items.indices(list(holdout.item_ids))[holdout.item_index]
     known = (users >= 0) & (items >= 0)
     predicted = served.astype(np.float64)
-    predicted[known] = RatingModel(snapshot.rating, snapshot.scale).unclipped(users[known], items[known])
+    predicted[known] = model.unclipped(users[known], items[known])
     return predicted
 
 
@@ -93,12 +112,12 @@ def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any
     relevant = _relevant(snapshot, holdout)
     # Users of whom the snapshot knows nothing get what is popular, as they would be served.
     users = list(holdout.user_ids)
-    rankers: dict[str, Callable[[list[str]], _Ranked]] = {
-        "RATING_HEAD": _by_head(snapshot, Head.RATING),
-        "POPULARITY": _by_popularity(snapshot),
-    }
+    rankers: dict[str, Callable[[list[str]], _Ranked]] = {}
     if snapshot.ranking is not None:
-        rankers = {"RANKING_HEAD": _by_head(snapshot, Head.RANKING)} | rankers
+        rankers["RANKING_HEAD"] = _by_head(snapshot, Head.RANKING)
+    if snapshot.rating is not None:
+        rankers["RATING_HEAD"] = _by_head(snapshot, Head.RATING)
+    rankers["POPULARITY"] = _by_popularity(snapshot)
     with_relevant = int(np.count_nonzero(np.diff(relevant.indptr)))
     if not with_relevant:
         return 0, []
@@ -125,14 +144,14 @@ def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
     numbers = snapshot.items.indices(list(holdout.item_ids))
     unknown = numbers < 0
     numbers[unknown] = len(snapshot.items) + np.arange(np.count_nonzero(unknown), dtype=np.int32)
-    liked = holdout.rating >= _threshold(snapshot.scale)
+    liked = holdout.rating >= relevant_from(holdout.scale)
     users, items = holdout.user_index[liked], numbers[holdout.item_index[liked]]
     order = np.lexsort((items, users))
     return RatedItems(_indptr(np.bincount(users, minlength=len(holdout.user_ids))), items[order])
 
 
-def _threshold(scale: RatingScale) -> np.float32:
-    """Rounded as ratings are, so that a rating that lies on it counts."""
+def relevant_from(scale: RatingScale) -> np.float32:
+    """The lowest rating of a relevant item. Rounded as ratings are, so that a rating that lies on it counts."""
     return np.float32(scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum))
 
 

@@ -68,6 +68,9 @@ def import_tensorflow() -> None:
     # Its notes about the processor and missing GPUs are news to nobody.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # "Keras 3 is not what tf.keras stands for", else TensorFlow loads it here, and pandas and scikit-learn with it:
+    # half as much again, in time and memory, for every fit that is not Keras's. That engine imports it by its own name.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     importlib.import_module("tensorflow")
 
 

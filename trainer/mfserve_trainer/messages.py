@@ -42,6 +42,7 @@ class FitTask(_Message):
         staged: an empty folder for the snapshot that is to be served.
         scratch: an empty folder for what is only needed in between.
         log_dir: folder for TensorBoard's logs.
+        studies: folder for the trials of tunings, which trainings share.
     """
 
     dataset: DatasetSpec
@@ -52,6 +53,7 @@ class FitTask(_Message):
     staged: Path
     scratch: Path
     log_dir: Path
+    studies: Path
 
     def uploaded(self, upload_id: str) -> Path:
         """The file of the task's upload, as ``datasets.load`` asks for it."""

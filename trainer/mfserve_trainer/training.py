@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
-from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
+from mfserve_registry.spec import AutoRating, IalsConfig, NoRating, TrainingSpec
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
 from mfserve_trainer.engines import fit_ranking, fit_rating
@@ -18,7 +18,12 @@ from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.resolving import resolve
 from mfserve_trainer.splits import split
+from mfserve_trainer.tuning import HEADS, tuned_heads
+
+if TYPE_CHECKING:
+    from mfserve_trainer.tuning.tune import Tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Trained:
 
     Attributes:
         digest: of the snapshot.
-        facts: what its manifest says: "spec", "dataset", "split", "metrics".
+        facts: what its manifest says: "spec", "dataset", "split", "metrics", and "tuning" where there was one.
         artifacts: files about the fit that is served.
     """
 
@@ -38,7 +43,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    rating: RatingHead
+    rating: RatingHead | None
     ranking: RankingHead | None
     artifacts: tuple[Artifact, ...]
 
@@ -46,22 +51,28 @@ class _Heads:
 def train(task: FitTask, report: ReportStep) -> Trained:
     """Trains as the task says and writes the snapshot to its folder.
 
-    Two fits: the holdout fit on the training rows, which is measured on its own snapshot, and the refit on all rows,
-    which is served. Without a holdout or a refit there is one, and it is served.
+    A tuning, where it is asked for, comes first: it chooses the configuration by the training rows alone. Then there
+    are two fits: the holdout fit on the training rows, which is measured on its own snapshot, and the refit on all
+    rows, which is served. Without a holdout or a refit there is one, and it is served.
 
     Raises:
         RegistryError: what is wrong with the data, or TRAINING_DIVERGED.
     """
-    spec = task.spec
     meter = ProgressMeter(report)
     meter.begin(Stage.LOADING)
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
+    spec = resolve(task.spec, ratings)
     parts = split(ratings, spec.split)
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
     served = ratings.take(parts.train_rows) if held_out else ratings
-    meter.plan(_ahead(spec, len(served), len(parts.holdout_rows), len(ratings) if refitted else 0))
+    sizes = (len(served), len(parts.holdout_rows), len(ratings) if refitted else 0)
+    meter.plan(_ahead(spec, *sizes))
 
+    tuned = _tuned(served, spec, meter, task)
+    if tuned is not None:
+        spec = tuned.spec
+        meter.plan(_ahead(spec, *sizes))
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
     measured = None
     if held_out:
@@ -79,8 +90,20 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         "split": spec.split.model_dump(mode="json"),
         "metrics": measured,
     }
+    artifacts = heads.artifacts
+    if tuned is not None:
+        facts["tuning"] = tuned.facts
+        artifacts += (tuned.artifact,)
     digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
-    return Trained(digest, facts, heads.artifacts)
+    return Trained(digest, facts, artifacts)
+
+
+def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: FitTask) -> Tuned | None:
+    if spec.tuning is None:
+        return None
+    from mfserve_trainer.tuning.tune import tune  # Optuna is loaded where it is asked for
+
+    return tune(training, spec, spec.tuning, meter, studies=task.studies, scratch=task.scratch / "validation")
 
 
 def _measure(training: Ratings, heads: _Heads, holdout: Ratings, folder: Path) -> dict[str, Any]:
@@ -94,36 +117,39 @@ def _fit(
     ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
 ) -> _Heads:
     for_rating, for_ranking = stages
-    meter.begin(for_rating, _passes(spec.rating))
-    rating = fit_rating(
-        ratings,
-        spec.rating,
-        seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_rating, epoch),
-        log_dir=log_dir / for_rating.lower(),
-    )
-    if not isinstance(spec.ranking, IalsConfig):
-        return _Heads(rating.head, None, rating.artifacts)
-    meter.begin(for_ranking, _passes(spec.ranking))
-    ranking = fit_ranking(
-        ratings,
-        spec.ranking,
-        seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_ranking, epoch),
-        log_dir=log_dir / for_ranking.lower(),
-    )
-    return _Heads(rating.head, ranking.head, (*rating.artifacts, *ranking.artifacts))
-
-
-def _passes(config: KerasConfig | AlsConfig | IalsConfig) -> int:
-    return config.epochs if isinstance(config, KerasConfig) else config.iterations
+    rating: RatingHead | None = None
+    ranking: RankingHead | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    if not isinstance(spec.rating, AutoRating | NoRating):
+        meter.begin(for_rating, spec.rating.passes)
+        fitted = fit_rating(
+            ratings,
+            spec.rating,
+            seed=spec.seed,
+            report=lambda epoch: meter.epoch(for_rating, epoch),
+            log_dir=log_dir / for_rating.lower(),
+        )
+        rating, artifacts = fitted.head, fitted.artifacts
+    if isinstance(spec.ranking, IalsConfig):
+        meter.begin(for_ranking, spec.ranking.passes)
+        ranked = fit_ranking(
+            ratings,
+            spec.ranking,
+            seed=spec.seed,
+            report=lambda epoch: meter.epoch(for_ranking, epoch),
+            log_dir=log_dir / for_ranking.lower(),
+        )
+        ranking, artifacts = ranked.head, (*artifacts, *ranked.artifacts)
+    return _Heads(rating, ranking, artifacts)
 
 
 def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[Work]:
     """The stages after loading, in order, with how many ratings each goes over; none where a stage is left out."""
-    ranking = _passes(spec.ranking) if isinstance(spec.ranking, IalsConfig) else 0
-    rating = _passes(spec.rating)
-    stages = [
+    ranking = spec.ranking.passes if isinstance(spec.ranking, IalsConfig) else 0
+    rating = 0 if isinstance(spec.rating, AutoRating | NoRating) else spec.rating.passes
+    trials = 0 if spec.tuning is None else spec.tuning.trials
+    stages = [Work(HEADS[head].stage, trials, training) for head in tuned_heads(spec)]
+    stages += [
         Work(Stage.RATING_FIT, rating, training),
         Work(Stage.RANKING_FIT, ranking, training),
         Work(Stage.EVALUATION, 1, holdout),
@@ -141,7 +167,7 @@ def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:
         "ratings": len(ratings),
         "users": len(ratings.user_ids),
         "items": len(ratings.item_ids),
-        "scale": ratings.scale.model_dump(mode="json"),
+        "scale": None if ratings.implicit else ratings.scale.model_dump(mode="json"),
         "period": None if ratings.period is None else list(ratings.period),
         "skipped": {reason: int(rows) for reason, rows in ratings.skipped.items()},
     }

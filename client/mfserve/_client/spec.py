@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
+from mfserve._client.names import HEAD
 from mfserve._types import spec as types
 from mfserve.v1 import common_pb2
 from mfserve.v1 import training_spec_pb2 as spec_pb
@@ -17,6 +18,9 @@ Options = TypeVar("Options")
 _CHOICES: Final[dict[str, type[Any]]] = {
     "keras": types.Keras,
     "als": types.Als,
+    "bayes": types.Bayes,
+    "no_rating": types.NoRating,
+    "auto": types.AutoRating,
     "ials": types.Ials,
     "no_ranking": types.NoRanking,
     "keyed_hash": types.KeyedHash,
@@ -30,6 +34,9 @@ _FIELDS: Final = {choice: field for field, choice in _CHOICES.items()}
 _MESSAGES: Final[dict[type[Any], type[Message]]] = {
     types.Keras: spec_pb.KerasConfig,
     types.Als: spec_pb.AlsConfig,
+    types.Bayes: spec_pb.BayesConfig,
+    types.NoRating: spec_pb.NoRating,
+    types.AutoRating: spec_pb.AutoRating,
     types.Ials: spec_pb.IalsConfig,
     types.NoRanking: spec_pb.NoRanking,
     types.KeyedHash: spec_pb.KeyedHashSplit,
@@ -50,7 +57,12 @@ def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
         chosen[field] = _MESSAGES[type(choice)](**_given(choice))
     # The values come out of a table by type, which mypy cannot follow.
     untyped: dict[str, Any] = chosen
-    return spec_pb.TrainingSpec(**untyped, refit=spec.refit, seed=spec.seed)
+    return spec_pb.TrainingSpec(
+        **untyped,
+        refit=spec.refit,
+        seed=spec.seed,
+        tuning=None if spec.tuning is None else _tuning_message(spec.tuning),
+    )
 
 
 def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
@@ -61,6 +73,7 @@ def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
         split=_chosen(message, "split"),
         refit=message.refit if message.HasField("refit") else None,
         seed=message.seed if message.HasField("seed") else None,
+        tuning=_tuning_from(message.tuning) if message.HasField("tuning") else None,
     )
 
 
@@ -80,6 +93,7 @@ def dataset_message(dataset: types.Dataset) -> spec_pb.Dataset:
         message.bad_rows = spec_pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
     if dataset.duplicates is not None:
         message.duplicates = spec_pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
+    message.implicit = dataset.implicit
     if dataset.scale is not None:
         message.scale.minimum = dataset.scale.minimum
         message.scale.maximum = dataset.scale.maximum
@@ -103,6 +117,7 @@ def dataset_from(message: spec_pb.Dataset) -> types.Dataset:
         bad_rows=_BAD_ROWS.get(message.bad_rows),
         duplicates=_DUPLICATES.get(message.duplicates),
         scale=scale_from(message.scale) if message.HasField("scale") else None,
+        implicit=message.implicit,
     )
 
 
@@ -121,6 +136,16 @@ _DUPLICATES: Final[dict[int, Any]] = {
     for value in spec_pb.Duplicates.DESCRIPTOR.values
     if value.number
 }
+
+
+def _tuning_message(tuning: types.Tuning) -> spec_pb.TuningConfig:
+    return spec_pb.TuningConfig(**(_given(tuning) | {"head": HEAD.write_optional(tuning.head)}))
+
+
+def _tuning_from(message: spec_pb.TuningConfig) -> types.Tuning:
+    names: tuple[Any, ...] = ("trials", "seconds", "validation_fraction")
+    present: dict[str, Any] = {name: getattr(message, name) for name in names if message.HasField(name)}
+    return types.Tuning(**present, head=HEAD.read_optional(message.head))
 
 
 def _given(options: Any) -> dict[str, Any]:

@@ -103,6 +103,9 @@ class TrainingStage(_Named):
     RATING_REFIT = "RATING_REFIT"
     RANKING_REFIT = "RANKING_REFIT"
     PUBLISHING = "PUBLISHING"
+    TUNING_RATING = "TUNING_RATING"
+    """Its epochs are trials."""
+    TUNING_RANKING = "TUNING_RANKING"
     UNKNOWN = "UNKNOWN"
 
 

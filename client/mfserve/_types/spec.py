@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mfserve._types.enums import Head
+
 __all__ = [
     "Als",
+    "AutoRating",
+    "Bayes",
     "BuiltinDataset",
     "Dataset",
     "FileDataset",
@@ -18,10 +22,12 @@ __all__ = [
     "Keras",
     "KeyedHash",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "RandomSplit",
     "RatingScale",
     "TrainingSpec",
+    "Tuning",
     "UploadedDataset",
 ]
 
@@ -60,7 +66,7 @@ class Keras:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Als:
-    """Rating engine: explicit alternating least squares with biases. The default engine."""
+    """Rating engine: explicit alternating least squares with biases."""
 
     factors: int | None = None
     """Length of an embedding, 1 to 512."""
@@ -68,6 +74,32 @@ class Als:
     """Sweeps over users and items, 1 to 500."""
     regularization: float | None = None
     """Penalty on a row, per rating of the row; over 0, at most 1000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bayes:
+    """Rating engine: Bayesian matrix factorization, which also tells how sure a prediction is."""
+
+    factors: int | None = None
+    """Length of an embedding in a sample, 1 to 128."""
+    burn_in: int | None = None
+    """Sweeps over users and items before the first sample, 0 to 10,000."""
+    samples: int | None = None
+    """Sweeps after them, 40 to 10,000; 40 samples, spread evenly, are kept."""
+    served_factors: int | None = None
+    """Length of a served embedding, into which the samples are compressed, 1 to 512."""
+    interaction_features: int | None = None
+    """How many features of who rated what the priors depend on, 0 to 512."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRating:
+    """Rating engine: the trainer's choice, which the version tells. The default."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRating:
+    """No rating head: no ratings are predicted, neither alone nor beside recommendations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +111,11 @@ class Ials:
     iterations: int | None = None
     """Sweeps over users and items, 1 to 500."""
     regularization: float | None = None
-    """Penalty before it is scaled by frequency; over 0, at most 1000."""
+    """Penalty of an average row; over 0, at most 1000."""
     unobserved_weight: float | None = None
     """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
     frequency_exponent: float | None = None
-    """Exponent of the frequency scaling of the penalty, 0 to 2."""
+    """How the penalty grows with a row's frequency: its exponent, 0 to 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +149,37 @@ class NoSplit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Searches the parameters of the engines that matter, on a validation part of the training part, before the fits.
+
+    The first trial is the configuration that is given. The version shows the one that was chosen, and its artifact
+    ``tuning-trials.json`` holds every trial.
+    """
+
+    trials: int | None = None
+    """Configurations tried for each head, 1 to 1000. Default 20."""
+    seconds: float | None = None
+    """No trial of a head begins once the trials of this head have taken so long; over 0, at most 604,800. Default: no
+    limit."""
+    validation_fraction: float | None = None
+    """Share of the training part on which trials are compared, between 0 and 1. Default 0.2."""
+    head: Head | Literal["rating", "ranking"] | None = None
+    """The head that is tuned. Default: every head that is trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
     """How a version is trained, or was."""
 
-    rating: Keras | Als | None = None
+    rating: AutoRating | Bayes | Als | Keras | NoRating | None = None
     ranking: Ials | NoRanking | None = None
     split: KeyedHash | RandomSplit | NoSplit | None = None
     refit: bool | None = None
     """Whether what is served is fitted again on all ratings. Default True."""
     seed: int | None = None
     """Seed of the training, 0 to 4,294,967,295. Default 0."""
+    tuning: Tuning | None = None
+    """How the parameters of the engines are tuned. Default: they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +203,7 @@ class FileDataset:
     item_column: str | None = None
     """``None``: ``item_id``."""
     rating_column: str | None = None
-    """``None``: ``rating``."""
+    """``None``: ``rating``. Not read where the data set is implicit."""
     timestamp_column: str | None = None
     """Times in seconds since the epoch. ``None``: there are none."""
     title_column: str | None = None
@@ -176,3 +229,5 @@ class Dataset:
     """One user rated one item more than once: fail the job, or which rating counts. Default ``last``."""
     scale: RatingScale | None = None
     """``None``: the data set's own, or the lowest and highest rating found."""
+    implicit: bool = False
+    """The rows say only that a user chose an item: there are no ratings, or they are not to be read."""

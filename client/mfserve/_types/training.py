@@ -21,7 +21,7 @@ class Progress:
     attempt: int
     stage: TrainingStage
     epoch: int
-    """Epochs (or sweeps) of the stage that have passed; 0 at its start."""
+    """Epochs (or sweeps, or trials) of the stage that have passed; 0 at its start."""
     epoch_count: int
     """Epochs of the stage in all; 0 where the stage has none."""
     metrics: Mapping[str, float]

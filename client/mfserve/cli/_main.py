@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mfserve import MfserveError, __version__
-from mfserve.cli import _asking, _embeddings, _jobs, _models, _status, _training
+from mfserve.cli import _asking, _embeddings, _jobs, _models, _status, _training, _tuning
 from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
@@ -46,6 +46,7 @@ def _options(
 
 for command in (
     _training.train,
+    _tuning.tune,
     _asking.recommend,
     _asking.predict,
     _asking.similar,

@@ -20,6 +20,8 @@ _STAGES = {
     TrainingStage.RATING_REFIT: "refit the rating head",
     TrainingStage.RANKING_REFIT: "refit the ranking head",
     TrainingStage.PUBLISHING: "publish",
+    TrainingStage.TUNING_RATING: "tune the rating head",
+    TrainingStage.TUNING_RANKING: "tune the ranking head",
 }
 
 
@@ -52,7 +54,8 @@ def describe(step: Progress) -> str:
     if not step.epoch:
         return stage(step) + (f" (attempt {step.attempt})" if step.attempt > 1 else "")
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in step.metrics.items())
-    return f"  epoch {step.epoch}/{step.epoch_count}  {metrics}".rstrip()
+    tuning = step.stage in {TrainingStage.TUNING_RATING, TrainingStage.TUNING_RANKING}
+    return f"  {'trial' if tuning else 'epoch'} {step.epoch}/{step.epoch_count}  {metrics}".rstrip()
 
 
 def stage(step: Progress) -> str:

@@ -1,4 +1,4 @@
-"""``mfserve train``: queue a training, and wait for it if asked."""
+"""``mfserve train``: queue a training, and wait for it if asked. Its options are those of ``mfserve tune`` too."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, TrainingJob
+from mfserve import (
+    Als,
+    AutoRating,
+    Bayes,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoRating,
+    NoSplit,
+    RandomSplit,
+    TrainingJob,
+)
 from mfserve._client.training_service import source
 from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
 from mfserve.cli._output import CommandError, as_json, line, plain, say
 from mfserve.cli._progress import follow
-from mfserve.types import BuiltinDataset
+from mfserve.cli._sharing import taking
+from mfserve.types import BuiltinDataset, ModelVersion
 
 _DATA = "Data"
 _RATING = "Rating head"
@@ -24,8 +37,11 @@ _SPLIT = "Holdout"
 class Engine(StrEnum):
     """Rating engines."""
 
+    AUTO = "auto"
+    BAYES = "bayes"
     ALS = "als"
     KERAS = "keras"
+    NONE = "none"
 
 
 class RankingEngine(StrEnum):
@@ -63,7 +79,7 @@ def _option(*names: str, help: str, panel: str, show_default: bool | str = True)
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=show_default)
 
 
-def train(
+def training_arguments(
     model: Annotated[str, typer.Argument(help="Name of the model; it need not exist yet.")],
     dataset: Annotated[
         str,
@@ -72,7 +88,6 @@ def train(
         ),
     ],
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
     promote_to: Annotated[str | None, typer.Option(help="Alias to move to the new version.")] = None,
     request_id: Annotated[
         str | None,
@@ -95,6 +110,9 @@ def train(
         str | None, _option(help="Column of the times, in seconds since the epoch.", panel=_DATA)
     ] = None,
     title_column: Annotated[str | None, _option(help="Column of the items' titles.", panel=_DATA)] = None,
+    implicit: Annotated[
+        bool, _option("--implicit", help="There are no ratings, or they are not to be read.", panel=_DATA)
+    ] = False,
     bad_rows: Annotated[
         BadRows | None, _option(help="What happens to a bad row.", show_default="fail", panel=_DATA)
     ] = None,
@@ -106,8 +124,20 @@ def train(
         str | None,
         _option(help="LOWEST:HIGHEST rating, such as 0.5:5.", show_default="as found", panel=_DATA),
     ] = None,
-    engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.ALS,
-    factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RATING)] = None,
+    engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.AUTO,
+    factors: Annotated[
+        int | None, _option(help="bayes, als, keras: length of an embedding.", panel=_RATING)
+    ] = None,
+    burn_in: Annotated[
+        int | None, _option(help="bayes: sweeps before the first sample.", panel=_RATING)
+    ] = None,
+    samples: Annotated[int | None, _option(help="bayes: sweeps after them.", panel=_RATING)] = None,
+    served_factors: Annotated[
+        int | None, _option(help="bayes: length of a served embedding.", panel=_RATING)
+    ] = None,
+    interaction_features: Annotated[
+        int | None, _option(help="bayes: features of who rated what; 0: none.", panel=_RATING)
+    ] = None,
     regularization: Annotated[float | None, _option(help="als: penalty per rating.", panel=_RATING)] = None,
     iterations: Annotated[int | None, _option(help="als: sweeps.", panel=_RATING)] = None,
     epochs: Annotated[int | None, _option(help="keras: passes.", show_default="10", panel=_RATING)] = None,
@@ -134,7 +164,7 @@ def train(
     ranking_factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RANKING)] = None,
     ranking_iterations: Annotated[int | None, _option(help="Sweeps.", panel=_RANKING)] = None,
     ranking_regularization: Annotated[
-        float | None, _option(help="Penalty per interaction.", panel=_RANKING)
+        float | None, _option(help="Penalty of an average row.", panel=_RANKING)
     ] = None,
     unobserved_weight: Annotated[
         float | None, _option(help="Weight of pairs that nobody rated.", panel=_RANKING)
@@ -152,15 +182,8 @@ def train(
     split_key: Annotated[
         str | None, _option(help="keyed-hash: its key.", show_default="mfserve", panel=_SPLIT)
     ] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
-    json: options.Json = False,
-) -> None:
-    """Train a new version of a model.
-
-    Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
-    training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
-    """
+) -> dict[str, Any]:
+    """What commands that train have in common: their options, as arguments of ``Client.train``."""
     if request_id == "":
         raise CommandError("--request-id is empty: the command would not be safe to repeat")
     if validation_fraction is not None and early_stopping is None:
@@ -170,8 +193,18 @@ def train(
         raise CommandError(
             f"the columns of a built-in data set such as {dataset} are known: name those of files only"
         )
-    als = {"regularization": regularization, "iterations": iterations}
+    if implicit and (rating_column is not None or scale is not None):
+        raise CommandError("--implicit reads no ratings: leave out --rating-column and --scale")
+    bayes = {
+        "factors": factors,
+        "burn_in": burn_in,
+        "samples": samples,
+        "served_factors": served_factors,
+        "interaction_features": interaction_features,
+    }
+    als = {"factors": factors, "regularization": regularization, "iterations": iterations}
     keras = {
+        "factors": factors,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -188,41 +221,69 @@ def train(
         "unobserved_weight": unobserved_weight,
         "frequency_exponent": frequency_exponent,
     }
-    rating = (
-        Als(factors=factors, **_only(als, keras, f"--engine {engine}"))
-        if engine is Engine.ALS
-        else Keras(factors=factors, **_only(keras, als, f"--engine {engine}"))
-    )
+    return {
+        "model": model,
+        "dataset": dataset,
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "timestamp_column": timestamp_column,
+        "title_column": title_column,
+        "implicit": implicit,
+        "bad_rows": None if bad_rows is None else bad_rows.value,
+        "duplicates": None if duplicates is None else duplicates.value,
+        "scale": None if scale is None else _scale(scale),
+        "rating": _rating(engine, bayes, als, keras),
+        "ranking": _ranking(ranking, ials),
+        "split": _split(split, holdout, split_seed, split_key),
+        "refit": False if no_refit else None,
+        "seed": seed,
+        "promote_to_alias": promote_to,
+        "request_id": request_id,
+    }
+
+
+@taking(training_arguments)
+def train(
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+    **arguments: Any,
+) -> None:
+    """Train a new version of a model.
+
+    Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
+    training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
+    """
     with options.connect(address, timeout) as client:
-        job = client.train(
-            model,
-            dataset=dataset,
-            user_column=user_column,
-            item_column=item_column,
-            rating_column=rating_column,
-            timestamp_column=timestamp_column,
-            title_column=title_column,
-            bad_rows=None if bad_rows is None else bad_rows.value,
-            duplicates=None if duplicates is None else duplicates.value,
-            scale=None if scale is None else _scale(scale),
-            rating=rating,
-            ranking=_ranking(ranking, ials),
-            split=_split(split, holdout, split_seed, split_key),
-            refit=False if no_refit else None,
-            seed=seed,
-            promote_to_alias=promote_to,
-            request_id=request_id,
-        )
+        job = client.train(**arguments)
         if wait:
             wait_for(job, json=json)
-        elif json:
-            as_json(job.info)
         else:
-            line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
+            queued(job, json=json)
+
+
+def queued(job: TrainingJob, *, json: bool) -> None:
+    """Tells of a job that is not followed."""
+    if json:
+        as_json(job.info)
+    else:
+        line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
 
 
 def wait_for(job: TrainingJob, *, json: bool) -> None:
     """Follows a job to its end and prints the version, or raises the job's failure."""
+    version = followed(job, json=json)
+    if json:
+        as_json(version)
+    else:
+        show_version(version)
+
+
+def followed(job: TrainingJob, *, json: bool) -> ModelVersion:
+    """The version of a job whose every step is printed, or raises the job's failure."""
     try:
         if json:
             for step in job.watch():
@@ -233,11 +294,23 @@ def wait_for(job: TrainingJob, *, json: bool) -> None:
     except KeyboardInterrupt:
         say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
         raise
-    version = job.result()
-    if json:
-        as_json(version)
-    else:
-        show_version(version)
+    return job.result()
+
+
+def _rating(
+    engine: Engine, bayes: dict[str, Any], als: dict[str, Any], keras: dict[str, Any]
+) -> AutoRating | Bayes | Als | Keras | NoRating:
+    takes: dict[Engine, tuple[type[Any], dict[str, Any]]] = {
+        Engine.AUTO: (AutoRating, {}),
+        Engine.BAYES: (Bayes, bayes),
+        Engine.ALS: (Als, als),
+        Engine.KERAS: (Keras, keras),
+        Engine.NONE: (NoRating, {}),
+    }
+    kind, own = takes[engine]
+    others = {name: value for name, value in {**bayes, **als, **keras}.items() if name not in own}
+    chosen: AutoRating | Bayes | Als | Keras | NoRating = kind(**_only(own, others, f"--engine {engine}"))
+    return chosen
 
 
 def _ranking(engine: RankingEngine, ials: dict[str, Any]) -> Ials | NoRanking:

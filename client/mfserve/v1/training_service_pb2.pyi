@@ -80,6 +80,10 @@ class _TrainingStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trainin
     """Fits the ranking head on all ratings."""
     TRAINING_STAGE_PUBLISHING: _TrainingStage.ValueType  # 7
     """Writes and publishes the snapshot."""
+    TRAINING_STAGE_TUNING_RATING: _TrainingStage.ValueType  # 8
+    """Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
+    TRAINING_STAGE_TUNING_RANKING: _TrainingStage.ValueType  # 9
+    """Tunes the ranking head, likewise."""
 
 class TrainingStage(_TrainingStage, metaclass=_TrainingStageEnumTypeWrapper):
     """TrainingStage is a part of a job."""
@@ -100,6 +104,10 @@ TRAINING_STAGE_RANKING_REFIT: TrainingStage.ValueType  # 6
 """Fits the ranking head on all ratings."""
 TRAINING_STAGE_PUBLISHING: TrainingStage.ValueType  # 7
 """Writes and publishes the snapshot."""
+TRAINING_STAGE_TUNING_RATING: TrainingStage.ValueType  # 8
+"""Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
+TRAINING_STAGE_TUNING_RANKING: TrainingStage.ValueType  # 9
+"""Tunes the ranking head, likewise."""
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final
@@ -213,7 +221,7 @@ class TrainingProgress(_message.Message):
     stage: Global___TrainingStage.ValueType
     """The stage that the job is in."""
     epoch: _builtins.int
-    """Epochs (or sweeps) of the stage that have passed; 0 at its start."""
+    """Epochs (or sweeps, or trials) of the stage that have passed; 0 at its start."""
     epoch_count: _builtins.int
     """Epochs of the stage in all; 0 where the stage has none."""
     @_builtins.property
@@ -636,22 +644,26 @@ class UploadHeader(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     HAS_TIMESTAMPS_FIELD_NUMBER: _builtins.int
     HAS_TITLES_FIELD_NUMBER: _builtins.int
+    IMPLICIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller, 1 to 128 printable ASCII characters, such as a UUID. Required."""
     has_timestamps: _builtins.bool
     """Whether every batch has timestamps. Default: false."""
     has_titles: _builtins.bool
     """Whether every batch has titles. Default: false."""
+    implicit: _builtins.bool
+    """Whether no batch has ratings: a row says only that the user chose the item. Default: false."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         has_timestamps: _builtins.bool = ...,
         has_titles: _builtins.bool = ...,
+        implicit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_timestamps", b"has_timestamps", "has_titles", b"has_titles", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_timestamps", b"has_timestamps", "has_titles", b"has_titles", "implicit", b"implicit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -700,7 +712,9 @@ class RatingBatch(_message.Message):
 
     @_builtins.property
     def ratings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The ratings. What is not a number is a bad row of the training, not of the upload."""
+        """The ratings; none where the header says `implicit`. What is not a number is a bad row of the training, not of the
+        upload.
+        """
 
     @_builtins.property
     def timestamps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

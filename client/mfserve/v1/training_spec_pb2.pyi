@@ -148,7 +148,7 @@ class FileDataset(_message.Message):
     item_column: _builtins.str
     """Column of item ids. Absent: `item_id`."""
     rating_column: _builtins.str
-    """Column of ratings. Absent: `rating`."""
+    """Column of ratings; not read where the data set is `implicit`. Absent: `rating`."""
     timestamp_column: _builtins.str
     """Column of times in seconds since the epoch. Absent: none."""
     title_column: _builtins.str
@@ -225,10 +225,15 @@ class Dataset(_message.Message):
     BAD_ROWS_FIELD_NUMBER: _builtins.int
     DUPLICATES_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
+    IMPLICIT_FIELD_NUMBER: _builtins.int
     bad_rows: Global___BadRows.ValueType
     """What happens to bad rows. Default: fail."""
     duplicates: Global___Duplicates.ValueType
     """What happens to duplicates. Default: the last one counts."""
+    implicit: _builtins.bool
+    """Whether the rows say only that a user chose an item: there are no ratings, or they are not to be read. Then only
+    a ranking head can be trained. An upload whose header says so need not be called so again. Default: false.
+    """
     @_builtins.property
     def builtin(self) -> Global___BuiltinDataset:
         """A public data set."""
@@ -254,10 +259,11 @@ class Dataset(_message.Message):
         bad_rows: Global___BadRows.ValueType = ...,
         duplicates: Global___Duplicates.ValueType = ...,
         scale: _common_pb2.RatingScale | None = ...,
+        implicit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["builtin", b"builtin", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "implicit", b"implicit", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["builtin", "file", "upload"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -396,6 +402,99 @@ class AlsConfig(_message.Message):
 Global___AlsConfig: _TypeAlias = AlsConfig  # noqa: Y015
 
 @_typing.final
+class BayesConfig(_message.Message):
+    """BayesConfig is Bayesian matrix factorization by Gibbs sampling: the mean over many samples, and how sure it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORS_FIELD_NUMBER: _builtins.int
+    BURN_IN_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    SERVED_FACTORS_FIELD_NUMBER: _builtins.int
+    INTERACTION_FEATURES_FIELD_NUMBER: _builtins.int
+    factors: _builtins.int
+    """Length of an embedding in a sample, 1 to 128. Absent: the default that `GetModelVersion` reports."""
+    burn_in: _builtins.int
+    """Sweeps over users and items before the first sample, 0 to 10,000."""
+    samples: _builtins.int
+    """Sweeps after them, 40 to 10,000; 40 samples, spread evenly, are kept."""
+    served_factors: _builtins.int
+    """Length of a served embedding, into which the samples are compressed, 1 to 512."""
+    interaction_features: _builtins.int
+    """How many features of who rated what the priors depend on, 0 to 512."""
+    def __init__(
+        self,
+        *,
+        factors: _builtins.int | None = ...,
+        burn_in: _builtins.int | None = ...,
+        samples: _builtins.int | None = ...,
+        served_factors: _builtins.int | None = ...,
+        interaction_features: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in", "_factors", b"_factors", "_interaction_features", b"_interaction_features", "_samples", b"_samples", "_served_factors", b"_served_factors", "burn_in", b"burn_in", "factors", b"factors", "interaction_features", b"interaction_features", "samples", b"samples", "served_factors", b"served_factors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in", "_factors", b"_factors", "_interaction_features", b"_interaction_features", "_samples", b"_samples", "_served_factors", b"_served_factors", "burn_in", b"burn_in", "factors", b"factors", "interaction_features", b"interaction_features", "samples", b"samples", "served_factors", b"served_factors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__burn_in: _TypeAlias = _typing.Literal["burn_in"]  # noqa: Y015
+    _WhichOneofArgType__burn_in: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in"]  # noqa: Y015
+    _WhichOneofReturnType__factors: _TypeAlias = _typing.Literal["factors"]  # noqa: Y015
+    _WhichOneofArgType__factors: _TypeAlias = _typing.Literal["_factors", b"_factors"]  # noqa: Y015
+    _WhichOneofReturnType__interaction_features: _TypeAlias = _typing.Literal["interaction_features"]  # noqa: Y015
+    _WhichOneofArgType__interaction_features: _TypeAlias = _typing.Literal["_interaction_features", b"_interaction_features"]  # noqa: Y015
+    _WhichOneofReturnType__samples: _TypeAlias = _typing.Literal["samples"]  # noqa: Y015
+    _WhichOneofArgType__samples: _TypeAlias = _typing.Literal["_samples", b"_samples"]  # noqa: Y015
+    _WhichOneofReturnType__served_factors: _TypeAlias = _typing.Literal["served_factors"]  # noqa: Y015
+    _WhichOneofArgType__served_factors: _TypeAlias = _typing.Literal["_served_factors", b"_served_factors"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burn_in) -> _WhichOneofReturnType__burn_in | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__factors) -> _WhichOneofReturnType__factors | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interaction_features) -> _WhichOneofReturnType__interaction_features | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__samples) -> _WhichOneofReturnType__samples | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__served_factors) -> _WhichOneofReturnType__served_factors | None: ...
+
+Global___BayesConfig: _TypeAlias = BayesConfig  # noqa: Y015
+
+@_typing.final
+class NoRating(_message.Message):
+    """NoRating trains no rating head: PredictRating is then refused with HEAD_MISSING."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoRating: _TypeAlias = NoRating  # noqa: Y015
+
+@_typing.final
+class AutoRating(_message.Message):
+    """AutoRating leaves the choice to the trainer: `bayes` up to 5 million ratings, `als` beyond, no rating head where the
+    data have no ratings. The version tells what was taken.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoRating: _TypeAlias = AutoRating  # noqa: Y015
+
+@_typing.final
 class IalsConfig(_message.Message):
     """IalsConfig is implicit alternating least squares with graded targets."""
 
@@ -411,11 +510,11 @@ class IalsConfig(_message.Message):
     iterations: _builtins.int
     """Sweeps over users and items, 1 to 500."""
     regularization: _builtins.float
-    """Penalty before it is scaled by frequency; over 0, at most 1000."""
+    """Penalty of an average row; over 0, at most 1000."""
     unobserved_weight: _builtins.float
     """How much a pair that nobody rated counts against 1 of a rated pair; over 0, at most 1000."""
     frequency_exponent: _builtins.float
-    """Exponent of the frequency scaling of the penalty, 0 to 2."""
+    """How the penalty grows with a row's frequency: its exponent, 0 to 2."""
     def __init__(
         self,
         *,
@@ -555,6 +654,56 @@ class NoSplit(_message.Message):
 Global___NoSplit: _TypeAlias = NoSplit  # noqa: Y015
 
 @_typing.final
+class TuningConfig(_message.Message):
+    """TuningConfig searches the parameters of an engine that matter, on a validation part that is cut from the training
+    part, before the fits. The first trial is the configuration that is given; the version shows the one that was chosen,
+    and its artifact `tuning-trials.json` holds every trial.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIALS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    trials: _builtins.int
+    """Configurations tried for each head, 1 to 1000. Absent: 20."""
+    seconds: _builtins.float
+    """No trial of a head begins once the trials of this head have taken so many seconds; over 0, at most 604,800. Absent:
+    no limit.
+    """
+    validation_fraction: _builtins.float
+    """Share of the training part on which trials are compared, between 0 and 1. Absent: 0.2."""
+    head: _common_pb2.Head.ValueType
+    """The head that is tuned. Default: every head that is trained."""
+    def __init__(
+        self,
+        *,
+        trials: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        validation_fraction: _builtins.float | None = ...,
+        head: _common_pb2.Head.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "_trials", b"_trials", "_validation_fraction", b"_validation_fraction", "seconds", b"seconds", "trials", b"trials", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "_trials", b"_trials", "_validation_fraction", b"_validation_fraction", "head", b"head", "seconds", b"seconds", "trials", b"trials", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__trials: _TypeAlias = _typing.Literal["trials"]  # noqa: Y015
+    _WhichOneofArgType__trials: _TypeAlias = _typing.Literal["_trials", b"_trials"]  # noqa: Y015
+    _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
+    _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trials) -> _WhichOneofReturnType__trials | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_fraction) -> _WhichOneofReturnType__validation_fraction | None: ...
+
+Global___TuningConfig: _TypeAlias = TuningConfig  # noqa: Y015
+
+@_typing.final
 class TrainingSpec(_message.Message):
     """TrainingSpec says how to train. Whatever is absent takes its default, and the job shows what was taken."""
 
@@ -562,6 +711,9 @@ class TrainingSpec(_message.Message):
 
     KERAS_FIELD_NUMBER: _builtins.int
     ALS_FIELD_NUMBER: _builtins.int
+    BAYES_FIELD_NUMBER: _builtins.int
+    NO_RATING_FIELD_NUMBER: _builtins.int
+    AUTO_FIELD_NUMBER: _builtins.int
     IALS_FIELD_NUMBER: _builtins.int
     NO_RANKING_FIELD_NUMBER: _builtins.int
     KEYED_HASH_FIELD_NUMBER: _builtins.int
@@ -569,6 +721,7 @@ class TrainingSpec(_message.Message):
     NO_SPLIT_FIELD_NUMBER: _builtins.int
     REFIT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TUNING_FIELD_NUMBER: _builtins.int
     refit: _builtins.bool
     """Whether what is served is fitted again on all ratings. False: what was measured is served. Absent: true."""
     seed: _builtins.int
@@ -580,6 +733,18 @@ class TrainingSpec(_message.Message):
     @_builtins.property
     def als(self) -> Global___AlsConfig:
         """Alternating least squares."""
+
+    @_builtins.property
+    def bayes(self) -> Global___BayesConfig:
+        """Bayesian matrix factorization."""
+
+    @_builtins.property
+    def no_rating(self) -> Global___NoRating:
+        """No rating head."""
+
+    @_builtins.property
+    def auto(self) -> Global___AutoRating:
+        """The trainer's choice."""
 
     @_builtins.property
     def ials(self) -> Global___IalsConfig:
@@ -601,11 +766,18 @@ class TrainingSpec(_message.Message):
     def no_split(self) -> Global___NoSplit:
         """Nothing."""
 
+    @_builtins.property
+    def tuning(self) -> Global___TuningConfig:
+        """How the engines' parameters are tuned. Absent: they are not."""
+
     def __init__(
         self,
         *,
         keras: Global___KerasConfig | None = ...,
         als: Global___AlsConfig | None = ...,
+        bayes: Global___BayesConfig | None = ...,
+        no_rating: Global___NoRating | None = ...,
+        auto: Global___AutoRating | None = ...,
         ials: Global___IalsConfig | None = ...,
         no_ranking: Global___NoRanking | None = ...,
         keyed_hash: Global___KeyedHashSplit | None = ...,
@@ -613,10 +785,11 @@ class TrainingSpec(_message.Message):
         no_split: Global___NoSplit | None = ...,
         refit: _builtins.bool | None = ...,
         seed: _builtins.int | None = ...,
+        tuning: Global___TuningConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
     _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015
@@ -624,7 +797,7 @@ class TrainingSpec(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType_ranking: _TypeAlias = _typing.Literal["ials", "no_ranking"]  # noqa: Y015
     _WhichOneofArgType_ranking: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
-    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als"]  # noqa: Y015
+    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als", "bayes", "no_rating", "auto"]  # noqa: Y015
     _WhichOneofArgType_rating: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
     _WhichOneofReturnType_split: _TypeAlias = _typing.Literal["keyed_hash", "random", "no_split"]  # noqa: Y015
     _WhichOneofArgType_split: _TypeAlias = _typing.Literal["split", b"split"]  # noqa: Y015

@@ -33,13 +33,16 @@ class _Choice:
 
 _CHOICES = {
     "source": _Choice("kind", {"builtin": "builtin", "file": "file", "upload": "upload"}),
-    "rating": _Choice("engine", {"keras": "keras", "als": "als"}),
+    "rating": _Choice(
+        "engine", {"keras": "keras", "bayes": "bayes", "als": "als", "no_rating": "none", "auto": "auto"}
+    ),
     "ranking": _Choice("engine", {"ials": "ials", "no_ranking": "none"}),
     "split": _Choice("kind", {"keyed_hash": "keyed_hash", "random": "random", "no_split": "none"}),
 }
 
 # Words of pydantic by the names of enum values; value 0 means the default.
 _WORDS = {
+    "Head": {"HEAD_RANKING": "ranking", "HEAD_RATING": "rating"},
     "FileFormat": {"FILE_FORMAT_CSV": "csv", "FILE_FORMAT_TSV": "tsv", "FILE_FORMAT_PARQUET": "parquet"},
     "BadRows": {"BAD_ROWS_FAIL": "fail", "BAD_ROWS_SKIP": "skip"},
     "Duplicates": {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.client.cli.reference import PAGE, commands, page
 
 DESIGNED = {
-    "serve", "trainer", "train", "recommend", "predict", "similar", "models", "versions", "alias", "jobs", "status",
-    "datasets", "embeddings",
+    "serve", "trainer", "train", "tune", "recommend", "predict", "similar", "models", "versions", "alias", "jobs",
+    "status", "datasets", "embeddings",
 }  # fmt: skip
 
 

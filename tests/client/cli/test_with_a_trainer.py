@@ -39,7 +39,18 @@ def service(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> None:
     file = str(shop / "good.csv")
-    options = ["--factors", "3", "--ranking-factors", "4", "--ranking-iterations", "3", "--seed", "5"]
+    options = [
+        "--engine",
+        "als",
+        "--factors",
+        "3",
+        "--ranking-factors",
+        "4",
+        "--ranking-iterations",
+        "3",
+        "--seed",
+        "5",
+    ]
     finished = run("train", "shop", file, *COLUMNS, *options, "--wait")
     assert finished.code == 0, finished.err
     assert "fit the rating head" in finished.err
@@ -51,6 +62,65 @@ def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> N
     assert "answered by shop version 1" in run("recommend", "shop", "u1", "--include-seen").out
 
 
+def test_data_without_ratings_gives_recommendations_and_no_predictions(run: Run, shop: Path) -> None:
+    (shop / "chosen.csv").write_text(
+        "\n".join(["who,what", *(f"u{n % 40},i{n * 7 % 31}" for n in range(600))]) + "\n"
+    )
+    chosen = ["chosen", str(shop / "chosen.csv"), "--user-column", "who", "--item-column", "what", "--wait"]
+    refused = run("train", *chosen)
+    assert refused.code == 1
+    assert "say that the data set is implicit" in " ".join(refused.err.split())
+    finished = run("train", *chosen, "--implicit", "--duplicates", "first")
+    assert finished.code == 0, finished.err
+    assert "rows without ratings" in finished.out
+    assert "Test quality of recommendations" in finished.out
+    assert "Test error of predicted ratings" not in finished.out
+    version = json.loads(run("versions", "chosen", "1", "--json").out)
+    assert (version["dataset"]["scale"], version["evaluation"]["rating"]) == (None, [])
+    items = json.loads(run("recommend", "chosen", "u1", "--json").out)["items"]
+    assert items
+    assert {item["predicted_rating"] for item in items} == {None}
+    table = run("recommend", "chosen", "--history", "i1=1").out
+    assert "basis FOLD_IN" in table
+    assert " -" in table
+    predicted = run("predict", "chosen", "u1", "i1")
+    assert predicted.code == 1
+    assert "without a rating head" in predicted.err
+
+
+def test_a_tuning_shows_its_trials_and_what_was_chosen(run: Run, shop: Path) -> None:
+    options = ["--engine", "als", "--factors", "3", "--iterations", "3", "--ranking-iterations", "3"]
+    options += ["--ranking-factors", "8", "--trials", "2", "--validation-share", "0.3"]
+    arguments = ["tune", "tuned", str(shop / "good.csv"), *COLUMNS, *options]
+    finished = run(*arguments)
+    assert finished.code == 0, finished.err
+    assert "tune the rating head\n  trial 1/2  validation_mse" in finished.err
+    assert "tune the ranking head\n  trial 1/2  validation_ndcg_at_10" in finished.err
+    assert "Trials of the rating head (als)" in finished.out
+    assert "Trials of the ranking head (ials)" in finished.out
+    assert finished.out.count("as given, has") == 2
+    assert "tuned version 1" in finished.out
+    # The same again runs no trial anew, and so gives the same.
+    *_, tables, version = map(json.loads, run(*arguments, "--json").out.splitlines())
+    assert (version["version"], len(tables["rating"]["trials"])) == (2, 2)
+    rows = [line.split("│") for line in finished.out.splitlines() if line.count("│") in {5, 7}]
+    for head, given in (("rating", "0.1400"), ("ranking", "6")):
+        trials, best = tables[head]["trials"], tables[head]["best_trial"]
+        shown, rows = rows[:2], rows[2:]
+        assert [row[1].strip() for row in shown] == [str(trial["parameters"]["factors"]) for trial in trials]
+        assert shown[0][2].strip() == given
+        assert [place for place, row in enumerate(shown) if row[-2].strip() == "best"] == [best]
+        assert version["spec"][head]["factors"] == trials[best]["parameters"]["factors"]
+    assert version["spec"]["tuning"] == {
+        "trials": 2,
+        "seconds": None,
+        "validation_fraction": 0.3,
+        "head": None,
+    }
+    queued = json.loads(run(*arguments, "--no-wait", "--head", "rating", "--json").out)
+    assert (queued["state"], queued["spec"]["tuning"]["head"]) == ("PENDING", "RATING")
+
+
 def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
     finished = run("train", "shop", str(shop / "bad.csv"), *COLUMNS, "--wait")
     assert (finished.code, finished.out) == (1, "")
@@ -58,5 +128,5 @@ def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
     assert last.startswith("error: ")
     assert "bad.csv" in last
     assert "902" in last  # the heading, 900 good ones, and this one
-    (job,) = json.loads(run("jobs", "--state", "failed", "--json").out)
+    (job,) = json.loads(run("jobs", "--model", "shop", "--state", "failed", "--json").out)
     assert job["error"]["message"] in last

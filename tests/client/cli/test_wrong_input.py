@@ -36,7 +36,11 @@ from tests.client.cli.conftest import Run
         (["train", "movies", "no-such-data-set"], "movielens-100k"),
         (["train", "Movies!", "movielens-100k"], "model"),
         (["train", "movies", "/etc/passwd"], "--data-roots"),
-        (["train", "movies", "movielens-100k", "--epochs", "3"], "--engine als has no epochs"),
+        (["train", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
+        (["train", "movies", "movielens-100k", "--engine", "als", "--l2", "3"], "--engine als has no l2"),
+        (["train", "movies", "movielens-100k", "--engine", "none", "--ranking", "none"], "nothing to train"),
+        (["train", "movies", "x.csv", "--implicit", "--scale", "1:5"], "--implicit reads no ratings"),
+        (["train", "movies", "x.csv", "--implicit", "--rating-column", "r"], "--implicit reads no ratings"),
         (
             ["train", "movies", "movielens-100k", "--engine", "keras", "--iterations", "3"],
             "has no iterations",
@@ -47,7 +51,7 @@ from tests.client.cli.conftest import Run
         ),
         (["train", "movies", "movielens-100k", "--split", "none", "--holdout", "0.1"], "--split none"),
         (["train", "movies", "movielens-100k", "--scale", "five"], "LOWEST:HIGHEST"),
-        (["train", "movies", "movielens-100k", "--factors", "0"], "spec.als.factors"),
+        (["train", "movies", "movielens-100k", "--engine", "als", "--factors", "0"], "spec.als.factors"),
         (["train", "movies", "movielens-100k", "--promote-to", "latest"], "latest"),
         (["train", "movies", "movielens-100k", "--request-id", ""], "safe to repeat"),
         (["train", "movies", "movielens-100k", "--user-column", "u"], "built-in data set"),
@@ -59,6 +63,9 @@ from tests.client.cli.conftest import Run
             ["train", "m", "movielens-100k", "--engine", "keras", "--validation-fraction", "0.3"],
             "--early-stopping",
         ),
+        (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
+        (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine als has no epochs"),
+        (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
         (["recommend", "movies", "--history", "i0=many"], "ITEM=RATING"),
         (["recommend", "movies", "--history", "=3"], "ITEM=RATING"),
         (["recommend", "movies", "--history", "i0=99"], "history.ratings[0].rating"),
@@ -126,7 +133,7 @@ def test_unreachable_server_is_one_line(run: Run) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        finished = run("models", "--address", address, "--timeout", "5")
+        finished = run("models", "--address", address, "--timeout", "30")
     assert (finished.code, finished.out) == (1, "")
     assert finished.err.startswith(f"error: the server at {address} cannot be reached")
     assert finished.err.endswith("--address or MFSERVE_ADDRESS names another server.\n")
@@ -155,7 +162,7 @@ def test_every_command_says_so_in_one_line_of_its_own(
     monkeypatch.chdir(tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "3")
+        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "30")
     assert (finished.code, finished.out, finished.err.count("\n")) == (1, "", 1)
     assert "cannot be reached" in finished.err
     assert not list(tmp_path.iterdir())
@@ -165,7 +172,7 @@ def test_every_command_says_so_in_one_line_of_its_own(
     "arguments",
     [
         ["train", "movies", "movielens-100k", "--seed", "9" * 24],
-        ["train", "movies", "movielens-100k", "--factors", "9" * 12],
+        ["train", "movies", "movielens-100k", "--engine", "als", "--factors", "9" * 12],
         ["recommend", "movies", "1", "--version", "9" * 20],
         ["recommend", "movies", "\udcff"],
     ],

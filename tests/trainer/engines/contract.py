@@ -66,9 +66,11 @@ class EngineContract(ABC, Generic[HeadT]):
 
     def check_form(self, ratings: Ratings, head: HeadT) -> None:
         users, items = len(ratings.user_ids), len(ratings.item_ids)
+        factors = head.item_factors.shape[1]
+        assert 1 <= factors <= self.factors
         shapes = {
-            "user_factors": (users, self.factors),
-            "item_factors": (items, self.factors),
+            "user_factors": (users, factors),
+            "item_factors": (items, factors),
             "user_biases": (users,),
             "item_biases": (items,),
         }
@@ -77,12 +79,18 @@ class EngineContract(ABC, Generic[HeadT]):
             assert array.dtype == np.float32, name
             assert array.flags.c_contiguous, name
             assert np.isfinite(array).all(), name
+        self.check_fold_in(head)
+
+    def check_fold_in(self, head: HeadT) -> None:
+        """The fold-in has a penalty."""
         assert np.isfinite(head.regularization)
         assert head.regularization > 0
 
     def test_form_of_the_head(self) -> None:
         ratings = random_table(seed=1)
-        self.check_form(ratings, self.fit(ratings).head)
+        head = self.fit(ratings).head
+        self.check_form(ratings, head)
+        assert head.item_factors.shape[1] == self.factors
 
     @pytest.mark.parametrize("cells", DEGENERATE.values(), ids=DEGENERATE.keys())
     def test_degenerate_data_trains(self, cells: list[tuple[int, int, float]]) -> None:
@@ -106,6 +114,21 @@ class EngineContract(ABC, Generic[HeadT]):
         for epoch in reported:
             assert {"loss", "mse"} <= epoch.metrics.keys()
             assert all(type(value) is float and np.isfinite(value) for value in epoch.metrics.values())
+
+    def test_the_head_can_be_had_in_mid_training(self) -> None:
+        """As it is then: the last epoch's is the one that the training ends with."""
+        heads: list[RatingHead | RankingHead] = []
+
+        def look(epoch: Epoch) -> None:
+            if epoch.head is not None:  # some engines have none in the first epochs
+                heads.append(epoch.head())
+
+        ratings = random_table(seed=3)
+        fitted = self.fit(ratings, report=look)
+        self.check_form(ratings, heads[0])  # type: ignore[arg-type]  # of the engine's own kind
+        for name, array in arrays_of(fitted.head).items():
+            np.testing.assert_array_equal(array, arrays_of(heads[-1])[name], err_msg=name)
+        assert not np.array_equal(heads[0].item_factors, heads[-1].item_factors)
 
     def test_what_report_raises_ends_the_training(self) -> None:
         class Stop(Exception):

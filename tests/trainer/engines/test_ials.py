@@ -12,7 +12,7 @@ from mfserve_registry.snapshot.content import RankingHead
 from mfserve_registry.spec import IalsConfig, RatingScale
 from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_ranking, ridge
 from mfserve_trainer.engines.histories import histories
-from mfserve_trainer.engines.ials import TARGETS, graded, half_sweep
+from mfserve_trainer.engines.ials import TARGETS, for_size, graded, half_sweep, scaled_penalty
 from mfserve_trainer.ratings import Ratings
 from tests.trainer.engines.contract import EngineContract, ignore
 from tests.trainer.engines.synthetic import HeldOut, random_table, two_camps
@@ -39,9 +39,10 @@ class TestIals(EngineContract[RankingHead]):
         return float(np.mean(scores[loved][:, None] <= scores[~loved]))
 
     def test_head_says_how_to_fold_in(self) -> None:
-        head = self.fit(random_table(seed=1)).head
+        ratings = random_table(seed=1)
+        head = self.fit(ratings).head
         defaults = IalsConfig()
-        assert head.regularization == defaults.regularization
+        assert head.regularization == _in_absolute_terms(defaults, ratings)
         assert head.unobserved_weight == defaults.unobserved_weight
         assert head.frequency_exponent == defaults.frequency_exponent
         assert head.targets == TARGETS
@@ -96,7 +97,7 @@ def test_objective_falls_with_every_sweep_and_is_the_one_reported(
         (ratings.item_index, head.item_factors, len(ratings.user_ids)),
     ):
         scale = (np.bincount(index) + config.unobserved_weight * others) ** config.frequency_exponent
-        loss += config.regularization * (scale @ (factors.astype(np.float64) ** 2).sum(axis=1))
+        loss += _in_absolute_terms(config, ratings) * (scale @ (factors.astype(np.float64) ** 2).sum(axis=1))
     assert losses[-1] == pytest.approx(loss / len(ratings), rel=1e-4)
 
 
@@ -127,3 +128,19 @@ def test_a_penalty_below_float32_is_no_singular_system() -> None:
     head = fit_ranking(random_table(seed=6, users=9, items=8), config, seed=0, report=ignore).head
     assert np.isfinite(head.user_factors).all()
     assert np.isfinite(head.item_factors).all()
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0])
+def test_the_penalties_of_average_rows_are_regularization_on_data_of_any_size(exponent: float) -> None:
+    config = IalsConfig(regularization=6.0, frequency_exponent=exponent)
+    for ratings, users, items in ((80_000, 943, 1682), (80_000, 610, 9724), (16_000_000, 138_000, 27_000)):
+        absolute = for_size(config, ratings, users, items)
+        of_user, of_item = (
+            float(scaled_penalty(tf.constant([ratings / rows], tf.float32), others, absolute)[0])
+            for rows, others in ((users, items), (items, users))
+        )
+        assert np.sqrt(of_user * of_item) == pytest.approx(6.0, rel=1e-4)
+
+
+def _in_absolute_terms(config: IalsConfig, ratings: Ratings) -> float:
+    return for_size(config, len(ratings), len(ratings.user_ids), len(ratings.item_ids)).regularization

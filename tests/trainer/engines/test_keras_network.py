@@ -18,13 +18,13 @@ from tests.trainer.engines.synthetic import HeldOut, low_rank, random_table, tab
 
 class TestKeras(EngineContract[RatingHead]):
     factors = 4
-    epochs = 30
-    worst_error = 0.25  # the ratings' variance is about 1
+    epochs = 15
+    worst_error = 0.1  # the ratings' variance is about 1
 
     def fit(
         self, ratings: Ratings, *, seed: int = 0, report: ReportEpoch = ignore, log_dir: Path | None = None
     ) -> Fitted[RatingHead]:
-        config = KerasConfig(factors=self.factors, epochs=self.epochs, learning_rate=0.02)
+        config = KerasConfig(factors=self.factors, epochs=self.epochs, learning_rate=0.04)
         return fit_rating(ratings, config, seed=seed, report=report, log_dir=log_dir)
 
     def example(self) -> tuple[Ratings, HeldOut]:

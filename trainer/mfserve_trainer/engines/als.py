@@ -7,6 +7,7 @@ the other is fixed, so the objective never rises.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,19 @@ def fit(
             penalty = regularization * (
                 weighted_square(user_side, of_users) + weighted_square(item_side, of_items)
             )
-            log.epoch({"loss": (squared_error + penalty) / n, "mse": squared_error / n})
+            log.epoch(
+                {"loss": (squared_error + penalty) / n, "mse": squared_error / n},
+                partial(_head, user_side, item_side, mean, config),
+            )
 
+    return Fitted(_head(user_side, item_side, mean, config), log.artifacts())
+
+
+def _head(user_side: tf.Tensor, item_side: tf.Tensor, mean: float, config: AlsConfig) -> RatingHead:
     user_factors, user_biases = _members(user_side)
     item_factors, item_biases = _members(item_side)
     require_finite("als", user_factors, user_biases, item_factors, item_biases)
-    head = RatingHead(
+    return RatingHead(
         intercept=mean,
         user_biases=user_biases,
         item_biases=item_biases,
@@ -60,7 +68,6 @@ def fit(
         regularization=config.regularization,
         folds_bias=True,
     )
-    return Fitted(head, log.artifacts())
 
 
 def half_sweep(

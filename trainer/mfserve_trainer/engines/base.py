@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.errors import FailedPrecondition
+from mfserve_registry.snapshot.content import RankingHead, RatingHead
 
 HeadT = TypeVar("HeadT")
 
@@ -24,11 +25,14 @@ class Epoch:
         total: how many there will be at most; early stopping may end before.
         metrics: what was measured on the training rows, such as ``{"loss": 0.81, "mse": 0.74}``; names that
             begin with ``val_`` were measured on the validation part cut from them.
+        head: makes the head as it is after this epoch; to be called while the epoch is reported, not later. It raises
+            TRAINING_DIVERGED as the fit would. None from an engine that has no head before its end.
     """
 
     number: int
     total: int
     metrics: Mapping[str, float]
+    head: Callable[[], RatingHead | RankingHead] | None = None
 
 
 ReportEpoch = Callable[[Epoch], None]

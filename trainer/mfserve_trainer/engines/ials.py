@@ -8,6 +8,7 @@ There every observed target is 1; here it grows with the rating, so that what wa
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def fit(
 ) -> Fitted[RankingHead]:
     """Trains the head; see ``engines.fit_ranking``. An epoch solves all users, then all items."""
     users, items, k = len(ratings.user_ids), len(ratings.item_ids), config.factors
+    config = for_size(config, len(ratings), users, items)
     of_users, of_items = _both_sides(ratings, k)
     exact = len(ratings) <= ridge.SOLVED_EXACTLY
 
@@ -53,12 +55,17 @@ def fit(
                 {
                     "loss": (squared_error + everywhere + penalty) / len(ratings),
                     "mse": squared_error / len(ratings),
-                }
+                },
+                partial(_head, user_side, item_side, config),
             )
 
+    return Fitted(_head(user_side, item_side, config), log.artifacts())
+
+
+def _head(user_side: tf.Tensor, item_side: tf.Tensor, config: IalsConfig) -> RankingHead:
     user_factors, item_factors = user_side.numpy()[:-1], item_side.numpy()[:-1]
     require_finite("ials", user_factors, item_factors)
-    head = RankingHead(
+    return RankingHead(
         user_factors=user_factors,
         item_factors=item_factors,
         regularization=config.regularization,
@@ -66,13 +73,29 @@ def fit(
         frequency_exponent=config.frequency_exponent,
         targets=TARGETS,
     )
-    return Fitted(head, log.artifacts())
 
 
 def graded(rating: NDArray[np.float32], scale: RatingScale) -> NDArray[np.float32]:
     """float32 (n,), the target of each rating: ``TARGETS`` interpolated over the scale."""
     points = np.linspace(scale.minimum, scale.maximum, len(TARGETS))
     return np.interp(rating, points, TARGETS).astype(np.float32)
+
+
+def for_size(config: IalsConfig, ratings: int, users: int, items: int) -> IalsConfig:
+    """The configuration with the objective's λ; in what a caller says, λ is the penalty of an average row.
+
+    So a row's penalty is λ ((n + α₀ N) / g)^ν with g = (R + α₀ U I) / √(U I), the geometric mean of what n + α₀ N is
+    for an average user and for an average item. Scaling P up and Q down leaves all scores as they are, so that the
+    product of both sides' penalties is what counts, and that is λ² whatever the catalogue's size: the λ that suits
+    MovieLens 100K suits latest-small, of six times the items.
+
+    Args:
+        config: as the caller gave it.
+        ratings, users, items: R, U and I.
+    """
+    size = (ratings + config.unobserved_weight * users * items) / np.sqrt(users * items)
+    scaled = config.regularization / float(size) ** config.frequency_exponent
+    return config.model_copy(update={"regularization": scaled})
 
 
 def half_sweep(

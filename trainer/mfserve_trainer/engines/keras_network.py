@@ -11,6 +11,8 @@ smaller steps for frequent rows than a textbook's Adam.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -42,9 +44,10 @@ def fit(
     training, validation = _parts(ratings, config, seed)
 
     with TrainingLog("rating", config.epochs, report, None) as log:
-        _train(network, ratings, training, validation, config, seed, log, log_dir)
+        head_now = partial(_head, network, ratings, mean, config)
+        _train(network, ratings, training, validation, config, seed, log, head_now, log_dir)
 
-    head = _head(network, ratings, mean, config)
+    head = head_now()
     artifacts = (*log.artifacts(), *network_pictures.of(network))
     keras.backend.clear_session()
     return Fitted(head, artifacts)
@@ -99,6 +102,7 @@ def _train(
     config: KerasConfig,
     seed: int,
     log: TrainingLog,
+    head_now: Callable[[], RatingHead],
     log_dir: Path | None,
 ) -> None:
     batches, steps = epochs_of(
@@ -114,7 +118,7 @@ def _train(
         jit_compile=False,
     )
     callbacks: list[keras.callbacks.Callback] = [
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: log.epoch(_as_floats(logs)))
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: log.epoch(_as_floats(logs), head_now))
     ]
     if log_dir is not None:
         callbacks.append(keras.callbacks.TensorBoard(str(log_dir / "rating")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 import tensorflow as tf
 
 from mfserve_registry.artifacts import Artifact
+from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_trainer.engines import curve
 from mfserve_trainer.engines.base import Epoch, ReportEpoch
 
@@ -39,15 +41,17 @@ class TrainingLog:
     ) -> None:
         self._writer.close()
 
-    def epoch(self, metrics: Mapping[str, float]) -> None:
-        """The next epoch is finished."""
+    def epoch(
+        self, metrics: Mapping[str, float], head: Callable[[], RatingHead | RankingHead] | None = None
+    ) -> None:
+        """The next epoch is finished; ``head`` as in ``Epoch``."""
         finished = Epoch(len(self.epochs) + 1, self._total, dict(metrics))
         self.epochs.append(finished)
         with self._writer.as_default(step=finished.number):
             for name, value in finished.metrics.items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
-        self._report(finished)
+        self._report(replace(finished, head=head))  # which is not kept: it holds all parameters
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """The training curve as a table and as a picture."""
