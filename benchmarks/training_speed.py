@@ -68,9 +68,14 @@ def main() -> None:
 
 
 def defaults() -> Figures:
-    """The default training of MovieLens 100K, and its sums: all but the refit, and the refit."""
+    """The default training of MovieLens 100K."""
     dataset = DatasetSpec(source=BuiltinDataset(name="movielens-100k"))
-    figures = child("whole_job", dataset.model_dump_json(), TrainingSpec().model_dump_json())
+    return job(dataset, TrainingSpec())
+
+
+def job(dataset: DatasetSpec, spec: TrainingSpec, *roots: str) -> Figures:
+    """A training, stage by stage, and its sums: all up to the evaluation, and what comes after."""
+    figures = child("whole_job", dataset.model_dump_json(), spec.model_dump_json(), *roots)
     for name, in_refit in (("holdout_seconds", False), ("refit_seconds", True)):
         figures[name] = sum(
             stage["seconds"] for stage in figures["stages"] if (stage["stage"] in REFITS) == in_refit

@@ -50,6 +50,7 @@ def main() -> None:
                 staged=staged,
                 scratch=scratch,
                 log_dir=Path(folder, "logs"),
+                studies=Path(folder, "studies"),
             ),
             follow,
         )
