@@ -27,6 +27,9 @@ _DEPTH = 20
 _Ranked = tuple[NDArray[np.int32], NDArray[np.intp]]
 """Items, best first and user after user, and how many each user has."""
 
+Ranker = Callable[[list[str]], _Ranked]
+"""Ranks for users by their ids."""
+
 
 def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
     """Metrics of a snapshot whose fit knew nothing of the holdout, as JSON values.
@@ -50,7 +53,7 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
 
 
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
-    served = _served(snapshot, holdout)
+    served = served_ratings(snapshot, holdout)
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
         "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
@@ -67,7 +70,7 @@ def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     ]
 
 
-def _served(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
+def served_ratings(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
     """What the server would answer for each row."""
     recommender = Recommender(snapshot)
     parts = []
@@ -91,20 +94,13 @@ def _unclipped(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32]
 
 def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any]]]:
     relevant = _relevant(snapshot, holdout)
-    # Users of whom the snapshot knows nothing get what is popular, as they would be served.
     users = list(holdout.user_ids)
-    rankers: dict[str, Callable[[list[str]], _Ranked]] = {
-        "RATING_HEAD": _by_head(snapshot, Head.RATING),
-        "POPULARITY": _by_popularity(snapshot),
-    }
-    if snapshot.ranking is not None:
-        rankers = {"RANKING_HEAD": _by_head(snapshot, Head.RANKING)} | rankers
     with_relevant = int(np.count_nonzero(np.diff(relevant.indptr)))
     if not with_relevant:
         return 0, []
     measured = []
-    for name, ranker in rankers.items():
-        ranked = _rankings(ranker, users)
+    for name, ranker in rankers(snapshot).items():
+        ranked = rankings(ranker, users)
         measured.append(
             {
                 "ranker": name,
@@ -114,6 +110,20 @@ def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any
             }
         )
     return with_relevant, measured
+
+
+def rankers(snapshot: Snapshot) -> dict[str, Ranker]:
+    """What is measured: each head, and popularity.
+
+    Users of whom the snapshot knows nothing get what is popular, as they would be served.
+    """
+    found = {
+        "RATING_HEAD": _by_head(snapshot, Head.RATING),
+        "POPULARITY": _by_popularity(snapshot),
+    }
+    if snapshot.ranking is not None:
+        found = {"RANKING_HEAD": _by_head(snapshot, Head.RANKING)} | found
+    return found
 
 
 def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
@@ -136,13 +146,14 @@ def _threshold(scale: RatingScale) -> np.float32:
     return np.float32(scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum))
 
 
-def _rankings(ranker: Callable[[list[str]], _Ranked], users: list[str]) -> RatedItems:
+def rankings(ranker: Ranker, users: list[str]) -> RatedItems:
+    """The best 20 items of each user, best first, without those that the user rated in training."""
     parts = [ranker(users[start : start + _BATCH_USERS]) for start in range(0, len(users), _BATCH_USERS)]
     items = np.concatenate([items for items, _ in parts])
     return RatedItems(_indptr(np.concatenate([counts for _, counts in parts])), items)
 
 
-def _by_head(snapshot: Snapshot, head: Head) -> Callable[[list[str]], _Ranked]:
+def _by_head(snapshot: Snapshot, head: Head) -> Ranker:
     recommender = Recommender(snapshot)
 
     def rank(users: list[str]) -> _Ranked:
@@ -152,7 +163,7 @@ def _by_head(snapshot: Snapshot, head: Head) -> Callable[[list[str]], _Ranked]:
     return rank
 
 
-def _by_popularity(snapshot: Snapshot) -> Callable[[list[str]], _Ranked]:
+def _by_popularity(snapshot: Snapshot) -> Ranker:
     popular = ByPopularity(snapshot.item_counts)
 
     def rank(users: list[str]) -> _Ranked:

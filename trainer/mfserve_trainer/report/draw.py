@@ -1,0 +1,61 @@
+"""All pictures of a version. A defect in one costs its part of the page, never the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from mfserve_registry.snapshot.content import SnapshotContent
+from mfserve_trainer.engines.base import Epoch
+from mfserve_trainer.report import activity, calibration, curves, item_map, popularity
+from mfserve_trainer.report.holdout import Holdout, predicted, recommended
+from mfserve_trainer.report.picture import Part, Picture
+
+_log = structlog.get_logger(__name__)
+
+
+def draw(
+    served: SnapshotContent, epochs: Mapping[str, Sequence[Epoch]], holdout: Holdout | None, seed: int
+) -> list[Picture]:
+    """Draws everything that can be drawn.
+
+    Args:
+        served: what is served.
+        epochs: of the fit that is served, by head: "Rating head", "Ranking head".
+        holdout: the fit that was measured, and on what; None where nothing was held out.
+        seed: of the samples and of the map.
+    """
+    parts: dict[Part, Callable[[], list[Picture]]] = {
+        Part.ITEMS: lambda: [item_map.picture(served, seed)],
+        Part.TRAINING: lambda: [curves.picture(head, passed) for head, passed in epochs.items()],
+    }
+    if holdout is not None:
+        parts |= {
+            Part.RATINGS: lambda: _ratings(holdout),
+            Part.RECOMMENDATIONS: lambda: _recommendations(holdout, seed),
+        }
+    return [picture for part in Part if part in parts for picture in _drawn(part, parts[part])]
+
+
+def _ratings(holdout: Holdout) -> list[Picture]:
+    rows, snapshot, note = predicted(holdout), holdout.snapshot, holdout.note()
+    return [
+        activity.by_user(rows, snapshot.mean_rating, note),
+        activity.by_item(rows, snapshot.mean_rating, note),
+        calibration.picture(rows, snapshot.scale, note),
+    ]
+
+
+def _recommendations(holdout: Holdout, seed: int) -> list[Picture]:
+    lists = recommended(holdout, seed)
+    return [popularity.popularity_picture(lists), popularity.coverage_picture(lists)]
+
+
+def _drawn(part: Part, make: Callable[[], list[Picture]]) -> list[Picture]:
+    try:
+        return make()
+    except Exception:  # noqa: BLE001 - a good training is worth more than its pictures
+        _log.exception("a part of the report could not be drawn", part=part)
+        caption = "This part could not be drawn; the trainer's log says why."
+        return [Picture(part, "Missing", caption, None)]
