@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
+from mfserve_trainer import embedding_logs
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
-from mfserve_trainer.engines import fit_ranking, fit_rating
+from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.report import Holdout, draw, guarded, page
 from mfserve_trainer.splits import split
 
 
@@ -28,7 +30,7 @@ class Trained:
     Attributes:
         digest: of the snapshot.
         facts: what its manifest says: "spec", "dataset", "split", "metrics".
-        artifacts: files about the fit that is served.
+        artifacts: files about the fit that is served, and the report.
     """
 
     digest: str
@@ -41,6 +43,8 @@ class _Heads:
     rating: RatingHead
     ranking: RankingHead | None
     artifacts: tuple[Artifact, ...]
+    epochs: Mapping[str, Sequence[Epoch]]
+    """Those of each head's fit."""
 
 
 def train(task: FitTask, report: ReportStep) -> Trained:
@@ -63,56 +67,82 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     meter.plan(_ahead(spec, len(served), len(parts.holdout_rows), len(ratings) if refitted else 0))
 
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
-    measured = None
+    measured = holdout_fit = None
     if held_out:
         meter.begin(Stage.EVALUATION)
-        measured = _measure(served, heads, ratings.take(parts.holdout_rows), task.scratch)
+        content = assemble(served, heads.rating, heads.ranking, facts={})
+        holdout_fit = write_snapshot(task.scratch, content)
+        del content
+        measured = evaluate(_open(task.scratch, holdout_fit), ratings.take(parts.holdout_rows))
     if refitted:
         del heads  # before the second, larger fit begins
         served = ratings
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
-    meter.begin(Stage.PUBLISHING)
+    meter.begin(Stage.REPORT)
     facts = {
         "spec": spec.model_dump(mode="json"),
         "dataset": _dataset_facts(ratings),
         "split": spec.split.model_dump(mode="json"),
         "metrics": measured,
     }
-    digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
-    return Trained(digest, facts, heads.artifacts)
+    content = assemble(served, heads.rating, heads.ranking, facts)
+    holdout = None
+    if holdout_fit is not None:
+        fit = _open(task.scratch, holdout_fit)
+        holdout = Holdout.sample(fit, ratings, parts.holdout_rows, spec.seed)
+    pictures = draw(content, heads.epochs, holdout, spec.seed)
+    guarded("embedding logs", lambda: embedding_logs.write(content, task.log_dir), None)
+
+    meter.begin(Stage.PUBLISHING)
+    digest = write_snapshot(task.staged, content)
+    rendered = guarded("page", lambda: page(digest, facts, pictures), None)
+    return Trained(digest, facts, (*heads.artifacts, *([rendered] if rendered else [])))
 
 
-def _measure(training: Ratings, heads: _Heads, holdout: Ratings, folder: Path) -> dict[str, Any]:
-    """Metrics of the heads on their snapshot, which is what would be served."""
-    content = assemble(training, heads.rating, heads.ranking, facts={})
-    snapshot = Snapshot.open(folder, write_snapshot(folder, content), verify=False)
-    return evaluate(snapshot, holdout)
+def _open(folder: Path, digest: str) -> Snapshot:
+    """A snapshot that this process has written: what would be served of it."""
+    return Snapshot.open(folder, digest, verify=False)
 
 
 def _fit(
     ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
 ) -> _Heads:
     for_rating, for_ranking = stages
+    rating_epochs: list[Epoch] = []
+    ranking_epochs: list[Epoch] = []
     meter.begin(for_rating, _passes(spec.rating))
     rating = fit_rating(
         ratings,
         spec.rating,
         seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_rating, epoch),
+        report=_told(meter, for_rating, rating_epochs),
         log_dir=log_dir / for_rating.lower(),
     )
     if not isinstance(spec.ranking, IalsConfig):
-        return _Heads(rating.head, None, rating.artifacts)
+        return _Heads(rating.head, None, rating.artifacts, {"Rating head": rating_epochs})
     meter.begin(for_ranking, _passes(spec.ranking))
     ranking = fit_ranking(
         ratings,
         spec.ranking,
         seed=spec.seed,
-        report=lambda epoch: meter.epoch(for_ranking, epoch),
+        report=_told(meter, for_ranking, ranking_epochs),
         log_dir=log_dir / for_ranking.lower(),
     )
-    return _Heads(rating.head, ranking.head, (*rating.artifacts, *ranking.artifacts))
+    artifacts = (*rating.artifacts, *ranking.artifacts)
+    return _Heads(
+        rating.head, ranking.head, artifacts, {"Rating head": rating_epochs, "Ranking head": ranking_epochs}
+    )
+
+
+def _told(meter: ProgressMeter, stage: Stage, epochs: list[Epoch]) -> ReportEpoch:
+    """Tells the meter of each epoch, and keeps it."""
+
+    def tell(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        meter.epoch(stage, epoch)
+
+    return tell
 
 
 def _passes(config: KerasConfig | AlsConfig | IalsConfig) -> int:
@@ -129,6 +159,7 @@ def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[
         Work(Stage.EVALUATION, 1, holdout),
         Work(Stage.RATING_REFIT, rating, refit),
         Work(Stage.RANKING_REFIT, ranking, refit),
+        Work(Stage.REPORT, 1, 1),
         Work(Stage.PUBLISHING, 1, refit or training),
     ]
     return [work for work in stages if work.passes and work.ratings]

@@ -80,6 +80,8 @@ class _TrainingStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trainin
     """Fits the ranking head on all ratings."""
     TRAINING_STAGE_PUBLISHING: _TrainingStage.ValueType  # 7
     """Writes and publishes the snapshot."""
+    TRAINING_STAGE_REPORT: _TrainingStage.ValueType  # 10
+    """Draws the report that is stored with the version; comes before PUBLISHING."""
 
 class TrainingStage(_TrainingStage, metaclass=_TrainingStageEnumTypeWrapper):
     """TrainingStage is a part of a job."""
@@ -100,6 +102,8 @@ TRAINING_STAGE_RANKING_REFIT: TrainingStage.ValueType  # 6
 """Fits the ranking head on all ratings."""
 TRAINING_STAGE_PUBLISHING: TrainingStage.ValueType  # 7
 """Writes and publishes the snapshot."""
+TRAINING_STAGE_REPORT: TrainingStage.ValueType  # 10
+"""Draws the report that is stored with the version; comes before PUBLISHING."""
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource
 from numpy.typing import NDArray
 
 from mfserve_registry.spec import RatingScale
@@ -74,8 +74,7 @@ def picture(rows: Predicted, scale: RatingScale, note: str) -> Picture:
     )
     margin = 0.04 * (scale.maximum - scale.minimum)
     ends = (scale.minimum - margin, scale.maximum + margin)
-    drawn = new_figure("predicted rating", "mean of what was rated")
-    drawn.x_range, drawn.y_range = Range1d(*ends), Range1d(*ends)
+    drawn = new_figure("predicted rating", "mean of what was rated", x_range=ends, y_range=ends)
     diagonal = [scale.minimum, scale.maximum]
     drawn.line(
         diagonal, diagonal, color=GREY, line_dash="dashed", line_width=2, legend_label="perfectly calibrated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bokeh.models import ColumnDataSource
 
@@ -40,7 +41,11 @@ def picture(head: str, epochs: Sequence[Epoch]) -> Picture:
                 "metric": [name] * len(epochs),
             }
         )
-        style = {"source": source, "color": _COLOURS[place % len(_COLOURS)], "legend_label": name}
+        style: dict[str, Any] = {
+            "source": source,
+            "color": _COLOURS[place % len(_COLOURS)],
+            "legend_label": name,
+        }
         drawn.line("epoch", "value", line_width=2.5, **style)
         points = drawn.scatter("epoch", "value", size=7, **style)
         add_hover(drawn, [points], [("epoch", "@epoch"), ("@metric", "@value{0.0000}")])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from bokeh.models import ColumnDataSource
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from mfserve_trainer.report.picture import (
     COLOURS,
@@ -40,8 +41,7 @@ def within(
 
 def normal_share(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of a normal distribution within so many deviations of its mean: 68.3 % for 1, 95.4 % for 2."""
-    share: NDArray[np.float64] = erf(deviations / np.sqrt(2))
-    return share
+    return np.array([math.erf(z / math.sqrt(2)) for z in deviations])
 
 
 def picture(

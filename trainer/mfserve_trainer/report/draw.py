@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
 from mfserve_registry.snapshot.content import SnapshotContent
 from mfserve_trainer.engines.base import Epoch
 from mfserve_trainer.report import activity, calibration, curves, item_map, popularity
+from mfserve_trainer.report.guard import guarded
 from mfserve_trainer.report.holdout import Holdout, predicted, recommended
 from mfserve_trainer.report.picture import Part, Picture
-
-_log = structlog.get_logger(__name__)
 
 
 def draw(
@@ -35,7 +32,9 @@ def draw(
             Part.RATINGS: lambda: _ratings(holdout),
             Part.RECOMMENDATIONS: lambda: _recommendations(holdout, seed),
         }
-    return [picture for part in Part if part in parts for picture in _drawn(part, parts[part])]
+    return [
+        picture for part in Part if part in parts for picture in guarded(part, parts[part], _missing(part))
+    ]
 
 
 def _ratings(holdout: Holdout) -> list[Picture]:
@@ -52,10 +51,5 @@ def _recommendations(holdout: Holdout, seed: int) -> list[Picture]:
     return [popularity.popularity_picture(lists), popularity.coverage_picture(lists)]
 
 
-def _drawn(part: Part, make: Callable[[], list[Picture]]) -> list[Picture]:
-    try:
-        return make()
-    except Exception:  # noqa: BLE001 - a good training is worth more than its pictures
-        _log.exception("a part of the report could not be drawn", part=part)
-        caption = "This part could not be drawn; the trainer's log says why."
-        return [Picture(part, "Missing", caption, None)]
+def _missing(part: Part) -> list[Picture]:
+    return [Picture(part, "Missing", "This part could not be drawn; the trainer's log says why.", None)]

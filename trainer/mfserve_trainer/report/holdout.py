@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +114,12 @@ def recommended(holdout: Holdout, seed: int) -> Recommended:
     return Recommended(slots, snapshot.item_counts.astype(np.int64), len(users), len(everybody))
 
 
-def _known(counts: NDArray[np.integer], index: Indices) -> NDArray[np.int64]:
+def _known(counts: NDArray[np.integer[Any]], index: Indices) -> NDArray[np.int64]:
     """``counts[index]``, and 0 where the index is -1: unknown."""
     return np.where(index >= 0, counts[index], 0).astype(np.int64)
 
 
-def _at_most(most: int, values: NDArray, seed: int) -> NDArray:
+def _at_most(most: int, values: NDArray[Any], seed: int) -> NDArray[Any]:
     if len(values) <= most:
         return values
     return values[np.sort(np.random.default_rng(seed).choice(len(values), most, replace=False))]

@@ -65,7 +65,15 @@ def place(vectors: NDArray[np.float32], item_ratings: NDArray[np.int32], seed: i
     # One thread: for so few points the threads wait for each other most of the time, and several add in any order.
     with threadpool_limits(1):
         plane = tsne.fit_transform(directions)
-    return Placed(items, plane[:, 0].astype(np.float64), plane[:, 1].astype(np.float64))
+    x, y = _lying(plane.astype(np.float64))
+    return Placed(items, x, y)
+
+
+def _lying(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The plane turned so that it spreads along x: a screen is wider than high."""
+    centred = plane - plane.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    return centred @ axes[0], centred @ axes[1]
 
 
 def picture(content: SnapshotContent, seed: int) -> Picture:
@@ -93,7 +101,7 @@ def picture(content: SnapshotContent, seed: int) -> Picture:
     colours = LinearColorMapper(
         palette=Viridis256, low=float(np.percentile(means, 3)), high=float(np.percentile(means, 97))
     )
-    drawn = new_figure("", "", height=720, match_aspect=True)
+    drawn = new_figure("", "", height=720)
     drawn.axis.visible = False
     drawn.grid.visible = False
     points = drawn.scatter(
@@ -108,7 +116,10 @@ def picture(content: SnapshotContent, seed: int) -> Picture:
         hover_line_color=INK,
         hover_fill_alpha=1.0,
     )
-    drawn.add_layout(ColorBar(color_mapper=colours, title="mean rating", width=10, border_line_color=None), "right")
+    bar = ColorBar(
+        color_mapper=colours, title="mean rating", location=(0, 0), orientation="horizontal", height=8
+    )
+    drawn.add_layout(bar, "below")
     _write_names(drawn, placed, names)
     add_hover(
         drawn,
@@ -119,8 +130,8 @@ def picture(content: SnapshotContent, seed: int) -> Picture:
         Part.ITEMS,
         _TITLE,
         f"The {len(names):,} most rated items by their embeddings in the "
-        f"{'rating' if content.ranking is None else 'ranking'} head (t-SNE on cosine): neighbours are liked by the same "
-        "people. Larger is more often rated. Point at one for its title, draw a box to look closer.",
+        f"{'rating' if content.ranking is None else 'ranking'} head (t-SNE on cosine): neighbours are liked by the "
+        "same people. Larger is more often rated. Point at one for its title, draw a box to look closer.",
         drawn,
         wide=True,
     )
@@ -163,9 +174,13 @@ def _write_names(drawn: Figure, placed: Placed, names: Sequence[str]) -> None:
         source=source,
         text_font_size="11px",
         text_color=INK,
-        text_outline_color="white",
         text_align="center",
-        y_offset=-10,
+        text_baseline="bottom",
+        background_fill_color="white",
+        background_fill_alpha=0.72,
+        border_radius=4,
+        padding=(2, 3),
+        y_offset=-8,
     )
 
 

@@ -30,10 +30,10 @@ _UNITS |= {"coverage_at_10": "Coverage@10"}
 
 
 def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> Artifact:
-    """Renders the page.
+    r"""Renders the page.
 
     Everything that comes from data (titles, ids, names) is escaped: by Jinja in the markup, by ``tojson`` in the
-    figures' JSON, where "<" becomes \\u003c, and by Bokeh, which puts values into tooltips as text. Should one get
+    figures' JSON, where "<" becomes \u003c, and by Bokeh, which puts values into tooltips as text. Should one get
     through all the same, the page's Content-Security-Policy lets no script run but the two whose digests it names,
     and lets nothing be fetched.
 
@@ -42,10 +42,11 @@ def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> 
         facts: of the version: "spec", "dataset", "split", "metrics".
         pictures: what ``draw`` drew.
     """
-    figures = []
-    for number, picture in enumerate(pictures):
-        if picture.figure is not None:
-            figures.append(json_item(picture.figure, f"figure-{number}"))
+    figures = [
+        json_item(picture.figure, f"figure-{number}")
+        for number, picture in enumerate(pictures)
+        if picture.figure is not None
+    ]
     html = _template().render(
         digest=digest,
         facts=facts,
@@ -78,7 +79,7 @@ def _template() -> jinja2.Template:
 @cache
 def _scripts() -> tuple[Markup, ...]:
     """Bokeh's own script, as its package brings it along, and ours."""
-    bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    bokeh = "\n".join(Resources(mode="inline", components=["bokeh"], log_level="warn").js_raw)
     return tuple(Markup(script) for script in (bokeh, _START))  # noqa: S704 - code, nothing from data
 
 
@@ -94,7 +95,9 @@ def _parts(pictures: Sequence[Picture]) -> dict[Part, list[tuple[int, Picture]]]
 
 
 def _engines(spec: Mapping[str, Any]) -> list[str]:
-    return [f"{spec[head]['engine']} ({head})" for head in ("rating", "ranking") if spec[head]["engine"] != "none"]
+    return [
+        f"{spec[head]['engine']} ({head})" for head in ("rating", "ranking") if spec[head]["engine"] != "none"
+    ]
 
 
 def _highlights(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
@@ -110,8 +113,10 @@ def _highlights(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str]]
     head = next((name for name in ("RANKING_HEAD", "RATING_HEAD") if name in ranking), None)
     if head is not None:
         best, popular = ranking[head], ranking["POPULARITY"]
-        for key in ("ndcg_at_10", "coverage_at_10"):
-            found.append((_UNITS[key], f"{best[key]:.3f}", f"{popular[key]:.3f} by popularity"))
+        found += [
+            (_UNITS[key], f"{best[key]:.3f}", f"{popular[key]:.3f} by popularity")
+            for key in ("ndcg_at_10", "coverage_at_10")
+        ]
     found.append(("Held-out ratings", f"{metrics['holdout_ratings']:,}", "that the measured fit never saw"))
     return found
 

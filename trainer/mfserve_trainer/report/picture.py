@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from bokeh.models import HoverTool, NumeralTickFormatter
 from bokeh.plotting import figure
 
-Figure = figure
+Figure: TypeAlias = figure
 """Bokeh's figure, as a type."""
 
 Tooltips = Sequence[tuple[str, str]]
@@ -93,7 +93,7 @@ def tidy_legend(drawn: Figure, place: str) -> None:
 
 
 def in_percent(axis: Any) -> None:
-    """Labels the axis 0 %, 20 %, …"""
+    """Labels the axis in percent."""
     axis.formatter = NumeralTickFormatter(format="0 %")
 
 

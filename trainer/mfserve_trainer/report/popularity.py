@@ -38,7 +38,7 @@ def by_tenth(weight: NDArray[np.int64], item_ratings: NDArray[np.int64]) -> NDAr
     order = np.argsort(-item_ratings, kind="stable")
     tenth = np.arange(len(order)) * _TENTHS // len(order)
     shares = np.bincount(tenth, weights=weight[order], minlength=_TENTHS)
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def concentration(weight: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -47,7 +47,8 @@ def concentration(weight: NDArray[np.int64]) -> NDArray[np.float64]:
     Returns:
         float (items + 1,), from 0 to 1, concave; it reaches 1 at the share of the items that is covered.
     """
-    return np.concatenate(([0.0], np.cumsum(np.sort(weight)[::-1]))) / weight.sum()
+    rising = np.cumsum(np.sort(weight)[::-1]) / weight.sum()
+    return np.concatenate(([0.0], rising))
 
 
 def popularity_picture(lists: Recommended) -> Picture:
