@@ -64,6 +64,13 @@ def complaints(driver: webdriver.Chrome) -> list[str]:
     return [entry["message"] for entry in entries if entry["level"] in {"WARNING", "SEVERE"}]
 
 
+def figure_of(driver: webdriver.Chrome, title: str) -> str:
+    """The id of the element in which the picture of this title is drawn."""
+    drawn = driver.find_element(By.XPATH, f"//figure[h3='{title}']/div").get_attribute("id")
+    assert drawn
+    return drawn
+
+
 def point_at(driver: webdriver.Chrome, figure: str, point: int) -> None:
     """Moves the pointer onto a point of the figure's scatter plot."""
     x, y = driver.execute_script(_WHERE, figure, point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mfserve_trainer.report import draw, page
-from tests.browser import browser, complaints, needs_browser, open_page, point_at, wait_for_text
+from tests.browser import browser, complaints, figure_of, needs_browser, open_page, point_at, wait_for_text
 from tests.trainer.report.samples import DIGEST, HOSTILE, Sample
 from tests.trainer.report.test_page import EPOCHS, TITLES
 
@@ -24,9 +24,9 @@ def test_the_page_draws_itself_tells_titles_on_hover_and_runs_no_other_script(
         assert len(canvases) == len(TITLES)
         assert min(canvases) > 300
         # A title that ran as a script would open a dialog, which ends the test.
-        point_at(driver, "figure-5", 0)
+        point_at(driver, figure_of(driver, "Map of the items"), 0)
         wait_for_text(driver, f"{HOSTILE} i")  # and its id
-        point_at(driver, "figure-2", 0)
+        point_at(driver, figure_of(driver, "Calibration of predicted ratings"), 0)
         wait_for_text(driver, "mean prediction")
         assert complaints(driver) == []
         # Not by our escaping alone: should a script get through, the page's policy stops it.

@@ -83,6 +83,7 @@ def test_everything_is_drawn(pictures: list[Picture], text: str) -> None:
         "als (rating)",
         "ials (ranking)",
         "1970-01-01 to 1970-01-02",
+        "20% held out (random)",
         "nDCG@10",
         "frequency_exponent",
     ):

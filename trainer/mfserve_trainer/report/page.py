@@ -51,6 +51,7 @@ def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> 
         digest=digest,
         facts=facts,
         engines=_engines(facts["spec"]),
+        split=_split(facts["split"]),
         highlights=_highlights(facts["metrics"]),
         parts=_parts(pictures),
         figures=figures,
@@ -98,6 +99,12 @@ def _engines(spec: Mapping[str, Any]) -> list[str]:
     return [
         f"{spec[head]['engine']} ({head})" for head in ("rating", "ranking") if spec[head]["engine"] != "none"
     ]
+
+
+def _split(split: Mapping[str, Any]) -> str:
+    if split["kind"] == "none":
+        return "nothing held out"
+    return f"{split['fraction']:.0%} held out ({label_of(split['kind']).lower()})"
 
 
 def _highlights(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
