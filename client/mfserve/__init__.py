@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from mfserve._client.sync import Client
     from mfserve._client.sync_job import TrainingJob
     from mfserve._types.enums import Head
-    from mfserve._types.spec import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit
+    from mfserve._types.spec import (
+        Als,
+        AutoRating,
+        Bayes,
+        Ials,
+        Keras,
+        KeyedHash,
+        NoRanking,
+        NoRating,
+        NoSplit,
+        RandomSplit,
+    )
     from mfserve.errors import MfserveError
 
     __version__: str
@@ -30,6 +41,8 @@ __all__ = [
     "Als",
     "AsyncClient",
     "AsyncTrainingJob",
+    "AutoRating",
+    "Bayes",
     "Client",
     "Head",
     "Ials",
@@ -37,6 +50,7 @@ __all__ = [
     "KeyedHash",
     "MfserveError",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "RandomSplit",
     "TrainingJob",
@@ -50,6 +64,8 @@ _HOMES = {
     "Als": "mfserve._types.spec",
     "AsyncClient": "mfserve._client.aio",
     "AsyncTrainingJob": "mfserve._client.aio_job",
+    "AutoRating": "mfserve._types.spec",
+    "Bayes": "mfserve._types.spec",
     "Client": "mfserve._client.sync",
     "Head": "mfserve._types.enums",
     "Ials": "mfserve._types.spec",
@@ -57,6 +73,7 @@ _HOMES = {
     "KeyedHash": "mfserve._types.spec",
     "MfserveError": "mfserve.errors",
     "NoRanking": "mfserve._types.spec",
+    "NoRating": "mfserve._types.spec",
     "NoSplit": "mfserve._types.spec",
     "RandomSplit": "mfserve._types.spec",
     "TrainingJob": "mfserve._client.sync_job",

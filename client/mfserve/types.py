@@ -39,6 +39,8 @@ from mfserve._types.recommendations import (
 )
 from mfserve._types.spec import (
     Als,
+    AutoRating,
+    Bayes,
     BuiltinDataset,
     Dataset,
     FileDataset,
@@ -46,6 +48,7 @@ from mfserve._types.spec import (
     Keras,
     KeyedHash,
     NoRanking,
+    NoRating,
     NoSplit,
     RandomSplit,
     RatingScale,
@@ -59,6 +62,8 @@ __all__ = [
     "AliasTarget",
     "Als",
     "Artifact",
+    "AutoRating",
+    "Bayes",
     "BuiltinDataset",
     "Dataset",
     "DatasetFacts",
@@ -76,6 +81,7 @@ __all__ = [
     "Model",
     "ModelVersion",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "Progress",
     "RandomSplit",

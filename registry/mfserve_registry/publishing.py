@@ -23,6 +23,7 @@ from mfserve_registry.jobs.lifecycle import finish, hold, refuse_if_cancelled
 from mfserve_registry.jobs.types import Claim, JobState, Outcome
 from mfserve_registry.models import Version, version_of
 from mfserve_registry.names import PRODUCTION
+from mfserve_registry.snapshot.reader import Snapshot
 from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.tables import models, snapshots, versions
 
@@ -53,6 +54,9 @@ class Publisher:
         # Early, so that a worker that lost its lease leaves no files; what counts is the check at the end.
         with self._database.read() as connection:
             refuse_if_cancelled(hold(connection, claim, self._database.now()))
+        # Here, where it costs a second read of files that the system still has in memory, and not at the servers: no
+        # writer's defect and no NaN becomes a version.
+        Snapshot.open(staged, digest)
         size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
         kept = self._artifacts.keep(artifacts)
         self._store.commit(staged, digest)

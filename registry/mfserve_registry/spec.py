@@ -92,6 +92,14 @@ class DatasetSpec(_Spec):
     """The same (user, item) twice: fail, or which of the ratings counts, in file order."""
     scale: RatingScale | None = None
     """Absent: the data set's own scale, else the smallest and largest rating found."""
+    implicit: bool = False
+    """The rows say only that a user chose an item: there are no ratings, or they are not read."""
+
+    @model_validator(mode="after")
+    def _scale_of_ratings(self) -> DatasetSpec:
+        if self.implicit and self.scale is not None:
+            raise ValueError("implicit data have no ratings, and so no scale: leave one of the two out")
+        return self
 
 
 class KeyedHashSplit(_Spec):
@@ -144,6 +152,32 @@ class KerasConfig(_Spec):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of the training rows kept for early stopping; unused without ``early_stopping_patience``."""
 
+    @property
+    def passes(self) -> int:
+        """How often a training goes over the ratings, at most."""
+        return self.epochs
+
+
+class BayesConfig(_Spec):
+    """Bayesian matrix factorization: Gibbs sampling, averaged over many samples."""
+
+    engine: Literal["bayes"] = "bayes"
+    factors: int = Field(12, ge=1, le=128)
+    """Length of an embedding in a sample."""
+    burn_in: int = Field(30, ge=0, le=10_000)
+    """Sweeps before the first sample."""
+    samples: int = Field(120, ge=40, le=10_000)
+    """Sweeps after burn-in; 40 of them, spread evenly, make the head."""
+    served_factors: int = Field(32, ge=1, le=512)
+    """Length of a served embedding, into which the samples are compressed."""
+    interaction_features: int = Field(50, ge=0, le=512)
+    """Features of who rated what that a row's prior mean depends on; 0 for none."""
+
+    @property
+    def passes(self) -> int:
+        """How often a training goes over the ratings."""
+        return self.burn_in + self.samples
+
 
 class AlsConfig(_Spec):
     """Explicit alternating least squares with the biases inside each solve."""
@@ -154,6 +188,23 @@ class AlsConfig(_Spec):
     """Each solves all users, then all items."""
     regularization: float = Field(0.14, gt=0, le=1000)
     """λ; a row's penalty is λ times its number of ratings."""
+
+    @property
+    def passes(self) -> int:
+        """How often a training goes over the ratings."""
+        return self.iterations
+
+
+class AutoRating(_Spec):
+    """Leaves the choice of the engine to the trainer, which knows the data."""
+
+    engine: Literal["auto"] = "auto"
+
+
+class NoRating(_Spec):
+    """Trains no rating head: PredictRating is then refused, and recommendations come without predicted ratings."""
+
+    engine: Literal["none"] = "none"
 
 
 class IalsConfig(_Spec):
@@ -170,6 +221,11 @@ class IalsConfig(_Spec):
     frequency_exponent: float = Field(1.0, ge=0, le=2)
     """ν: a row's penalty is λ (n + α₀ N)^ν, N being the size of the other side."""
 
+    @property
+    def passes(self) -> int:
+        """How often a training goes over the ratings."""
+        return self.iterations
+
 
 class NoRanking(_Spec):
     """Trains no ranking head: Recommend is then ranked by predicted rating, and says so."""
@@ -180,7 +236,9 @@ class NoRanking(_Spec):
 class TrainingSpec(_Spec):
     """How to train one version."""
 
-    rating: Annotated[KerasConfig | AlsConfig, Field(discriminator="engine")] = AlsConfig()
+    rating: Annotated[
+        AutoRating | KerasConfig | AlsConfig | BayesConfig | NoRating, Field(discriminator="engine")
+    ] = AutoRating()
     """The head that answers PredictRating."""
     ranking: Annotated[IalsConfig | NoRanking, Field(discriminator="engine")] = IalsConfig()
     """The head that ranks Recommend."""
@@ -189,3 +247,11 @@ class TrainingSpec(_Spec):
     """Serve a second fit on all rows; False serves the holdout fit itself."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seeds every random choice of the training except the split's."""
+
+    @model_validator(mode="after")
+    def _some_head(self) -> TrainingSpec:
+        if self.rating.engine == "none" and self.ranking.engine == "none":
+            raise ValueError(
+                "with neither a rating nor a ranking engine there is nothing to train: choose one"
+            )
+        return self

@@ -51,14 +51,15 @@ class Recommendations:
         item_indices: int32 (n,), best first; ties in ascending order of the index. ``snapshot.items`` has the ids.
         scores: float32 (n,), what the items are ranked by: p·q of the ranking head, the unclipped predicted
             rating of the rating head, or the item's number of ratings with basis POPULARITY.
-        predicted_ratings: float32 (n,), clipped to the scale; with basis POPULARITY the item's damped mean.
+        predicted_ratings: float32 (n,), clipped to the scale; with basis POPULARITY the item's damped mean. None where
+            the snapshot has no rating head.
         basis: what the answer rests on.
         head: the head asked for, DEFAULT resolved.
     """
 
     item_indices: Indices
     scores: Floats
-    predicted_ratings: Floats
+    predicted_ratings: Floats | None
     basis: Basis
     head: Head
 
@@ -70,7 +71,7 @@ class RecommendationBatch:
     Attributes:
         item_indices: int32 (total,).
         scores: float32 (total,).
-        predicted_ratings: float32 (total,), or None where not asked for.
+        predicted_ratings: float32 (total,), or None where not asked for or the snapshot has no rating head.
         counts: int32 (users,), the length of each user's part.
         bases: uint8 (users,), values of Basis.
         head: the head asked for, DEFAULT resolved.
@@ -107,10 +108,18 @@ def interleave(
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A predicted rating, clipped to the scale (a float32 number), and what it rests on."""
+    """A predicted rating, clipped to the scale, and what it rests on.
+
+    Attributes:
+        rating: a float32 number.
+        basis: what it rests on.
+        deviation: standard deviation of the user's rating around it, a float32 number over 0; None where the engine
+            does not tell, or with another basis than MODEL.
+    """
 
     rating: float
     basis: RatingBasis
+    deviation: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +129,13 @@ class RatingPredictions:
     Attributes:
         ratings: float32 (pairs,), clipped to the scale.
         bases: uint8 (pairs,), values of RatingBasis.
+        deviations: float32 (pairs,), standard deviation of each rating around its prediction, 0 with another basis than
+            MODEL; None where the engine does not tell.
     """
 
     ratings: Floats
     bases: NDArray[np.uint8]
+    deviations: Floats | None
 
 
 @dataclass(frozen=True, slots=True)

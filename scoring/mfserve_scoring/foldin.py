@@ -30,7 +30,8 @@ class RatingFoldIn:
     """Solves (Σ a aᵀ + λ n I) x = Σ a (r − μ − c_i) over the n rated items.
 
     With a head that folds the bias a = [q_i; 1] and x = [p; b], the bias bearing the same penalty; else
-    a = q_i, x = p and b = 0.
+    a = q_i, x = p and b = 0. With a posterior x has a prior, N(m, Λ⁻¹) in units of the noise, and it is
+    (Σ a aᵀ + Λ) x = Σ a (r − μ − c_i) + Λ m.
     """
 
     def __init__(self, head: RatingHead) -> None:
@@ -43,7 +44,11 @@ class RatingFoldIn:
         if head.folds_bias:
             rows = np.column_stack((rows, np.ones(len(rows))))
         rest = ratings - head.intercept - head.item_biases[items]
-        solution = _solve(rows.T @ rows, rows.T @ rest, head.regularization * len(items))
+        normal, right = rows.T @ rows, rows.T @ rest
+        if head.posterior is not None:
+            precision = head.posterior.prior_precision.astype(np.float64)
+            normal, right = normal + precision, right + precision @ head.posterior.prior_mean
+        solution = _solve(normal, right, head.regularization * len(items))
         if head.folds_bias:
             return FoldedRating(to_float32(solution[:-1]), float(solution[-1]))
         return FoldedRating(to_float32(solution), 0.0)
@@ -53,18 +58,22 @@ class RankingFoldIn:
     """Solves (Σ q qᵀ + α₀ QᵀQ + λ (n + α₀ N)^ν I) p = Σ t(r) q over the n rated of N items.
 
     Rendle et al. 2021, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (arXiv:2110.14037),
-    section 3.2, with an observed pair's weight 1 and mfserve's graded target t(r) in place of 1.
+    section 3.2, with an observed pair's weight 1 and mfserve's graded target t(r) in place of 1. Without a scale there
+    are no ratings: every pair has the highest target, as in the training.
     """
 
-    def __init__(self, head: RankingHead, scale: RatingScale) -> None:
+    def __init__(self, head: RankingHead, scale: RatingScale | None) -> None:
         self._head = head
-        self._points = np.linspace(scale.minimum, scale.maximum, len(head.targets))
+        self._points = None if scale is None else np.linspace(scale.minimum, scale.maximum, len(head.targets))
 
     def solve(self, items: Indices, ratings: Doubles) -> Floats:
         """Float32 (k,) factors of a user who gave ``ratings`` (float64 (n,)) to ``items`` (distinct)."""
         head = self._head
         rows = head.item_factors[items].astype(np.float64)
-        targets = np.interp(ratings, self._points, head.targets)
+        if self._points is None:
+            targets = np.full(len(items), head.targets[-1])
+        else:
+            targets = np.interp(ratings, self._points, head.targets)
         frequency = len(items) + head.unobserved_weight * len(head.item_factors)
         penalty = head.regularization * frequency**head.frequency_exponent
         return to_float32(_solve(rows.T @ rows + self._everything, rows.T @ targets, penalty))

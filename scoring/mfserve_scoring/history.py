@@ -13,14 +13,15 @@ from mfserve_scoring.exact import Doubles, Indices
 
 
 def read_history(
-    history: Sequence[tuple[str, float]], items: IdTable, scale: RatingScale
+    history: Sequence[tuple[str, float]], items: IdTable, scale: RatingScale | None
 ) -> tuple[Indices, Doubles]:
     """The known items of a history and their ratings.
 
     Args:
         history: pairs of item id and rating; of several ratings of one item the last one counts.
         items: the items that the snapshot knows; others are left out.
-        scale: what every rating must lie on, those of unknown items too.
+        scale: what every rating must lie on, those of unknown items too; None where the training data had no ratings,
+            and those here mean nothing.
 
     Returns:
         int32 (n,) distinct item indices, ascending, and float64 (n,) ratings: the order of the history does not
@@ -30,7 +31,7 @@ def read_history(
         InvalidArgument: a rating is not on the scale; the field is "history".
     """
     for item_id, rating in history:
-        if not scale.holds(rating):
+        if scale is not None and not scale.holds(rating):
             raise InvalidArgument(
                 f"The rating {rating!r} of item {item_id!r} is not from {scale.minimum:g} to {scale.maximum:g}.",
                 field="history",

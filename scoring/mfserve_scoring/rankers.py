@@ -26,11 +26,11 @@ class Ranker(Protocol):
         """The best items of trained users."""
 
     def search_folded(
-        self, items: Indices, ratings: Doubles, rating: FoldedRating, limit: int, excluded: Excluded
+        self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
     ) -> TopK | None:
         """The best items of a user with this history; None where it tells the head nothing.
 
-        ``rating`` is the history's solution in the rating head.
+        ``rating`` is the history's solution in the rating head; None where there is no such head.
         """
 
 
@@ -40,7 +40,7 @@ class ByRanking:
     A user whose factors are all zero (no rating fell to them) scores every item 0; such a user is not known.
     """
 
-    def __init__(self, head: RankingHead, scale: RatingScale) -> None:
+    def __init__(self, head: RankingHead, scale: RatingScale | None) -> None:
         self._users = head.user_factors
         self._top = ExactTopK(head.item_factors)
         self._fold_in = RankingFoldIn(head, scale)
@@ -53,7 +53,7 @@ class ByRanking:
         return self._top.search(self._users[users], limit, excluded=excluded)
 
     def search_folded(
-        self, items: Indices, ratings: Doubles, rating: FoldedRating, limit: int, excluded: Excluded
+        self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
     ) -> TopK | None:
         factors = self._fold_in.solve(items, ratings)
         if not factors.any():
@@ -78,8 +78,10 @@ class ByRating:
         )
 
     def search_folded(
-        self, items: Indices, ratings: Doubles, rating: FoldedRating, limit: int, excluded: Excluded
+        self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
     ) -> TopK | None:
+        if rating is None:
+            return None
         offsets = self._model.folded_offset(rating)
         return self._top.search(rating.factors[np.newaxis], limit, offsets=offsets, excluded=excluded)
 

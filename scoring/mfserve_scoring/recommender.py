@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument, NotFound
 from mfserve_registry.snapshot import Snapshot
@@ -25,10 +23,9 @@ from mfserve_scoring.answers import (
 )
 from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
-from mfserve_scoring.foldin import RatingFoldIn
 from mfserve_scoring.history import read_history
+from mfserve_scoring.predictor import Predictor
 from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
-from mfserve_scoring.ratings import RatingModel
 from mfserve_scoring.similar import Neighbours
 from mfserve_scoring.topk import TopK
 
@@ -56,8 +53,7 @@ class Recommender:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._rating = RatingModel(snapshot.rating, snapshot.scale)
-        self._rating_fold_in = RatingFoldIn(snapshot.rating)
+        self._predictor = Predictor.of(snapshot)
 
     def recommend(
         self,
@@ -79,7 +75,7 @@ class Recommender:
 
         Raises:
             InvalidArgument: the limit is out of range.
-            FailedPrecondition: HEAD_MISSING, the snapshot has no ranking head and it is asked for.
+            FailedPrecondition: HEAD_MISSING, the snapshot has not the head that is asked for.
         """
         question = self._question(limit, exclude_item_ids, include_seen, head)
         user = self._snapshot.users.index(user_id)
@@ -91,7 +87,7 @@ class Recommender:
         if not question.ranker.knows(users)[0]:
             return self._popular(question, excluded)
         top = question.ranker.search(users, limit, excluded)
-        predicted = self._rating.clip(self._rating.unclipped(users, top.indices))
+        predicted = None if self._predictor is None else self._predictor.of_known(users, top.indices)
         return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.MODEL, question.head)
 
     def recommend_history(
@@ -108,7 +104,7 @@ class Recommender:
         Args:
             history: pairs of item id and rating. Unknown items are ignored; of several ratings of one item the last
                 one counts. Where no item is known, or the history tells the head nothing, the answer's basis is
-                POPULARITY.
+                POPULARITY. The ratings mean nothing where the training data had none.
             limit, exclude_item_ids, include_seen, head: as for ``recommend``; the history's items count as seen.
 
         Raises:
@@ -121,16 +117,14 @@ class Recommender:
         excluded = Excluded(np.concatenate((seen, question.left_out)))
         if len(items) == 0:
             return self._popular(question, excluded)
-        folded = self._rating_fold_in.solve(items, ratings)
+        folded = None if self._predictor is None else self._predictor.fold_in(items, ratings)
         top = question.ranker.search_folded(items, ratings, folded, limit, excluded)
         if top is None:
             return self._popular(question, excluded)
-        offset = self._rating.folded_offset(folded)
-        predicted = self._rating.of_factors(folded.factors[np.newaxis], offset, top.indices)
-        scores = to_float32(top.scores)
-        return Recommendations(
-            top.indices, scores, self._rating.clip(predicted), Basis.FOLD_IN, question.head
-        )
+        predicted = None
+        if self._predictor is not None and folded is not None:
+            predicted = self._predictor.of_folded(folded, top.indices)
+        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.FOLD_IN, question.head)
 
     def recommend_many(
         self,
@@ -147,7 +141,7 @@ class Recommender:
         Args:
             user_ids: any number of ids; all are scored at once, 256 at a time.
             limit, exclude_item_ids, include_seen, head: as for ``recommend``.
-            predict: whether to predict ratings too.
+            predict: whether to predict ratings too, where the snapshot has a rating head.
 
         Raises:
             InvalidArgument, FailedPrecondition: as for ``recommend``.
@@ -165,27 +159,22 @@ class Recommender:
         )
 
     def predict(self, user_id: str, item_id: str) -> Prediction:
-        """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis)."""
+        """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis).
+
+        Raises:
+            FailedPrecondition: HEAD_MISSING, the snapshot has no rating head.
+        """
         found = self.predict_many([(user_id, item_id)])
-        return Prediction(float(found.ratings[0]), RatingBasis(int(found.bases[0])))
+        deviation = 0.0 if found.deviations is None else float(found.deviations[0])
+        return Prediction(float(found.ratings[0]), RatingBasis(int(found.bases[0])), deviation or None)
 
     def predict_many(self, pairs: Sequence[tuple[str, str]]) -> RatingPredictions:
         """``predict`` for each (user id, item id); the answers are the same, bit for bit."""
-        snapshot = self._snapshot
-        users = snapshot.users.indices([user for user, _ in pairs])
-        items = snapshot.items.indices([item for _, item in pairs])
-        knows_user, knows_item = users >= 0, items >= 0
-        ratings = np.full(len(pairs), snapshot.mean_rating)
-        bases = np.full(len(pairs), RatingBasis.GLOBAL_MEAN, dtype=np.uint8)
-        for mask, basis in (
-            (knows_user & knows_item, RatingBasis.MODEL),
-            (knows_user & ~knows_item, RatingBasis.USER_MEAN),
-            (~knows_user & knows_item, RatingBasis.ITEM_MEAN),
-        ):
-            if mask.any():
-                ratings[mask] = self._predicted(basis, users[mask], items[mask])
-                bases[mask] = basis
-        return RatingPredictions(self._rating.clip(ratings), bases)
+        if self._predictor is None:
+            raise _missing(Head.RATING)
+        users = self._snapshot.users.indices([user for user, _ in pairs])
+        items = self._snapshot.items.indices([item for _, item in pairs])
+        return self._predictor.of_pairs(users, items)
 
     def similar_items(self, item_id: str, limit: int) -> SimilarItems:
         """The items nearest to ``item_id`` by the cosine of their factors, itself left out.
@@ -209,7 +198,7 @@ class Recommender:
 
     @cached_property
     def _neighbours(self) -> Neighbours:
-        return Neighbours((self._snapshot.ranking or self._snapshot.rating).item_factors)
+        return Neighbours(self._snapshot.default_head.item_factors)
 
     @cached_property
     def _by_ranking(self) -> ByRanking | None:
@@ -217,24 +206,19 @@ class Recommender:
         return None if ranking is None else ByRanking(ranking, self._snapshot.scale)
 
     @cached_property
-    def _by_rating(self) -> ByRating:
-        return ByRating(self._snapshot.rating, self._rating)
+    def _by_rating(self) -> ByRating | None:
+        rating, predictor = self._snapshot.rating, self._predictor
+        return None if rating is None or predictor is None else ByRating(rating, predictor.model)
 
     @cached_property
     def _by_popularity(self) -> ByPopularity:
         return ByPopularity(self._snapshot.item_counts)
 
     def _ranker(self, head: Head) -> tuple[Head, Ranker]:
-        if head is not Head.RATING:
-            if self._by_ranking is not None:
-                return Head.RANKING, self._by_ranking
-            if head is Head.RANKING:
-                raise FailedPrecondition(
-                    "The version was trained without a ranking head.",
-                    reason="HEAD_MISSING",
-                    field="head",
-                    metadata={"head": "RANKING"},
-                )
+        if head is not Head.RATING and self._by_ranking is not None:
+            return Head.RANKING, self._by_ranking
+        if head is Head.RANKING or self._by_rating is None:
+            raise _missing(head)
         return Head.RATING, self._by_rating
 
     def _question(
@@ -247,7 +231,7 @@ class Recommender:
 
     def _popular(self, question: _Question, excluded: Excluded) -> Recommendations:
         top = self._by_popularity.search(1, question.limit, excluded)
-        predicted = self._rating.clip(self._snapshot.item_means[top.indices])
+        predicted = None if self._predictor is None else self._predictor.of_anybody(top.indices)
         return Recommendations(
             top.indices, to_float32(top.scores), predicted, Basis.POPULARITY, question.head
         )
@@ -255,14 +239,16 @@ class Recommender:
     def _modelled_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
         top = question.ranker.search(users, question.limit, self._excluded(question, users))
         predicted = None
-        if predict:
-            predicted = self._rating.clip(self._rating.unclipped(np.repeat(users, top.counts), top.indices))
+        if predict and self._predictor is not None:
+            predicted = self._predictor.of_known(np.repeat(users, top.counts), top.indices)
         return _batch(top, predicted, Basis.MODEL, question.head)
 
     def _popular_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
         """For users who are unknown (-1) or of whom the head knows nothing."""
         top = self._by_popularity.search(len(users), question.limit, self._excluded(question, users))
-        predicted = self._rating.clip(self._snapshot.item_means[top.indices]) if predict else None
+        predicted = None
+        if predict and self._predictor is not None:
+            predicted = self._predictor.of_anybody(top.indices)
         return _batch(top, predicted, Basis.POPULARITY, question.head)
 
     def _excluded(self, question: _Question, users: Indices) -> Excluded:
@@ -270,17 +256,19 @@ class Recommender:
             return Excluded(question.left_out)
         return Excluded.seen(self._snapshot.rated, users, question.left_out)
 
-    def _predicted(self, basis: RatingBasis, users: Indices, items: Indices) -> NDArray[Any]:
-        if basis is RatingBasis.MODEL:
-            return self._rating.unclipped(users, items)
-        if basis is RatingBasis.USER_MEAN:
-            return self._snapshot.user_means[users]
-        return self._snapshot.item_means[items]
-
 
 def _batch(top: TopK, predicted: Floats | None, basis: Basis, head: Head) -> RecommendationBatch:
     bases = np.full(len(top.counts), basis, dtype=np.uint8)
     return RecommendationBatch(top.indices, to_float32(top.scores), predicted, top.counts, bases, head)
+
+
+def _missing(head: Head) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"The version was trained without a {head.name.lower()} head.",
+        reason="HEAD_MISSING",
+        field="head",
+        metadata={"head": head.name},
+    )
 
 
 def _check_limit(limit: int) -> None:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.snapshot import IdTable
+from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.snapshot.ids import MAX_ID_BYTES
-from mfserve_scoring import Head
-from mfserve_server.heads import MESSAGES, chosen_head
+from mfserve_server.heads import MESSAGES, chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
 
 PART_BYTES = 1 << 20
@@ -44,7 +44,7 @@ class EmbeddingStream:
             raise InvalidArgument("Say whose embeddings: users' or items'.", field="side")
         head = chosen_head(loaded, request.head, "head")
         users = request.side == pb.EMBEDDING_SIDE_USER
-        factors, biases, intercept = _arrays(loaded, head, users=users)
+        factors, biases, intercept = _arrays(head_of(loaded, head, "head"), users=users)
         count, dimension = factors.shape
         header = pb.EmbeddingsHeader(
             served_version=loaded.served,
@@ -73,11 +73,9 @@ class EmbeddingStream:
 
 
 def _arrays(
-    loaded: LoadedVersion, head: Head, *, users: bool
+    head: RankingHead | RatingHead, *, users: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, float]:
-    ranking, rating = loaded.snapshot.ranking, loaded.snapshot.rating
-    if head is Head.RANKING and ranking is not None:
-        return (ranking.user_factors if users else ranking.item_factors), None, 0.0
-    if users:
-        return rating.user_factors, rating.user_biases, rating.intercept
-    return rating.item_factors, rating.item_biases, rating.intercept
+    factors = head.user_factors if users else head.item_factors
+    if isinstance(head, RankingHead):
+        return factors, None, 0.0
+    return factors, head.user_biases if users else head.item_biases, head.intercept

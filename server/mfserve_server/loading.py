@@ -80,9 +80,12 @@ class Loader:
 
 def warm_up(scorer: Scorer) -> None:
     """Asks every kind of question once, so that the first caller does not pay for first times."""
-    user, item = scorer.snapshot.users[0], scorer.snapshot.items[0]
-    for head in (Head.DEFAULT, Head.RATING):
-        scorer.recommender.recommend_many([user, ""], 10, head=head)  # "" is nobody: the popular items
-        scorer.recommender.recommend_history([(item, scorer.snapshot.scale.maximum)], 10, head=head)
-    scorer.recommender.predict(user, item)
-    scorer.recommender.similar_items(item, 10)
+    snapshot, recommender = scorer.snapshot, scorer.recommender
+    user, item = snapshot.users[0], snapshot.items[0]
+    best = snapshot.scale.maximum if snapshot.scale is not None else 1.0
+    for head in (Head.DEFAULT,) if snapshot.rating is None else (Head.DEFAULT, Head.RATING):
+        recommender.recommend_many([user, ""], 10, head=head)  # "" is nobody: the popular items
+        recommender.recommend_history([(item, best)], 10, head=head)
+    if snapshot.rating is not None:
+        recommender.predict(user, item)
+    recommender.similar_items(item, 10)

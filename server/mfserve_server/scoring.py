@@ -31,7 +31,7 @@ from mfserve_server.checks import (
 from mfserve_server.conversions.recommendations import batch_message
 from mfserve_server.errors import under
 from mfserve_server.executors import Executors
-from mfserve_server.heads import chosen_head
+from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
 
 T = TypeVar("T")
@@ -73,14 +73,15 @@ class Scoring:
     async def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> Recommendations:
         options = Options.of(loaded, request)
         recommender = loaded.recommender
-        work = _pass_over_items(loaded, options.head) + _LOOK_UP * len(options.excluded)
+        factors = head_of(loaded, options.head, "ranking_head").item_factors
+        work = factors.size + _LOOK_UP * len(options.excluded)
         user = request.WhichOneof("user")
         if user is None:
             raise InvalidArgument("Say whom to recommend to: user_id or history.", field="user")
         if user == "history":
             history = checked_history(request.history, loaded.snapshot.scale)
-            factors = _factors(loaded, options.head)
-            work += len(history) * (factors**2 + _LOOK_UP) + factors**3
+            length = factors.shape[1]
+            work += len(history) * (length**2 + _LOOK_UP) + length**3
             return await self._run(
                 work,
                 lambda: recommender.recommend_history(
@@ -117,11 +118,15 @@ class Scoring:
         return await self._executors.scoring(batch_message, loaded.snapshot, batch.batch_id, pieces)
 
     async def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
+        """FailedPrecondition: HEAD_MISSING."""
+        head_of(loaded, Head.RATING, "model_spec")
         return loaded.recommender.predict(
             check_id(request.user_id, "user_id"), check_id(request.item_id, "item_id")
         )
 
     async def predict_many(self, loaded: LoadedVersion, pairs: Sequence[pb.UserItem]) -> RatingPredictions:
+        """FailedPrecondition: HEAD_MISSING."""
+        head_of(loaded, Head.RATING, "model_spec")
         check_count(pairs, "pairs", most=MAX_PAIRS)
         checked = [
             (check_id(pair.user_id, f"pairs[{n}].user_id"), check_id(pair.item_id, f"pairs[{n}].item_id"))
@@ -141,23 +146,23 @@ class Scoring:
                 field="item_id",
                 metadata={"model": loaded.model, "version": str(loaded.version), "item_id": item_id},
             )
-        head = Head.RANKING if loaded.snapshot.ranking is not None else Head.RATING
         return await self._run(
-            _pass_over_items(loaded, head), lambda: loaded.recommender.similar_items(item_id, limit)
+            loaded.snapshot.default_head.item_factors.size,
+            lambda: loaded.recommender.similar_items(item_id, limit),
         )
 
     async def _run(self, work: int, call: Callable[[], T]) -> T:
         return call() if work <= _ON_LOOP else await self._executors.scoring(call)
 
 
-def checked_history(history: pb.History, scale: RatingScale) -> list[tuple[str, float]]:
-    """InvalidArgument where it is empty or too long, an id is wrong or a rating lies outside the scale."""
+def checked_history(history: pb.History, scale: RatingScale | None) -> list[tuple[str, float]]:
+    """InvalidArgument where it is empty or too long, an id is wrong or a rating lies outside the scale, if any."""
     check_count(history.ratings, "history.ratings", most=MAX_HISTORY)
     rated = []
     for position, entry in enumerate(history.ratings):
         field = f"history.ratings[{position}]"
         item_id = check_id(entry.item_id, f"{field}.item_id")
-        if not scale.holds(entry.rating):
+        if scale is not None and not scale.holds(entry.rating):
             raise InvalidArgument(
                 f"A rating is {scale.minimum:g} to {scale.maximum:g}, not {entry.rating:g}.",
                 field=f"{field}.rating",
@@ -183,14 +188,3 @@ def _score(
         head=options.head,
         predict=predict,
     )
-
-
-def _factors(loaded: LoadedVersion, head: Head) -> int:
-    snapshot = loaded.snapshot
-    ranks = head is Head.RANKING and snapshot.ranking is not None
-    matrix = snapshot.ranking.item_factors if ranks and snapshot.ranking else snapshot.rating.item_factors
-    return int(matrix.shape[1])
-
-
-def _pass_over_items(loaded: LoadedVersion, head: Head) -> int:
-    return len(loaded.snapshot.items) * _factors(loaded, head)

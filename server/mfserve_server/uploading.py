@@ -29,7 +29,15 @@ async def receive_upload(
         AlreadyExists: REQUEST_ID_REUSED.
     """
     header = await _header(requests)
-    columns = [UploadColumn.TIMESTAMP] * header.has_timestamps + [UploadColumn.TITLE] * header.has_titles
+    columns = [
+        column
+        for column, sent in (
+            (UploadColumn.RATING, not header.implicit),
+            (UploadColumn.TIMESTAMP, header.has_timestamps),
+            (UploadColumn.TITLE, header.has_titles),
+        )
+        if sent
+    ]
     with under("header"):
         check_request_id(header.request_id)
     reception = _Reception(uploads, header.request_id, columns)
@@ -58,7 +66,7 @@ class _Reception:
             self._open().append(
                 list(batch.user_ids),
                 list(batch.item_ids),
-                list(batch.ratings),
+                None if header.implicit else list(batch.ratings),
                 list(batch.timestamps) if header.has_timestamps else None,
                 list(batch.titles) if header.has_titles else None,
             )
@@ -86,7 +94,7 @@ def check_batch(batch: pb.RatingBatch, header: pb.UploadHeader) -> None:
     check_count(batch.user_ids, "batch.user_ids", most=MAX_UPLOAD_BATCH)
     columns: dict[str, tuple[Sized, bool]] = {
         "batch.item_ids": (batch.item_ids, True),
-        "batch.ratings": (batch.ratings, True),
+        "batch.ratings": (batch.ratings, not header.implicit),
         "batch.timestamps": (batch.timestamps, header.has_timestamps),
         "batch.titles": (batch.titles, header.has_titles),
     }
@@ -94,7 +102,7 @@ def check_batch(batch: pb.RatingBatch, header: pb.UploadHeader) -> None:
         expected = len(batch.user_ids) if announced else 0
         if len(values) != expected:
             raise InvalidArgument(
-                f"There must be {expected:,} values here, as many as users, or none where the header announces none; "
+                f"There must be {expected:,} values here, as many as users, or none where the header says so; "
                 f"not {len(values):,}.",
                 field=field,
             )

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit
+from mfserve import (
+    Als,
+    AutoRating,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoRating,
+    NoSplit,
+    RandomSplit,
+)
 from mfserve._client import names
 from mfserve._client.names import Names
 from mfserve._client.spec import dataset_from, dataset_message, spec_from, spec_message
@@ -20,6 +30,8 @@ PAIRS: list[tuple[type[Any], Any]] = [
     (Keras, spec_pb.KerasConfig),
     (Als, spec_pb.AlsConfig),
     (Ials, spec_pb.IalsConfig),
+    (AutoRating, spec_pb.AutoRating),
+    (NoRating, spec_pb.NoRating),
     (NoRanking, spec_pb.NoRanking),
     (KeyedHash, spec_pb.KeyedHashSplit),
     (RandomSplit, spec_pb.RandomSplit),
@@ -61,6 +73,8 @@ specs = st.builds(
     TrainingSpec,
     rating=st.one_of(
         st.none(),
+        st.just(AutoRating()),
+        st.just(NoRating()),
         st.builds(Als, factors=small, iterations=small, regularization=real),
         st.builds(Keras, factors=small, l2=real, biases=yes_or_no, early_stopping_patience=small),
     ),
@@ -93,6 +107,7 @@ datasets = st.builds(
     bad_rows=st.sampled_from([None, "fail", "skip"]),
     duplicates=st.sampled_from([None, "fail", "first", "last", "mean"]),
     scale=st.one_of(st.none(), st.builds(RatingScale, st.floats(-10, 0), st.floats(1, 10))),
+    implicit=st.booleans(),
 )
 
 

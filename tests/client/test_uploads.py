@@ -51,7 +51,9 @@ class Store:
                 assert next(requests, None) is None
                 break
             batch = request.batch
-            columns: list[Any] = [batch.user_ids, batch.item_ids, batch.ratings]
+            columns: list[Any] = [batch.user_ids, batch.item_ids]
+            assert bool(batch.ratings) != header.implicit
+            columns += [batch.ratings] * (not header.implicit)
             columns += [batch.timestamps] * header.has_timestamps + [batch.titles] * header.has_titles
             rows += zip(*columns, strict=True)
             self.sizes.append(len(batch.user_ids))
@@ -107,6 +109,23 @@ async def test_columns_of_every_kind(serve: Serve, connect: Connect, data: Any) 
     assert store.rows == EXPECTED
     assert store.headers[0].has_timestamps
     assert store.headers[0].has_titles
+
+
+@pytest.mark.parametrize("data", [frame(), frame().drop(columns="rating")], ids=["ignored", "absent"])
+async def test_data_without_ratings(serve: Serve, connect: Connect, data: Any) -> None:
+    store, trainings = Store(), list[pb.TrainRequest]()
+
+    def train(request: pb.TrainRequest, context: Any) -> pb.TrainResponse:
+        trainings.append(request)
+        return pb.TrainResponse()
+
+    client = connect(serve(UploadDataset=store, Train=train).address)
+    await client.upload_dataset(data, implicit=True)
+    assert store.rows == [row[:2] for row in EXPECTED]
+    await client.train("movies", dataset=data, implicit=True)
+    assert store.rows == [row[:2] for row in EXPECTED]
+    assert [header.implicit for header in store.headers] == [True, True]
+    assert trainings[0].dataset.implicit
 
 
 async def test_a_frame_is_trained_on(serve: Serve, connect: Connect) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
 
 from mfserve_registry import Artifact, JobState, Registry
+from mfserve_registry.canonical import canonical_json
 from mfserve_registry.errors import DamagedSnapshot, FailedPrecondition, InvalidArgument, LeaseLost, NotFound
 from mfserve_registry.snapshot import Snapshot
+from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, stage
 
 
@@ -38,6 +42,31 @@ def test_a_first_version(registry: Registry) -> None:
     job = registry.jobs.get(claim.job_id)
     assert (job.state, job.version, job.finished_at) == (JobState.SUCCEEDED, 1, EPOCH)
     assert registry.models.get_version("movies", 1) == version
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_no_number_that_is_not_finite_becomes_a_version(registry: Registry, value: float) -> None:
+    """A writer with a defect: the checksums are right, and are those of the digest."""
+    claim = claimed(registry, request())
+    staged, _ = stage(registry)
+    digest = spoil(staged, "ranking_item_factors", value)
+    with pytest.raises(DamagedSnapshot, match=r"ranking_item_factors\.npy holds NaN"):
+        registry.publish(claim, staged, digest)
+    assert registry.models.list().items == []
+    assert not registry.snapshots.contains(digest)
+    assert registry.publish(claim, *stage(registry)).version == 1
+
+
+def spoil(staged: Path, name: str, value: float) -> str:
+    """Puts ``value`` into an array of a written snapshot, as if it had been there all along; the new digest."""
+    file = staged / f"{name}.npy"
+    data = bytearray(file.read_bytes())
+    data[-4:] = struct.pack("<f", value)
+    file.write_bytes(data)
+    manifest = json.loads((staged / FILE_NAME).read_bytes())
+    manifest["arrays"][name]["sha256"] = digest_of(bytes(data))
+    (staged / FILE_NAME).write_text(canonical_json(manifest))
+    return digest_of((staged / FILE_NAME).read_bytes())
 
 
 def test_later_versions_leave_production_alone(registry: Registry) -> None:

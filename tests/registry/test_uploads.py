@@ -33,7 +33,7 @@ ROWS: list[Row] = [
     ("u2", "i1", 1.0, -8, ""),
     ("", "i2", float("nan"), 0, "x\x00y"),
 ]
-ALL = (UploadColumn.TIMESTAMP, UploadColumn.TITLE)
+ALL = (UploadColumn.RATING, UploadColumn.TIMESTAMP, UploadColumn.TITLE)
 
 
 def upload(registry: Registry, batches: Sequence[Sequence[Row]], request_id: str = "r1") -> str:

@@ -15,9 +15,9 @@ from mfserve_registry.snapshot import RankingHead, RatingHead, SnapshotContent
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import Basis, Head, Recommender
 from mfserve_scoring.foldin import RankingFoldIn, RatingFoldIn
-from tests.registry.snapshot.samples import random_content, rated_items
+from tests.registry.snapshot.samples import random_content, rated_items, rating_of
 from tests.scoring.oracle import best, scores_of
-from tests.scoring.snapshots import opened
+from tests.scoring.snapshots import opened, predicted_by
 
 SCALE = RatingScale(minimum=1, maximum=5)
 Doubles = NDArray[np.float64]
@@ -156,7 +156,7 @@ def test_a_trained_users_history_gives_that_users_own_answer(head: Head) -> None
     trained = Trained()
     content = trained.rating_content() if head is Head.RATING else trained.ranking_content()
     recommender = Recommender(opened(content))
-    factors = content.rating.user_factors if content.ranking is None else content.ranking.user_factors
+    factors = (content.ranking or rating_of(content)).user_factors
     assert np.abs(factors).max() > 0.05  # the training did not collapse
     for user in range(25):
         own = recommender.recommend(f"u{user}", 10, head=head)
@@ -165,7 +165,7 @@ def test_a_trained_users_history_gives_that_users_own_answer(head: Head) -> None
         assert folded.item_indices.tolist() == own.item_indices.tolist()
         np.testing.assert_allclose(folded.scores, own.scores, rtol=1e-4, atol=1e-5)
         if head is Head.RATING:
-            np.testing.assert_allclose(folded.predicted_ratings, own.predicted_ratings, atol=1e-4)
+            np.testing.assert_allclose(predicted_by(folded), predicted_by(own), atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_a_history_is_ranked_by_its_own_solution(recommender: Recommender) -> No
         content.rating.item_biases,
         content.rating.intercept + folded.bias,
     )
-    assert answer.predicted_ratings.tolist() == predicted[expected].clip(1, 5).astype(np.float32).tolist()
+    assert predicted_by(answer).tolist() == predicted[expected].clip(1, 5).astype(np.float32).tolist()
 
 
 @pytest.mark.parametrize("head", [Head.RATING, Head.RANKING])
@@ -204,7 +204,7 @@ def test_what_counts_in_a_history(recommender: Recommender, head: Head) -> None:
         answer = recommender.recommend_history(history, 9, head=head)
         assert answer.item_indices.tolist() == plain.item_indices.tolist()
         assert answer.scores.tobytes() == plain.scores.tobytes()
-        assert answer.predicted_ratings.tobytes() == plain.predicted_ratings.tobytes()
+        assert predicted_by(answer).tobytes() == predicted_by(plain).tobytes()
     assert not {1, 2} & {
         *recommender.recommend_history([("i1", 2.0), ("i2", 5.0)], 1000).item_indices.tolist()
     }
@@ -253,4 +253,4 @@ def test_items_with_zero_vectors_fold_in_to_a_finite_answer() -> None:
         ranking = replace(content.ranking, item_factors=zeros, regularization=penalty)
         answer = Recommender(opened(replace(content, ranking=ranking))).recommend_history([("i1", 5.0)], 3)
         assert answer.basis is Basis.POPULARITY
-        assert np.isfinite(answer.predicted_ratings).all()
+        assert np.isfinite(predicted_by(answer)).all()

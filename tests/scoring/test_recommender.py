@@ -22,9 +22,9 @@ from mfserve_scoring import (
     Recommender,
 )
 from mfserve_scoring.exact import to_float32
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 from tests.scoring.oracle import best, scores_of
-from tests.scoring.snapshots import opened
+from tests.scoring.snapshots import means_of, opened, predicted_by
 from tests.scoring.strategies import matrices
 
 
@@ -55,13 +55,13 @@ def parts_of(batch: RecommendationBatch) -> list[Recommendations]:
 
 
 def bits(answer: Recommendations) -> tuple[Any, ...]:
-    arrays = (answer.item_indices, answer.scores, answer.predicted_ratings)
+    arrays = (answer.item_indices, answer.scores, predicted_by(answer))
     assert [array.dtype for array in arrays] == [np.int32, np.float32, np.float32]
     return *(array.tobytes() for array in arrays), answer.basis, answer.head
 
 
 def unclipped(snapshot: Snapshot, user: int) -> NDArray[np.float64]:
-    head = snapshot.rating
+    head = rating_of(snapshot)
     offset = head.intercept + float(head.user_biases[user])
     return scores_of(head.user_factors[user], head.item_factors, head.item_biases, offset)
 
@@ -125,11 +125,11 @@ def test_recommend_is_the_oracle_and_the_row_of_recommend_many(
         else:
             assert user < 0 or not oracle_scores(snapshot, user, head).any()
             scores = snapshot.item_counts.astype(np.float64)
-            predicted = snapshot.item_means.clip(1, 5).astype(np.float64)
+            predicted = means_of(snapshot)[1].clip(1, 5).astype(np.float64)
         expected = best(scores, limit, left_out)
         assert alone.item_indices.tolist() == expected
         assert alone.scores.tobytes() == to_float32(scores[expected]).tobytes()
-        assert alone.predicted_ratings.tobytes() == predicted[expected].astype(np.float32).tobytes()
+        assert predicted_by(alone).tobytes() == predicted[expected].astype(np.float32).tobytes()
 
 
 def test_a_large_batch_equals_single_answers(snapshot: Snapshot, recommender: Recommender) -> None:
@@ -163,7 +163,7 @@ def test_an_unknown_user_gets_the_most_rated_items(snapshot: Snapshot, recommend
     expected = best(snapshot.item_counts, 5, [4])
     assert answer.item_indices.tolist() == expected
     assert answer.scores.tolist() == snapshot.item_counts[expected].tolist()
-    assert answer.predicted_ratings.tolist() == snapshot.item_means[expected].clip(1, 5).tolist()
+    assert predicted_by(answer).tolist() == means_of(snapshot)[1][expected].clip(1, 5).tolist()
 
 
 def test_a_user_without_embedding_gets_the_most_rated_items() -> None:
@@ -207,14 +207,15 @@ def test_ranking_by_the_rating_head_scores_with_the_unclipped_rating(recommender
     answer = recommender.recommend("u5", 10, head=Head.RATING)
     assert answer.head is Head.RATING
     assert (answer.scores > 5).any()
-    assert answer.scores.clip(1, 5).tobytes() == answer.predicted_ratings.tobytes()
+    assert answer.scores.clip(1, 5).tobytes() == predicted_by(answer).tobytes()
 
 
 def test_every_case_of_a_prediction(snapshot: Snapshot, recommender: Recommender) -> None:
     pairs = [("u1", "i2"), ("u1", "?"), ("?", "i2"), ("?", "?"), ("u0", "i0"), ("", "\ud800")]
     found = recommender.predict_many(pairs)
     model = [float(np.float32(unclipped(snapshot, user)[item].clip(1, 5))) for user, item in ((1, 2), (0, 0))]
-    user_mean, item_mean = snapshot.user_means[1].clip(1, 5), snapshot.item_means[2].clip(1, 5)
+    user_means, item_means = means_of(snapshot)
+    user_mean, item_mean = user_means[1].clip(1, 5), item_means[2].clip(1, 5)
     assert found.ratings.tolist() == [model[0], user_mean, item_mean, 3.5, model[1], 3.5]
     assert found.bases.tolist() == [1, 2, 3, 4, 1, 4]
     assert found.ratings.dtype == np.float32
@@ -238,7 +239,7 @@ def test_a_recommendation_shows_the_rating_that_predict_gives(
     answer = recommender.recommend("u9", 20)
     ids = snapshot.items.take(answer.item_indices)
     assert recommender.predict_many([("u9", item) for item in ids]).ratings.tobytes() == (
-        answer.predicted_ratings.tobytes()
+        predicted_by(answer).tobytes()
     )
 
 
@@ -246,7 +247,7 @@ def test_answers_are_the_callers_own(snapshot: Snapshot, recommender: Recommende
     before = bits(recommender.recommend("?", 90))
     for user in ("u1", "?"):
         answer = recommender.recommend(user, 90)
-        for array in (answer.item_indices, answer.scores, answer.predicted_ratings):
+        for array in (answer.item_indices, answer.scores, predicted_by(answer)):
             array[...] = 7
     assert bits(recommender.recommend("?", 90)) == before
 

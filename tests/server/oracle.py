@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfserve_registry.snapshot import SnapshotContent
+from tests.registry.snapshot.samples import rating_of
 
 
 def ranking_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
@@ -16,7 +17,7 @@ def ranking_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
 
 def rating_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
     """Unclipped predicted ratings of all items."""
-    head = content.rating
+    head = rating_of(content)
     products = head.item_factors.astype(np.float64) @ head.user_factors[user].astype(np.float64)
     return np.asarray(
         products + head.intercept + float(head.user_biases[user]) + head.item_biases.astype(np.float64)
@@ -24,6 +25,7 @@ def rating_scores(content: SnapshotContent, user: int) -> NDArray[np.float64]:
 
 
 def clipped(content: SnapshotContent, ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+    assert content.scale is not None
     return np.clip(ratings, content.scale.minimum, content.scale.maximum)
 
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 
 from mfserve_registry import Artifact, Claim, JobRequest, Registry, Version
 from mfserve_registry.snapshot import SnapshotContent, write_snapshot
-from mfserve_registry.spec import BuiltinDataset, DatasetSpec, TrainingSpec
+from mfserve_registry.spec import AlsConfig, BuiltinDataset, DatasetSpec, TrainingSpec
 from tests.registry.snapshot.samples import random_content
 
 LEASE = timedelta(minutes=5)
 
 FACTS: dict[str, Any] = {
-    "spec": TrainingSpec(seed=7).model_dump(mode="json"),
+    "spec": TrainingSpec(rating=AlsConfig(), seed=7).model_dump(mode="json"),
     "dataset": {
         "name": "sample",
         "fingerprint": "ab" * 32,

@@ -13,7 +13,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
 from mfserve_scoring import Basis, RatingBasis
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import FullContent, random_content
 from tests.server import oracle
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
@@ -23,7 +23,7 @@ MOVIES = common_pb2.ModelSpec(model="movies")
 
 
 @pytest.fixture
-def content() -> SnapshotContent:
+def content() -> FullContent:
     return random_content(3, users=20, items=40)
 
 
@@ -81,7 +81,7 @@ async def test_every_answer_names_its_version(server: Server, registry: Registry
 
 
 async def test_seen_items_come_back_only_if_asked_for_and_excluded_ones_never(
-    server: Server, content: SnapshotContent
+    server: Server, content: FullContent
 ) -> None:
     scores = oracle.ranking_scores(content, 5)
     everything = await server.recommendations.Recommend(request(limit=1000, include_seen=True))
@@ -121,7 +121,7 @@ async def test_a_version_without_a_ranking_head_ranks_by_the_other_and_says_so(
 
 
 async def test_an_unknown_user_gets_what_is_popular_and_is_told_so(
-    server: Server, content: SnapshotContent
+    server: Server, content: FullContent
 ) -> None:
     response = await server.recommendations.Recommend(request(user_id="nobody"))
     counts = content.item_counts.astype(np.float64)
@@ -141,9 +141,7 @@ async def test_a_history_is_folded_in(server: Server) -> None:
     assert popular.basis == pb.RECOMMENDATION_BASIS_POPULARITY
 
 
-async def test_ratings_are_predicted_and_say_what_they_rest_on(
-    server: Server, content: SnapshotContent
-) -> None:
+async def test_ratings_are_predicted_and_say_what_they_rest_on(server: Server, content: FullContent) -> None:
     pairs = [("u3", "i7"), ("u3", "unknown"), ("nobody", "i7"), ("nobody", "unknown")]
     expected = [
         oracle.clipped(content, oracle.rating_scores(content, 3))[7],
@@ -179,9 +177,7 @@ async def test_ten_thousand_pairs_of_long_ids_are_taken(server: Server) -> None:
     assert len(response.ratings) == 10_000
 
 
-async def test_similar_items_are_those_of_the_smallest_angle(
-    server: Server, content: SnapshotContent
-) -> None:
+async def test_similar_items_are_those_of_the_smallest_angle(server: Server, content: FullContent) -> None:
     response = await server.recommendations.FindSimilarItems(
         pb.FindSimilarItemsRequest(model_spec=MOVIES, item_id="i4", limit=5)
     )

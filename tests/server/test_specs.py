@@ -43,6 +43,8 @@ rating_engines = st.one_of(
         iterations=st.integers(1, 500),
         regularization=st.floats(1e-9, 1000),
     ),
+    st.just(registry.AutoRating()),
+    st.just(registry.NoRating()),
 )
 ranking_engines = st.one_of(
     st.builds(
@@ -60,10 +62,12 @@ splits = st.one_of(
     st.builds(registry.RandomSplit, fraction=fractions, seed=seeds),
     st.just(registry.NoSplit()),
 )
+heads = st.tuples(rating_engines, ranking_engines).filter(
+    lambda pair: pair != (registry.NoRating(), registry.NoRanking())
+)
 specs = st.builds(
-    registry.TrainingSpec,
-    rating=rating_engines,
-    ranking=ranking_engines,
+    lambda pair, **rest: registry.TrainingSpec(rating=pair[0], ranking=pair[1], **rest),
+    heads,
     split=splits,
     refit=st.booleans(),
     seed=seeds,
@@ -107,8 +111,8 @@ def test_an_empty_message_takes_the_defaults_and_shows_them() -> None:
     spec = training_spec(spec_pb.TrainingSpec())
     assert spec == registry.TrainingSpec()
     message = training_spec_message(spec)
-    assert message.WhichOneof("rating") == "als"
-    assert message.als.iterations == registry.AlsConfig().iterations
+    assert message.WhichOneof("rating") == "auto"
+    assert message.ials.iterations == registry.IalsConfig().iterations
     assert message.keyed_hash.key == "mfserve"
     assert message.refit
 

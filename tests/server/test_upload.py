@@ -62,6 +62,19 @@ async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Regist
     assert (await server.trainings.Train(train)).job.dataset.upload.upload_id == response.upload_id
 
 
+async def test_an_upload_without_ratings(server: Server, registry: Registry) -> None:
+    plain = batch(ratings=[])
+    response = await server.trainings.UploadDataset(iter([header(implicit=True), plain, end(2)]))
+    table = pq.read_table(registry.uploads.path(response.upload_id))
+    assert table.column_names == ["user_id", "item_id"]
+    for announced, sent in ((True, batch()), (False, plain)):
+        call = server.trainings.UploadDataset(
+            iter([header(request_id="other", implicit=announced), sent, end(2)])
+        )
+        refused = await failure(call)
+        assert (refused.code, refused.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["batch.ratings"])
+
+
 async def test_the_same_rows_again_are_the_same_upload_and_others_are_refused(server: Server) -> None:
     first = await server.trainings.UploadDataset(iter([header(), batch(), end(2)]))
     again = await server.trainings.UploadDataset(

@@ -23,6 +23,7 @@ def test_content_counts_the_ratings() -> None:
         of_user[int(user)][int(item)] = float(value)
         of_item[int(item)].append(float(value))
     mean = sum(map(float, ratings.rating)) / len(ratings)
+    assert content.user_means is not None
     assert content.mean_rating == pytest.approx(mean, rel=1e-12)
     for user in range(len(ratings.user_ids)):
         assert content.rated.of(user).tolist() == sorted(of_user[user])

@@ -56,6 +56,7 @@ def test_tensorboard_shows_the_items_of_both_heads(tmp_path: Path) -> None:
     assert list(found) == ["ranking head: items", "rating head: items"]
     order = np.argsort(-made.item_counts, kind="stable")
     assert made.ranking is not None
+    assert made.rating is not None
     for name, head in (("ranking head: items", made.ranking), ("rating head: items", made.rating)):
         assert found[name]["tensorShape"] == list(head.item_factors.shape)
         sent = np.frombuffer(get("/tensor", run=run, name=name).data, dtype=np.float32)

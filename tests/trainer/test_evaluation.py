@@ -15,7 +15,7 @@ from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import SnapshotContent
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.evaluation import evaluate
-from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.ratings import Ratings, from_rows
 from tests.trainer.engines.synthetic import random_table, table
 from tests.trainer.samples import random_heads
 
@@ -44,6 +44,9 @@ def test_rating_errors(tmp_path: Path, seed: int) -> None:
     rating, ranking = random_heads(seed, len(training.user_ids), len(training.item_ids))
     content = assemble(training, rating, ranking, facts={})
     found = evaluate(opened(content, tmp_path), holdout)
+    assert content.user_means is not None
+    assert content.item_means is not None
+    assert content.mean_rating is not None
 
     users, items = list(training.user_ids), list(training.item_ids)
     predicted = []
@@ -142,6 +145,26 @@ def test_without_a_ranking_head_the_rating_head_and_popularity_are_measured(tmp_
     rating, _ = random_heads(0, len(training.user_ids), len(training.item_ids))
     found = evaluate(opened(assemble(training, rating, None, facts={}), tmp_path), holdout)
     assert list(by_name(found["ranking"], "ranker")) == ["RATING_HEAD", "POPULARITY"]
+
+
+def test_without_ratings_whatever_is_held_out_is_relevant_and_no_rating_is_measured(tmp_path: Path) -> None:
+    """As if every rating had been the best one; the order of the items is the ranking head's alone."""
+    training, holdout = parts(0)
+    rating, ranking = random_heads(0, len(training.user_ids), len(training.item_ids))
+    found = evaluate(
+        opened(assemble(chosen(training), None, ranking, {}), tmp_path / "bare"), chosen(holdout)
+    )
+    best = replace(holdout, rating=np.full(len(holdout), 5, np.float32))
+    graded = evaluate(opened(assemble(training, rating, ranking, {}), tmp_path / "full"), best)
+    assert found["rating"] == []
+    assert found["ranking_users"] == graded["ranking_users"] == len(holdout.user_ids)
+    assert found["ranking"] == [row for row in graded["ranking"] if row["ranker"] != "RATING_HEAD"]
+
+
+def chosen(ratings: Ratings) -> Ratings:
+    """The same rows without ratings."""
+    users, items = ratings.user_ids[ratings.user_index], ratings.item_ids[ratings.item_index]
+    return from_rows(list(users), list(items), None, scale=None)
 
 
 def test_a_holdout_without_a_relevant_item_has_no_ranking_metrics(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from structlog.testing import capture_logs
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoSplit, TrainingSpec
+from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoRating, NoSplit, TrainingSpec
 from mfserve_scoring import Basis, Recommender
 from mfserve_trainer import embedding_logs, training
 from mfserve_trainer.progress import Stage
 from mfserve_trainer.training import Trained, train
+from tests.registry.snapshot.samples import rating_of
 from tests.trainer.engines.synthetic import low_rank, two_camps
 from tests.trainer.samples import QUICK, fit_task, write_csv
 
@@ -99,7 +100,7 @@ def test_same_ratings_specification_and_seed_give_the_same_digest(tmp_path: Path
     assert first.digest == again.digest
     assert first.digest != other.digest
     # Not only the manifest, which names the seed, but what was fitted.
-    assert not np.array_equal(snapshot.rating.item_factors, another.rating.item_factors)
+    assert not np.array_equal(rating_of(snapshot).item_factors, rating_of(another).item_factors)
     assert snapshot.ranking is not None
     assert another.ranking is not None
     assert not np.array_equal(snapshot.ranking.item_factors, another.ranking.item_factors)
@@ -144,6 +145,29 @@ def test_a_defect_in_the_report_loses_no_training(
     ]
 
 
+def test_without_a_rating_engine_the_ranking_head_is_graded_by_the_ratings(tmp_path: Path, csv: Path) -> None:
+    steps: list[Progress] = []
+    task = fit_task(tmp_path, csv, QUICK.model_copy(update={"rating": NoRating()}))
+    done = train(task, steps.append)
+    snapshot = Snapshot.open(task.staged, done.digest)
+    assert snapshot.rating is None
+    assert snapshot.scale is not None
+    recommender = Recommender(snapshot)
+    liked, disliked = (recommender.recommend_history([("i0001", 5.0), ("i0002", r)], 9) for r in (5.0, 1.0))
+    assert liked.scores.tobytes() != disliked.scores.tobytes()
+    assert done.facts["metrics"]["rating"] == []
+    assert [row["ranker"] for row in done.facts["metrics"]["ranking"]] == ["RANKING_HEAD", "POPULARITY"]
+    stages = [step.stage for step in steps if step.epoch == 0]
+    assert stages == [
+        Stage.LOADING,
+        Stage.RANKING_FIT,
+        Stage.EVALUATION,
+        Stage.RANKING_REFIT,
+        Stage.REPORT,
+        Stage.PUBLISHING,
+    ]
+
+
 def test_what_a_camp_loves_is_recommended_before_what_is_popular(tmp_path: Path) -> None:
     csv = write_csv(two_camps()[0], tmp_path / "camps.csv")
     done, _ = trained(tmp_path / "fit", csv, QUICK)
@@ -157,7 +181,7 @@ def test_the_keras_engine_trains_through_the_same_pipeline(tmp_path: Path, csv: 
     spec = QUICK.model_copy(update={"rating": KerasConfig(factors=4, epochs=3, batch_size=64, biases=True)})
     done, snapshot = trained(tmp_path, csv, spec)
     assert done.facts["spec"]["rating"]["engine"] == "keras"
-    assert snapshot.rating.user_factors.shape[1] == 4
+    assert rating_of(snapshot).user_factors.shape[1] == 4
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 

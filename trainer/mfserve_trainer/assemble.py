@@ -16,13 +16,13 @@ DAMPING = 4.0
 
 
 def assemble(
-    ratings: Ratings, rating: RatingHead, ranking: RankingHead | None, facts: Mapping[str, Any]
+    ratings: Ratings, rating: RatingHead | None, ranking: RankingHead | None, facts: Mapping[str, Any]
 ) -> SnapshotContent:
     """The content of a snapshot.
 
     Args:
         ratings: what the heads were trained on; their users and items have the same order.
-        rating: the head that predicts ratings.
+        rating: the head that predicts ratings, or None; the mean ratings are left out with it.
         ranking: the head that ranks, or None.
         facts: JSON values for the manifest.
     """
@@ -32,10 +32,10 @@ def assemble(
         user_ids=list(ratings.user_ids),
         item_ids=list(ratings.item_ids),
         item_titles=None if ratings.item_titles is None else list(ratings.item_titles),
-        scale=ratings.scale,
-        mean_rating=mean,
-        user_means=damped_means(ratings.user_index, ratings.rating, users, mean),
-        item_means=damped_means(ratings.item_index, ratings.rating, items, mean),
+        scale=None if ratings.implicit else ratings.scale,
+        mean_rating=None if rating is None else mean,
+        user_means=None if rating is None else damped_means(ratings.user_index, ratings.rating, users, mean),
+        item_means=None if rating is None else damped_means(ratings.item_index, ratings.rating, items, mean),
         item_counts=np.bincount(ratings.item_index, minlength=items).astype(np.int32),
         rated=rated_items(ratings.user_index, ratings.item_index, users),
         rating=rating,

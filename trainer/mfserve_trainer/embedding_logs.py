@@ -55,7 +55,8 @@ def _metadata(content: SnapshotContent, items: NDArray[np.intp]) -> str:
     for item in items.tolist():
         title = "" if content.item_titles is None else content.item_titles[item]
         cells = (title or content.item_ids[item], content.item_ids[item])
-        numbers = f"{content.item_counts[item]}\t{content.item_means[item]:.3f}"
+        mean = "" if content.item_means is None else f"{content.item_means[item]:.3f}"
+        numbers = f"{content.item_counts[item]}\t{mean}"
         # A tab or a line break in a title would move what follows to another column or item.
         lines.append("\t".join([*(" ".join(cell.split()) for cell in cells), numbers]))
     return "\n".join(lines) + "\n"

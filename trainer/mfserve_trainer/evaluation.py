@@ -12,13 +12,15 @@ from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.snapshot.content import RatedItems
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import Head, Recommender, metrics
+from mfserve_scoring.answers import RatingPredictions
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.rankers import ByPopularity
 from mfserve_scoring.ratings import RatingModel
 from mfserve_trainer.ratings import Ratings
 
 RELEVANT_FROM = 0.75
-"""A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5."""
+"""A held-out item is relevant if it is rated in the upper quarter of the scale: 4 and 5 on a scale of 1 to 5, and each
+one of implicit data."""
 
 _BATCH_USERS = 4096
 _BATCH_PAIRS = 65536
@@ -39,7 +41,8 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
         holdout: the held-out rows, at least one; users and items that the snapshot does not know included.
 
     Returns:
-        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating;
+        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating,
+        empty where there is no rating head;
         ``ranking_users``: users who have a relevant held-out item; ``ranking``: nDCG@10 and Recall@20 as means over
         them, and coverage@10, of each head and of popularity. What a user rated in training is left out of a ranking.
     """
@@ -53,10 +56,14 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
 
 
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
-    served = served_ratings(snapshot, holdout)
+    if snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
+        return []
+    served = served_predictions(snapshot, holdout).ratings
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
-        "RATING_HEAD_UNCLIPPED": _unclipped(snapshot, holdout, served),
+        "RATING_HEAD_UNCLIPPED": _unclipped(
+            snapshot, RatingModel(snapshot.rating, snapshot.scale), holdout, served
+        ),
         "GLOBAL_MEAN": np.full(len(holdout), snapshot.mean_rating),
     }
     return [
@@ -70,25 +77,32 @@ def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     ]
 
 
-def served_ratings(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
-    """What the server would answer for each row."""
+def served_predictions(snapshot: Snapshot, holdout: Ratings) -> RatingPredictions:
+    """What the server would answer for each row; the snapshot has a rating head."""
     recommender = Recommender(snapshot)
     parts = []
     for start in range(0, len(holdout), _BATCH_PAIRS):
         rows = slice(start, start + _BATCH_PAIRS)
         users = holdout.user_ids[holdout.user_index[rows]]
         items = holdout.item_ids[holdout.item_index[rows]]
-        parts.append(recommender.predict_many(list(zip(users, items, strict=True))).ratings)
-    return np.concatenate(parts)
+        parts.append(recommender.predict_many(list(zip(users, items, strict=True))))
+    deviations = [part.deviations for part in parts if part.deviations is not None]
+    return RatingPredictions(
+        ratings=np.concatenate([part.ratings for part in parts]),
+        bases=np.concatenate([part.bases for part in parts]),
+        deviations=np.concatenate(deviations) if deviations else None,
+    )
 
 
-def _unclipped(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32]) -> NDArray[np.float64]:
+def _unclipped(
+    snapshot: Snapshot, model: RatingModel, holdout: Ratings, served: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """What the rating head says before clipping; where it says nothing, the fallback that is served."""
     users = snapshot.users.indices(list(holdout.user_ids))[holdout.user_index]
     items = snapshot.items.indices(list(holdout.item_ids))[holdout.item_index]
     known = (users >= 0) & (items >= 0)
     predicted = served.astype(np.float64)
-    predicted[known] = RatingModel(snapshot.rating, snapshot.scale).unclipped(users[known], items[known])
+    predicted[known] = model.unclipped(users[known], items[known])
     return predicted
 
 
@@ -117,12 +131,12 @@ def rankers(snapshot: Snapshot) -> dict[str, Ranker]:
 
     Users of whom the snapshot knows nothing get what is popular, as they would be served.
     """
-    found = {
-        "RATING_HEAD": _by_head(snapshot, Head.RATING),
-        "POPULARITY": _by_popularity(snapshot),
-    }
+    found: dict[str, Ranker] = {}
     if snapshot.ranking is not None:
-        found = {"RANKING_HEAD": _by_head(snapshot, Head.RANKING)} | found
+        found["RANKING_HEAD"] = _by_head(snapshot, Head.RANKING)
+    if snapshot.rating is not None:
+        found["RATING_HEAD"] = _by_head(snapshot, Head.RATING)
+    found["POPULARITY"] = _by_popularity(snapshot)
     return found
 
 
@@ -135,7 +149,7 @@ def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
     numbers = snapshot.items.indices(list(holdout.item_ids))
     unknown = numbers < 0
     numbers[unknown] = len(snapshot.items) + np.arange(np.count_nonzero(unknown), dtype=np.int32)
-    liked = holdout.rating >= _threshold(snapshot.scale)
+    liked = holdout.rating >= _threshold(holdout.scale)
     users, items = holdout.user_index[liked], numbers[holdout.item_index[liked]]
     order = np.lexsort((items, users))
     return RatedItems(_indptr(np.bincount(users, minlength=len(holdout.user_ids))), items[order])

@@ -1,4 +1,8 @@
-"""Ratings as the engines see them: integer-coded rows, the ids behind the codes, and where they came from."""
+"""Ratings as the engines see them: integer-coded rows, the ids behind the codes, and where they came from.
+
+Implicit data have rows without ratings. They come as ratings that are all 1 on a scale from 0 to 1: to a ranking engine
+and to the evaluation of rankings every row is then as good as a rating can be, without a case of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ from mfserve_registry.spec import RatingScale
 Strings = NDArray[np.object_]
 Indices = NDArray[np.int32]
 
+IMPLICIT_SCALE = RatingScale(minimum=0, maximum=1)
+"""The scale on which every row of implicit data is the maximum."""
+
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -25,14 +32,15 @@ class Ratings:
     Attributes:
         user_index: int32 (n,), into ``user_ids``.
         item_index: int32 (n,), into ``item_ids``.
-        rating: float32 (n,), finite, inside ``scale`` (to float32's precision).
+        rating: float32 (n,), finite, inside ``scale`` (to float32's precision); all 1 where ``implicit``.
         user_ids: str (users,), distinct, ascending by UTF-8 bytes; every one occurs in the rows.
         item_ids: str (items,), likewise.
         item_titles: str (items,), "" where unknown; None where the data has no titles at all.
-        scale: the closed interval in which ratings lie.
+        scale: the closed interval in which ratings lie; ``IMPLICIT_SCALE`` where ``implicit``.
         name: what people call the data, such as "movielens-100k" or a file's name.
         fingerprint: SHA-256 (hex) of ids and rows in file order; the same for the same rows whatever the
             file's format. Titles, scale and timestamps are not in it.
+        implicit: the rows have no ratings; no engine may learn one from ``rating``.
         skipped: rows of the source that were left out, by reason; about the source, so ``take`` keeps it.
         period: first and last timestamp of the source's rows, seconds since the epoch; None where unknown.
     """
@@ -46,6 +54,7 @@ class Ratings:
     scale: RatingScale
     name: str
     fingerprint: str
+    implicit: bool = False
     skipped: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     period: tuple[int, int] | None = None
 
@@ -69,6 +78,7 @@ class Ratings:
             item_titles=None if self.item_titles is None else self.item_titles[items],
             scale=self.scale,
             name=self.name,
+            implicit=self.implicit,
             skipped=self.skipped,
             period=self.period,
         )
@@ -78,9 +88,9 @@ def from_codes(
     *,
     users: tuple[ArrayLike, Sequence[str]],
     items: tuple[ArrayLike, Sequence[str]],
-    rating: ArrayLike,
+    rating: ArrayLike | None,
     titles: Mapping[str, str] | None = None,
-    scale: RatingScale,
+    scale: RatingScale | None,
     name: str,
     skipped: Mapping[str, int] = _NOTHING,
     period: tuple[int, int] | None = None,
@@ -90,7 +100,7 @@ def from_codes(
     Args:
         users: codes (n,) and the distinct ids they point into, in any order; ids that no row has are dropped.
         items: likewise.
-        rating: (n,), checked by the caller: finite and inside ``scale``.
+        rating: (n,), checked by the caller: finite and inside ``scale``. None: implicit data, and no ``scale``.
         titles: by item id; None where the data has none.
         scale: the closed interval in which ratings lie.
         name: what people call the data.
@@ -99,16 +109,20 @@ def from_codes(
     """
     user_index, user_ids = _sort_vocabulary(*users)
     item_index, item_ids = _sort_vocabulary(*items)
+    implicit = rating is None
     return _with_fingerprint(
         user_index=user_index,
         item_index=item_index,
         # Adding zero makes -0.0 the same number as 0.0, to the fingerprint too.
-        rating=np.asarray(rating, dtype=np.float32) + np.float32(0.0),
+        rating=np.ones(len(user_index), np.float32)
+        if rating is None
+        else np.asarray(rating, dtype=np.float32) + np.float32(0.0),
         user_ids=user_ids,
         item_ids=item_ids,
         item_titles=None if titles is None else string_array([titles.get(item, "") for item in item_ids]),
-        scale=scale,
+        scale=scale or IMPLICIT_SCALE,
         name=name,
+        implicit=implicit,
         skipped=MappingProxyType(dict(skipped)),
         period=period,
     )
@@ -117,13 +131,13 @@ def from_codes(
 def from_rows(
     users: Sequence[str],
     items: Sequence[str],
-    rating: ArrayLike,
+    rating: ArrayLike | None,
     *,
-    scale: RatingScale,
+    scale: RatingScale | None,
     name: str = "rows",
     titles: Mapping[str, str] | None = None,
 ) -> Ratings:
-    """Makes ratings of parallel sequences of ids; for small data."""
+    """Makes ratings of parallel sequences of ids; for small data. No ratings, and no scale: implicit data."""
     coded = []
     for ids in (users, items):
         vocabulary = {identifier: code for code, identifier in enumerate(dict.fromkeys(ids))}
@@ -166,6 +180,7 @@ def _with_fingerprint(
     item_titles: Strings | None,
     scale: RatingScale,
     name: str,
+    implicit: bool,
     skipped: Mapping[str, int],
     period: tuple[int, int] | None,
 ) -> Ratings:
@@ -178,7 +193,8 @@ def _with_fingerprint(
         hasher.update(b"".join(encoded))
     hasher.update(np.ascontiguousarray(user_index, dtype="<i4").data)
     hasher.update(np.ascontiguousarray(item_index, dtype="<i4").data)
-    hasher.update(np.ascontiguousarray(rating, dtype="<f4").data)
+    if not implicit:
+        hasher.update(np.ascontiguousarray(rating, dtype="<f4").data)
     return Ratings(
         user_index=user_index,
         item_index=item_index,
@@ -189,6 +205,7 @@ def _with_fingerprint(
         scale=scale,
         name=name,
         fingerprint=hasher.hexdigest(),
+        implicit=implicit,
         skipped=skipped,
         period=period,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
-from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig, TrainingSpec
+from mfserve_registry.spec import AutoRating, IalsConfig, NoRating, TrainingSpec
 from mfserve_trainer import embedding_logs
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
@@ -20,6 +20,7 @@ from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
 from mfserve_trainer.report import Holdout, draw, guarded, page
+from mfserve_trainer.resolving import resolve
 from mfserve_trainer.splits import split
 
 
@@ -40,7 +41,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    rating: RatingHead
+    rating: RatingHead | None
     ranking: RankingHead | None
     artifacts: tuple[Artifact, ...]
     epochs: Mapping[str, Sequence[Epoch]]
@@ -56,10 +57,10 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     Raises:
         RegistryError: what is wrong with the data, or TRAINING_DIVERGED.
     """
-    spec = task.spec
     meter = ProgressMeter(report)
     meter.begin(Stage.LOADING)
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
+    spec = resolve(task.spec, ratings)
     parts = split(ratings, spec.split)
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
@@ -109,30 +110,31 @@ def _fit(
     ratings: Ratings, spec: TrainingSpec, meter: ProgressMeter, stages: tuple[Stage, Stage], log_dir: Path
 ) -> _Heads:
     for_rating, for_ranking = stages
-    rating_epochs: list[Epoch] = []
-    ranking_epochs: list[Epoch] = []
-    meter.begin(for_rating, _passes(spec.rating))
-    rating = fit_rating(
-        ratings,
-        spec.rating,
-        seed=spec.seed,
-        report=_told(meter, for_rating, rating_epochs),
-        log_dir=log_dir / for_rating.lower(),
-    )
-    if not isinstance(spec.ranking, IalsConfig):
-        return _Heads(rating.head, None, rating.artifacts, {"Rating head": rating_epochs})
-    meter.begin(for_ranking, _passes(spec.ranking))
-    ranking = fit_ranking(
-        ratings,
-        spec.ranking,
-        seed=spec.seed,
-        report=_told(meter, for_ranking, ranking_epochs),
-        log_dir=log_dir / for_ranking.lower(),
-    )
-    artifacts = (*rating.artifacts, *ranking.artifacts)
-    return _Heads(
-        rating.head, ranking.head, artifacts, {"Rating head": rating_epochs, "Ranking head": ranking_epochs}
-    )
+    rating: RatingHead | None = None
+    ranking: RankingHead | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    epochs: dict[str, list[Epoch]] = {}
+    if not isinstance(spec.rating, AutoRating | NoRating):
+        meter.begin(for_rating, spec.rating.passes)
+        fitted = fit_rating(
+            ratings,
+            spec.rating,
+            seed=spec.seed,
+            report=_told(meter, for_rating, epochs.setdefault("Rating head", [])),
+            log_dir=log_dir / for_rating.lower(),
+        )
+        rating, artifacts = fitted.head, fitted.artifacts
+    if isinstance(spec.ranking, IalsConfig):
+        meter.begin(for_ranking, spec.ranking.passes)
+        ranked = fit_ranking(
+            ratings,
+            spec.ranking,
+            seed=spec.seed,
+            report=_told(meter, for_ranking, epochs.setdefault("Ranking head", [])),
+            log_dir=log_dir / for_ranking.lower(),
+        )
+        ranking, artifacts = ranked.head, (*artifacts, *ranked.artifacts)
+    return _Heads(rating, ranking, artifacts, epochs)
 
 
 def _told(meter: ProgressMeter, stage: Stage, epochs: list[Epoch]) -> ReportEpoch:
@@ -145,14 +147,10 @@ def _told(meter: ProgressMeter, stage: Stage, epochs: list[Epoch]) -> ReportEpoc
     return tell
 
 
-def _passes(config: KerasConfig | AlsConfig | IalsConfig) -> int:
-    return config.epochs if isinstance(config, KerasConfig) else config.iterations
-
-
 def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[Work]:
     """The stages after loading, in order, with how many ratings each goes over; none where a stage is left out."""
-    ranking = _passes(spec.ranking) if isinstance(spec.ranking, IalsConfig) else 0
-    rating = _passes(spec.rating)
+    ranking = spec.ranking.passes if isinstance(spec.ranking, IalsConfig) else 0
+    rating = 0 if isinstance(spec.rating, AutoRating | NoRating) else spec.rating.passes
     stages = [
         Work(Stage.RATING_FIT, rating, training),
         Work(Stage.RANKING_FIT, ranking, training),
@@ -172,7 +170,7 @@ def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:
         "ratings": len(ratings),
         "users": len(ratings.user_ids),
         "items": len(ratings.item_ids),
-        "scale": ratings.scale.model_dump(mode="json"),
+        "scale": None if ratings.implicit else ratings.scale.model_dump(mode="json"),
         "period": None if ratings.period is None else list(ratings.period),
         "skipped": {reason: int(rows) for reason, rows in ratings.skipped.items()},
     }

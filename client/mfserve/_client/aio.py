@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -14,6 +14,7 @@ from mfserve._client.bulk import Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
 from mfserve._client.job import documented_as
+from mfserve._client.recommendation_service import History
 from mfserve._client.sync import Client
 from mfserve._client.training_service import DatasetArgument, Watch
 from mfserve._types.enums import EmbeddingSide, Head, JobState
@@ -21,11 +22,14 @@ from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, Servin
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
+    AutoRating,
+    Bayes,
     Dataset,
     Ials,
     Keras,
     KeyedHash,
     NoRanking,
+    NoRating,
     NoSplit,
     RandomSplit,
     RatingScale,
@@ -87,10 +91,11 @@ class AsyncClient:
         rating_column: str | None = None,
         timestamp_column: str | None = None,
         title_column: str | None = None,
+        implicit: bool = False,
         bad_rows: Literal["fail", "skip"] | None = None,
         duplicates: Literal["fail", "first", "last", "mean"] | None = None,
         scale: RatingScale | tuple[float, float] | None = None,
-        rating: Keras | Als | None = None,
+        rating: AutoRating | Bayes | Als | Keras | NoRating | None = None,
         ranking: Ials | NoRanking | None = None,
         split: KeyedHash | RandomSplit | NoSplit | None = None,
         refit: bool | None = None,
@@ -100,20 +105,21 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncTrainingJob:
         request_id = request_id or training_service.new_request_id()
-        names = {
+        given = {
             "user_column": user_column,
             "item_column": item_column,
             "rating_column": rating_column,
             "timestamp_column": timestamp_column,
             "title_column": title_column,
         }
-        source = training_service.source(dataset, names)
+        source = training_service.source(dataset, given)
         if source is None:
-            upload = await self._upload(dataset, training_service.column_names(names), request_id, timeout)
+            names = training_service.column_names(given, implicit=implicit)
+            upload = await self._upload(dataset, names, request_id, timeout)
             source = UploadedDataset(upload.upload_id)
         call = training_service.train(
             model,
-            Dataset(source, bad_rows, duplicates, training_service.scale(scale)),
+            Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
             TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
             promote_to_alias,
             request_id,
@@ -130,10 +136,13 @@ class AsyncClient:
         rating_column: str = "rating",
         timestamp_column: str | None = None,
         title_column: str | None = None,
+        implicit: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Upload:
-        names = columns.ColumnNames(user_column, item_column, rating_column, timestamp_column, title_column)
+        names = columns.ColumnNames(
+            user_column, item_column, None if implicit else rating_column, timestamp_column, title_column
+        )
         return await self._upload(data, names, request_id or training_service.new_request_id(), timeout)
 
     async def _upload(
@@ -183,7 +192,7 @@ class AsyncClient:
         model: str,
         user_id: str | None = None,
         *,
-        history: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
+        history: History | None = None,
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,

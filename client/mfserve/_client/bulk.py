@@ -94,8 +94,9 @@ class Bulk:
             titles=tuple(answer.titles) if answer.titles else None,
             item_indices=array("I", answer.item_indices),
             scores=array("f", answer.scores),
+            # Asked for and still missing where the version has no rating head.
             predicted_ratings=None
-            if self._config.omit_predicted_ratings
+            if self._config.omit_predicted_ratings or len(answer.predicted_ratings) != len(answer.scores)
             else array("f", answer.predicted_ratings),
             offsets=array("q", accumulate(answer.counts, initial=0)),
             bases=tuple(map(RECOMMENDATION_BASIS.read, answer.bases)),

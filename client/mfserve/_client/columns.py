@@ -32,7 +32,7 @@ class ColumnNames(NamedTuple):
 
     user: str
     item: str
-    rating: str
+    rating: str | None
     timestamp: str | None
     title: str | None
 
@@ -51,6 +51,7 @@ def header(request_id: str, names: ColumnNames) -> pb.UploadDatasetRequest:
             request_id=request_id,
             has_timestamps=names.timestamp is not None,
             has_titles=names.title is not None,
+            implicit=names.rating is None,
         )
     )
 

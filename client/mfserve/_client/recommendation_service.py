@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from itertools import islice
+from itertools import islice, repeat
 
 from mfserve._client.calls import Unary
 from mfserve._client.common import model_spec, served_version
@@ -21,13 +21,16 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 MAX_PAIRS = 10_000
 """Pairs in one BatchPredictRatings."""
 
+History = Mapping[str, float] | Iterable[tuple[str, float]] | Iterable[str]
+"""What a user whom the model never saw has rated; items alone for a model of data without ratings."""
+
 PairsCall = Unary[pb.BatchPredictRatingsRequest, pb.BatchPredictRatingsResponse, list[RatingPrediction]]
 
 
 def recommend(
     model: str,
     user_id: str | None,
-    history: Mapping[str, float] | Iterable[tuple[str, float]] | None,
+    history: History | None,
     limit: int | None,
     exclude_item_ids: Iterable[str],
     include_seen: bool,
@@ -131,9 +134,18 @@ def _ids(ids: Iterable[str]) -> Iterable[str]:
     return ids
 
 
-def _history(history: Mapping[str, float] | Iterable[tuple[str, float]]) -> pb.History:
-    rated = history.items() if isinstance(history, Mapping) else history
-    return pb.History(ratings=[pb.RatedItem(item_id=item, rating=rating) for item, rating in rated])
+def _history(history: History) -> pb.History:
+    if isinstance(history, str):  # as for ids
+        raise TypeError("a history has several items: put the one in a list")
+    entries = history.items() if isinstance(history, Mapping) else history
+    return pb.History(
+        ratings=[
+            pb.RatedItem(item_id=entry)
+            if isinstance(entry, str)
+            else pb.RatedItem(item_id=entry[0], rating=entry[1])
+            for entry in entries
+        ]
+    )
 
 
 def _recommendations(response: pb.RecommendResponse) -> Recommendations:
@@ -155,13 +167,17 @@ def _recommendations(response: pb.RecommendResponse) -> Recommendations:
 
 def _prediction(response: pb.PredictRatingResponse) -> RatingPrediction:
     return RatingPrediction(
-        response.rating, RATING_BASIS.read(response.basis), served_version(response.served_version)
+        response.rating,
+        RATING_BASIS.read(response.basis),
+        served_version(response.served_version),
+        response.rating_stddev if response.HasField("rating_stddev") else None,
     )
 
 
 def _predictions(response: pb.BatchPredictRatingsResponse) -> list[RatingPrediction]:
     version = served_version(response.served_version)
+    stddevs = response.rating_stddevs or repeat(None, len(response.ratings))
     return [
-        RatingPrediction(rating, RATING_BASIS.read(basis), version)
-        for rating, basis in zip(response.ratings, response.bases, strict=True)
+        RatingPrediction(rating, RATING_BASIS.read(basis), version, stddev or None)
+        for rating, basis, stddev in zip(response.ratings, response.bases, stddevs, strict=True)
     ]

@@ -17,6 +17,9 @@ Options = TypeVar("Options")
 _CHOICES: Final[dict[str, type[Any]]] = {
     "keras": types.Keras,
     "als": types.Als,
+    "bayes": types.Bayes,
+    "no_rating": types.NoRating,
+    "auto": types.AutoRating,
     "ials": types.Ials,
     "no_ranking": types.NoRanking,
     "keyed_hash": types.KeyedHash,
@@ -30,6 +33,9 @@ _FIELDS: Final = {choice: field for field, choice in _CHOICES.items()}
 _MESSAGES: Final[dict[type[Any], type[Message]]] = {
     types.Keras: spec_pb.KerasConfig,
     types.Als: spec_pb.AlsConfig,
+    types.Bayes: spec_pb.BayesConfig,
+    types.NoRating: spec_pb.NoRating,
+    types.AutoRating: spec_pb.AutoRating,
     types.Ials: spec_pb.IalsConfig,
     types.NoRanking: spec_pb.NoRanking,
     types.KeyedHash: spec_pb.KeyedHashSplit,
@@ -80,6 +86,7 @@ def dataset_message(dataset: types.Dataset) -> spec_pb.Dataset:
         message.bad_rows = spec_pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
     if dataset.duplicates is not None:
         message.duplicates = spec_pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
+    message.implicit = dataset.implicit
     if dataset.scale is not None:
         message.scale.minimum = dataset.scale.minimum
         message.scale.maximum = dataset.scale.maximum
@@ -103,6 +110,7 @@ def dataset_from(message: spec_pb.Dataset) -> types.Dataset:
         bad_rows=_BAD_ROWS.get(message.bad_rows),
         duplicates=_DUPLICATES.get(message.duplicates),
         scale=scale_from(message.scale) if message.HasField("scale") else None,
+        implicit=message.implicit,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -10,6 +10,7 @@ from mfserve._client import columns, model_service, recommendation_service, trai
 from mfserve._client.bulk import Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
+from mfserve._client.recommendation_service import History
 from mfserve._client.sync_job import TrainingJob
 from mfserve._client.sync_stream import RecommendationStream
 from mfserve._client.sync_transport import Transport
@@ -19,11 +20,14 @@ from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, Servin
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
+    AutoRating,
+    Bayes,
     Dataset,
     Ials,
     Keras,
     KeyedHash,
     NoRanking,
+    NoRating,
     NoSplit,
     RandomSplit,
     RatingScale,
@@ -86,10 +90,11 @@ class Client:
         rating_column: str | None = None,
         timestamp_column: str | None = None,
         title_column: str | None = None,
+        implicit: bool = False,
         bad_rows: Literal["fail", "skip"] | None = None,
         duplicates: Literal["fail", "first", "last", "mean"] | None = None,
         scale: RatingScale | tuple[float, float] | None = None,
-        rating: Keras | Als | None = None,
+        rating: AutoRating | Bayes | Als | Keras | NoRating | None = None,
         ranking: Ials | NoRanking | None = None,
         split: KeyedHash | RandomSplit | NoSplit | None = None,
         refit: bool | None = None,
@@ -110,10 +115,11 @@ class Client:
             rating_column: column of the ratings; default ``rating``.
             timestamp_column: column of the times, in seconds since the epoch or as datetimes; default: none.
             title_column: column of the item titles; default: none.
+            implicit: the rows say only that a user chose an item: there are no ratings, or they are not read.
             bad_rows: whether a bad row fails the job or is left out; default ``"fail"``.
             duplicates: what counts where a user rated an item more than once; default ``"last"``.
             scale: (lowest, highest) rating; default: the data set's own, or what is found.
-            rating: engine of the rating head; default ``Als()``.
+            rating: engine of the rating head; default ``AutoRating()``.
             ranking: engine of the ranking head; default ``Ials()``.
             split: what is held out to measure the metrics on; default ``KeyedHash()``.
             refit: whether what is served is fitted again on all ratings; default True.
@@ -130,20 +136,21 @@ class Client:
             AlreadyExistsError: ``request_id`` was used with other arguments.
         """
         request_id = request_id or training_service.new_request_id()
-        names = {
+        given = {
             "user_column": user_column,
             "item_column": item_column,
             "rating_column": rating_column,
             "timestamp_column": timestamp_column,
             "title_column": title_column,
         }
-        source = training_service.source(dataset, names)
+        source = training_service.source(dataset, given)
         if source is None:
-            upload = self._upload(dataset, training_service.column_names(names), request_id, timeout)
+            names = training_service.column_names(given, implicit=implicit)
+            upload = self._upload(dataset, names, request_id, timeout)
             source = UploadedDataset(upload.upload_id)
         call = training_service.train(
             model,
-            Dataset(source, bad_rows, duplicates, training_service.scale(scale)),
+            Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
             TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed),
             promote_to_alias,
             request_id,
@@ -159,6 +166,7 @@ class Client:
         rating_column: str = "rating",
         timestamp_column: str | None = None,
         title_column: str | None = None,
+        implicit: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Upload:
@@ -172,6 +180,7 @@ class Client:
             rating_column: column of the ratings; a missing one is a bad row of the training.
             timestamp_column: column of the times, in seconds since the epoch or as datetimes; None: there is none.
             title_column: column of the item titles; None: there is none.
+            implicit: there are no ratings, or they are not sent.
             request_id: makes the call safe to repeat from another process. Default: a new one.
             timeout: seconds.
 
@@ -180,7 +189,9 @@ class Client:
             TypeError, ValueError: naming column and row of a value that cannot be sent.
             ResourceExhaustedError: over the server's size limit.
         """
-        names = columns.ColumnNames(user_column, item_column, rating_column, timestamp_column, title_column)
+        names = columns.ColumnNames(
+            user_column, item_column, None if implicit else rating_column, timestamp_column, title_column
+        )
         return self._upload(data, names, request_id or training_service.new_request_id(), timeout)
 
     def _upload(
@@ -236,7 +247,7 @@ class Client:
         model: str,
         user_id: str | None = None,
         *,
-        history: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
+        history: History | None = None,
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,
@@ -250,7 +261,8 @@ class Client:
         Args:
             model: name of the model.
             user_id: a user of the training data. An unknown one gets the most popular items, and ``basis`` says so.
-            history: instead of ``user_id``, (item, rating) pairs of a user whom the model never saw.
+            history: instead of ``user_id``, (item, rating) pairs of a user whom the model never saw; or items alone,
+                where the model was trained on data without ratings.
             limit: number of items wanted, 1 to 1000; None: 10. Fewer come back only when fewer remain.
             exclude_item_ids: items that must not come back, besides those already rated.
             include_seen: whether items that the user has already rated may come back.

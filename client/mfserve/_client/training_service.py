@@ -53,12 +53,12 @@ def source(dataset: DatasetArgument, names: dict[str, str | None]) -> Source | N
     return None
 
 
-def column_names(names: dict[str, str | None]) -> ColumnNames:
-    """The columns of an upload, with the same defaults as those of a file."""
+def column_names(names: dict[str, str | None], *, implicit: bool) -> ColumnNames:
+    """The columns of an upload, with the same defaults as those of a file; ratings are not read where ``implicit``."""
     return ColumnNames(
         names["user_column"] or "user_id",
         names["item_column"] or "item_id",
-        names["rating_column"] or "rating",
+        None if implicit else names["rating_column"] or "rating",
         names["timestamp_column"],
         names["title_column"],
     )

@@ -57,7 +57,7 @@ def _facts(message: pb.DatasetFacts) -> DatasetFacts:
         ratings=message.ratings,
         users=message.users,
         items=message.items,
-        scale=scale_from(message.scale),
+        scale=scale_from(message.scale) if message.HasField("scale") else None,
         skipped=dict(message.skipped),
         first_rating_time=moment(message, "first_rating_time"),
         last_rating_time=moment(message, "last_rating_time"),

@@ -82,7 +82,8 @@ class DatasetFacts:
     ratings: int
     users: int
     items: int
-    scale: RatingScale
+    scale: RatingScale | None
+    """``None`` where the data have no ratings."""
     skipped: Mapping[str, int]
     """Rows left out, by reason."""
     first_rating_time: datetime | None
@@ -102,7 +103,10 @@ class RatingMetrics:
 
 @dataclass(frozen=True, slots=True)
 class RankingMetrics:
-    """Means over the users who have a relevant held-out item; each from 0 to 1."""
+    """Means over the users who have a relevant held-out item; each from 0 to 1.
+
+    Relevant is what was rated in the upper quarter of the scale, or where the data have no ratings, any item.
+    """
 
     ranker: Ranker
     ndcg_at_10: float

@@ -29,7 +29,8 @@ class Recommendation:
     score: float
     """What it was ranked by, higher is better; comparable within one answer only."""
     predicted_rating: float | None
-    """The rating that the user would give, clipped to the scale; ``None`` where it was not asked for."""
+    """The rating that the user would give, clipped to the scale; ``None`` where it was not asked for, and where the
+    version has no rating head."""
     title: str | None
     """``None`` where the data have no titles."""
 
@@ -76,7 +77,8 @@ class RecommendationBatch(Sequence["UserRecommendations"]):
     scores: array.array[float]
     """float32, one per recommendation."""
     predicted_ratings: array.array[float] | None
-    """float32, one per recommendation; ``None`` where they were not asked for."""
+    """float32, one per recommendation; ``None`` where they were not asked for, and where the version has no rating
+    head."""
     offsets: array.array[int]
     """int64, one more than users: where each user's recommendations begin, and the end."""
     bases: tuple[RecommendationBasis, ...]
@@ -181,6 +183,9 @@ class RatingPrediction:
     """Clipped to the data's scale."""
     basis: RatingBasis
     served_version: ServedVersion
+    stddev: float | None = None
+    """Standard deviation of the user's rating around the prediction; ``None`` where the engine does not tell it, or
+    with another basis than MODEL."""
 
 
 @dataclass(frozen=True, slots=True)

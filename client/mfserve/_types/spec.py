@@ -11,6 +11,8 @@ from typing import Literal
 
 __all__ = [
     "Als",
+    "AutoRating",
+    "Bayes",
     "BuiltinDataset",
     "Dataset",
     "FileDataset",
@@ -18,6 +20,7 @@ __all__ = [
     "Keras",
     "KeyedHash",
     "NoRanking",
+    "NoRating",
     "NoSplit",
     "RandomSplit",
     "RatingScale",
@@ -60,7 +63,7 @@ class Keras:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Als:
-    """Rating engine: explicit alternating least squares with biases. The default engine."""
+    """Rating engine: explicit alternating least squares with biases."""
 
     factors: int | None = None
     """Length of an embedding, 1 to 512."""
@@ -68,6 +71,32 @@ class Als:
     """Sweeps over users and items, 1 to 500."""
     regularization: float | None = None
     """Penalty on a row, per rating of the row; over 0, at most 1000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bayes:
+    """Rating engine: Bayesian matrix factorization, which also tells how sure a prediction is."""
+
+    factors: int | None = None
+    """Length of an embedding in a sample, 1 to 128."""
+    burn_in: int | None = None
+    """Sweeps over users and items before the first sample, 0 to 10,000."""
+    samples: int | None = None
+    """Sweeps after them, 40 to 10,000; 40 samples, spread evenly, are kept."""
+    served_factors: int | None = None
+    """Length of a served embedding, into which the samples are compressed, 1 to 512."""
+    interaction_features: int | None = None
+    """How many features of who rated what the priors depend on, 0 to 512."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRating:
+    """Rating engine: the trainer's choice, which the version tells. The default."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRating:
+    """No rating head: no ratings are predicted, neither alone nor beside recommendations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +149,7 @@ class NoSplit:
 class TrainingSpec:
     """How a version is trained, or was."""
 
-    rating: Keras | Als | None = None
+    rating: AutoRating | Bayes | Als | Keras | NoRating | None = None
     ranking: Ials | NoRanking | None = None
     split: KeyedHash | RandomSplit | NoSplit | None = None
     refit: bool | None = None
@@ -150,7 +179,7 @@ class FileDataset:
     item_column: str | None = None
     """``None``: ``item_id``."""
     rating_column: str | None = None
-    """``None``: ``rating``."""
+    """``None``: ``rating``. Not read where the data set is implicit."""
     timestamp_column: str | None = None
     """Times in seconds since the epoch. ``None``: there are none."""
     title_column: str | None = None
@@ -176,3 +205,5 @@ class Dataset:
     """One user rated one item more than once: fail the job, or which rating counts. Default ``last``."""
     scale: RatingScale | None = None
     """``None``: the data set's own, or the lowest and highest rating found."""
+    implicit: bool = False
+    """The rows say only that a user chose an item: there are no ratings, or they are not to be read."""

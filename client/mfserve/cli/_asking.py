@@ -19,7 +19,10 @@ def recommend(
     *,
     history: Annotated[
         list[str] | None,
-        typer.Option(help="ITEM=RATING of a user whom the model never saw; repeat for each item."),
+        typer.Option(
+            help="ITEM=RATING of a user whom the model never saw; repeat for each item. Any rating will do where the "
+            "model knows none."
+        ),
     ] = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     exclude: Annotated[list[str] | None, typer.Option(help="Item that must not come back; repeat.")] = None,
@@ -61,7 +64,7 @@ def recommend(
                 item.item_id,
                 item.title,
                 item.score,
-                None if item.predicted_rating is None else f"{item.predicted_rating:.2f}",
+                "-" if item.predicted_rating is None else f"{item.predicted_rating:.2f}",
             )
             for place, item in enumerate(found, start=1)
         ),
@@ -89,8 +92,9 @@ def predict(
     if json:
         as_json(prediction)
         return
+    spread = "" if prediction.stddev is None else f" ± {prediction.stddev:.2f}"
     line(
-        f"User {plain(user)} would rate item {plain(item)} [bold]{prediction.rating:.2f}[/] "
+        f"User {plain(user)} would rate item {plain(item)} [bold]{prediction.rating:.2f}[/]{spread} "
         f"(basis {prediction.basis.value}; {_by(prediction.served_version)})"
     )
 

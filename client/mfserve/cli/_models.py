@@ -15,6 +15,8 @@ from mfserve.types import (
     Alias,
     Model,
     ModelVersion,
+    NoRanking,
+    NoRating,
     Ranker,
     RankingMetrics,
     RatingMetrics,
@@ -162,8 +164,9 @@ def show_version(version: ModelVersion) -> None:
     """Prints one version with its data, metrics and files."""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     line(f"[bold]{plain(version.model)} version {version.version}[/]{plain(aliases)}, {version.digest}")
+    what = "rows without ratings" if version.dataset.scale is None else "ratings"
     line(
-        f"trained by {engines(version)} on {plain(version.dataset.name)}: {version.dataset.ratings:,} ratings, "
+        f"trained by {engines(version)} on {plain(version.dataset.name)}: {version.dataset.ratings:,} {what}, "
         f"{version.dataset.users:,} users, {version.dataset.items:,} items; {size(version.size_bytes)}"
     )
     if version.dataset.first_rating_time is not None and version.dataset.last_rating_time is not None:
@@ -175,7 +178,8 @@ def show_version(version: ModelVersion) -> None:
     if version.evaluation is None:
         line("nothing was held out, so nothing was measured")
     else:
-        rating_table(version.evaluation)
+        if version.evaluation.rating:
+            rating_table(version.evaluation)
         ranking_table(version.evaluation)
     if version.artifacts:
         table(
@@ -190,7 +194,7 @@ def engines(version: ModelVersion) -> str:
     return "+".join(
         type(engine).__name__.lower()
         for engine in (version.spec.rating, version.spec.ranking)
-        if engine is not None and type(engine).__name__ != "NoRanking"
+        if engine is not None and not isinstance(engine, NoRating | NoRanking)
     )
 
 

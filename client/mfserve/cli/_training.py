@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mfserve import Als, Ials, Keras, KeyedHash, NoRanking, NoSplit, RandomSplit, TrainingJob
+from mfserve import (
+    Als,
+    AutoRating,
+    Bayes,
+    Ials,
+    Keras,
+    KeyedHash,
+    NoRanking,
+    NoRating,
+    NoSplit,
+    RandomSplit,
+    TrainingJob,
+)
 from mfserve._client.training_service import source
 from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
@@ -24,8 +36,11 @@ _SPLIT = "Holdout"
 class Engine(StrEnum):
     """Rating engines."""
 
+    AUTO = "auto"
+    BAYES = "bayes"
     ALS = "als"
     KERAS = "keras"
+    NONE = "none"
 
 
 class RankingEngine(StrEnum):
@@ -95,6 +110,9 @@ def train(
         str | None, _option(help="Column of the times, in seconds since the epoch.", panel=_DATA)
     ] = None,
     title_column: Annotated[str | None, _option(help="Column of the items' titles.", panel=_DATA)] = None,
+    implicit: Annotated[
+        bool, _option("--implicit", help="There are no ratings, or they are not to be read.", panel=_DATA)
+    ] = False,
     bad_rows: Annotated[
         BadRows | None, _option(help="What happens to a bad row.", show_default="fail", panel=_DATA)
     ] = None,
@@ -106,8 +124,20 @@ def train(
         str | None,
         _option(help="LOWEST:HIGHEST rating, such as 0.5:5.", show_default="as found", panel=_DATA),
     ] = None,
-    engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.ALS,
-    factors: Annotated[int | None, _option(help="Length of an embedding.", panel=_RATING)] = None,
+    engine: Annotated[Engine, _option(help="Engine of the rating head.", panel=_RATING)] = Engine.AUTO,
+    factors: Annotated[
+        int | None, _option(help="bayes, als, keras: length of an embedding.", panel=_RATING)
+    ] = None,
+    burn_in: Annotated[
+        int | None, _option(help="bayes: sweeps before the first sample.", panel=_RATING)
+    ] = None,
+    samples: Annotated[int | None, _option(help="bayes: sweeps after them.", panel=_RATING)] = None,
+    served_factors: Annotated[
+        int | None, _option(help="bayes: length of a served embedding.", panel=_RATING)
+    ] = None,
+    interaction_features: Annotated[
+        int | None, _option(help="bayes: features of who rated what; 0: none.", panel=_RATING)
+    ] = None,
     regularization: Annotated[float | None, _option(help="als: penalty per rating.", panel=_RATING)] = None,
     iterations: Annotated[int | None, _option(help="als: sweeps.", panel=_RATING)] = None,
     epochs: Annotated[int | None, _option(help="keras: passes.", show_default="10", panel=_RATING)] = None,
@@ -170,8 +200,18 @@ def train(
         raise CommandError(
             f"the columns of a built-in data set such as {dataset} are known: name those of files only"
         )
-    als = {"regularization": regularization, "iterations": iterations}
+    if implicit and (rating_column is not None or scale is not None):
+        raise CommandError("--implicit reads no ratings: leave out --rating-column and --scale")
+    bayes = {
+        "factors": factors,
+        "burn_in": burn_in,
+        "samples": samples,
+        "served_factors": served_factors,
+        "interaction_features": interaction_features,
+    }
+    als = {"factors": factors, "regularization": regularization, "iterations": iterations}
     keras = {
+        "factors": factors,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -188,11 +228,6 @@ def train(
         "unobserved_weight": unobserved_weight,
         "frequency_exponent": frequency_exponent,
     }
-    rating = (
-        Als(factors=factors, **_only(als, keras, f"--engine {engine}"))
-        if engine is Engine.ALS
-        else Keras(factors=factors, **_only(keras, als, f"--engine {engine}"))
-    )
     with options.connect(address, timeout) as client:
         job = client.train(
             model,
@@ -202,10 +237,11 @@ def train(
             rating_column=rating_column,
             timestamp_column=timestamp_column,
             title_column=title_column,
+            implicit=implicit,
             bad_rows=None if bad_rows is None else bad_rows.value,
             duplicates=None if duplicates is None else duplicates.value,
             scale=None if scale is None else _scale(scale),
-            rating=rating,
+            rating=_rating(engine, bayes, als, keras),
             ranking=_ranking(ranking, ials),
             split=_split(split, holdout, split_seed, split_key),
             refit=False if no_refit else None,
@@ -238,6 +274,22 @@ def wait_for(job: TrainingJob, *, json: bool) -> None:
         as_json(version)
     else:
         show_version(version)
+
+
+def _rating(
+    engine: Engine, bayes: dict[str, Any], als: dict[str, Any], keras: dict[str, Any]
+) -> AutoRating | Bayes | Als | Keras | NoRating:
+    takes: dict[Engine, tuple[type[Any], dict[str, Any]]] = {
+        Engine.AUTO: (AutoRating, {}),
+        Engine.BAYES: (Bayes, bayes),
+        Engine.ALS: (Als, als),
+        Engine.KERAS: (Keras, keras),
+        Engine.NONE: (NoRating, {}),
+    }
+    kind, own = takes[engine]
+    others = {name: value for name, value in {**bayes, **als, **keras}.items() if name not in own}
+    chosen: AutoRating | Bayes | Als | Keras | NoRating = kind(**_only(own, others, f"--engine {engine}"))
+    return chosen
 
 
 def _ranking(engine: RankingEngine, ials: dict[str, Any]) -> Ials | NoRanking:

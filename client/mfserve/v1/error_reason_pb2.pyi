@@ -112,6 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. A file that is kept with a version is damaged or missing. Example: {model: "movies", version: "7",
     name: "report.html"}.
     """
+    ERROR_REASON_RATINGS_MISSING: _ErrorReason.ValueType  # 37
+    """Of a job. It asks for a rating head, and the data have no ratings. Example: the engine `als` for a data set that
+    is `implicit`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -210,5 +214,9 @@ ERROR_REASON_REQUEST_UNREADABLE: ErrorReason.ValueType  # 35
 ERROR_REASON_ARTIFACT_DAMAGED: ErrorReason.ValueType  # 36
 """UNAVAILABLE. A file that is kept with a version is damaged or missing. Example: {model: "movies", version: "7",
 name: "report.html"}.
+"""
+ERROR_REASON_RATINGS_MISSING: ErrorReason.ValueType  # 37
+"""Of a job. It asks for a rating head, and the data have no ratings. Example: the engine `als` for a data set that
+is `implicit`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -279,7 +279,7 @@ class DatasetFacts(_message.Message):
     """Distinct items."""
     @_builtins.property
     def scale(self) -> _common_pb2.RatingScale:
-        """Scale of the ratings."""
+        """Scale of the ratings. Absent where the data have none."""
 
     @_builtins.property
     def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
@@ -351,7 +351,7 @@ Global___RatingMetrics: _TypeAlias = RatingMetrics  # noqa: Y015
 @_typing.final
 class RankingMetrics(_message.Message):
     """RankingMetrics are means over the users who have a relevant held-out item: one rated in the upper quarter of the
-    scale. What a user rated in training is left out.
+    scale, or where the data have no ratings, any. What a user rated in training is left out.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -95,7 +95,7 @@ class RatedItem(_message.Message):
     item_id: _builtins.str
     """Id of the item, 1 to 256 bytes of UTF-8. Required. Items that the version does not know are left out."""
     rating: _builtins.float
-    """The rating, on the data's scale. Required."""
+    """The rating, on the data's scale. Required; not read where the version was trained on data without ratings."""
     def __init__(
         self,
         *,
@@ -212,7 +212,7 @@ class Recommendation(_message.Message):
     rating of the rating head, or with basis POPULARITY the number of ratings. Comparable within one answer only.
     """
     predicted_rating: _builtins.float
-    """The rating that the user would give, clipped to the data's scale."""
+    """The rating that the user would give, clipped to the data's scale. Absent where the version has no rating head."""
     title: _builtins.str
     """Title of the item; empty where the data has none."""
     def __init__(
@@ -471,7 +471,9 @@ class RecommendationBatch(_message.Message):
 
     @_builtins.property
     def predicted_ratings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """One entry per recommendation: see `Recommendation.predicted_rating`. Empty where the configuration leaves it out."""
+        """One entry per recommendation: see `Recommendation.predicted_rating`. Empty where the configuration leaves it out,
+        and where the version has no rating head.
+        """
 
     @_builtins.property
     def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -546,10 +548,15 @@ class PredictRatingResponse(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     SERVED_VERSION_FIELD_NUMBER: _builtins.int
+    RATING_STDDEV_FIELD_NUMBER: _builtins.int
     rating: _builtins.float
     """The predicted rating, clipped to the data's scale."""
     basis: Global___RatingBasis.ValueType
     """What the prediction rests on."""
+    rating_stddev: _builtins.float
+    """Standard deviation of the user's rating around the prediction: how unsure the model is, and the noise of the user's
+    ratings; over 0, in units of the rating. Absent where the engine does not tell, or with another basis than MODEL.
+    """
     @_builtins.property
     def served_version(self) -> _common_pb2.ServedVersion:
         """The version that answered."""
@@ -560,12 +567,15 @@ class PredictRatingResponse(_message.Message):
         rating: _builtins.float = ...,
         basis: Global___RatingBasis.ValueType = ...,
         served_version: _common_pb2.ServedVersion | None = ...,
+        rating_stddev: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["served_version", b"served_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rating_stddev", b"_rating_stddev", "rating_stddev", b"rating_stddev", "served_version", b"served_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "rating", b"rating", "served_version", b"served_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating_stddev", b"_rating_stddev", "basis", b"basis", "rating", b"rating", "rating_stddev", b"rating_stddev", "served_version", b"served_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rating_stddev: _TypeAlias = _typing.Literal["rating_stddev"]  # noqa: Y015
+    _WhichOneofArgType__rating_stddev: _TypeAlias = _typing.Literal["_rating_stddev", b"_rating_stddev"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating_stddev) -> _WhichOneofReturnType__rating_stddev | None: ...
 
 Global___PredictRatingResponse: _TypeAlias = PredictRatingResponse  # noqa: Y015
 
@@ -634,6 +644,7 @@ class BatchPredictRatingsResponse(_message.Message):
     RATINGS_FIELD_NUMBER: _builtins.int
     BASES_FIELD_NUMBER: _builtins.int
     SERVED_VERSION_FIELD_NUMBER: _builtins.int
+    RATING_STDDEVS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ratings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The predicted ratings, clipped to the data's scale."""
@@ -646,16 +657,23 @@ class BatchPredictRatingsResponse(_message.Message):
     def served_version(self) -> _common_pb2.ServedVersion:
         """The version that answered."""
 
+    @_builtins.property
+    def rating_stddevs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Standard deviation of each rating around its prediction, as in PredictRatingResponse; 0 with another basis than
+        MODEL. Empty where the engine does not tell.
+        """
+
     def __init__(
         self,
         *,
         ratings: _abc.Iterable[_builtins.float] | None = ...,
         bases: _abc.Iterable[Global___RatingBasis.ValueType] | None = ...,
         served_version: _common_pb2.ServedVersion | None = ...,
+        rating_stddevs: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["served_version", b"served_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bases", b"bases", "ratings", b"ratings", "served_version", b"served_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bases", b"bases", "rating_stddevs", b"rating_stddevs", "ratings", b"ratings", "served_version", b"served_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,8 +72,8 @@ class RecommendationServiceServicer(object):
         """Recommend lists the best items for one user.
 
         Errors: NOT_FOUND for an unknown model, version or alias; INVALID_ARGUMENT for an empty id, a limit outside
-        1 to 1000, neither or an empty `user`; UNAVAILABLE where the version exists but cannot be loaded. An unknown
-        user is no error: see `RecommendResponse.basis`.
+        1 to 1000, neither or an empty `user`; FAILED_PRECONDITION where the version lacks the head asked for; UNAVAILABLE
+        where the version exists but cannot be loaded. An unknown user is no error: see `RecommendResponse.basis`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +95,8 @@ class RecommendationServiceServicer(object):
     def PredictRating(self, request, context):
         """PredictRating predicts the rating that a user would give to an item.
 
-        Errors: as for Recommend. An unknown user or item is no error: see `PredictRatingResponse.basis`.
+        Errors: as for Recommend; FAILED_PRECONDITION where the version has no rating head. An unknown user or item is no
+        error: see `PredictRatingResponse.basis`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

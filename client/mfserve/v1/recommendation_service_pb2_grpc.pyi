@@ -39,8 +39,8 @@ class RecommendationServiceStub:
     """Recommend lists the best items for one user.
 
     Errors: NOT_FOUND for an unknown model, version or alias; INVALID_ARGUMENT for an empty id, a limit outside
-    1 to 1000, neither or an empty `user`; UNAVAILABLE where the version exists but cannot be loaded. An unknown
-    user is no error: see `RecommendResponse.basis`.
+    1 to 1000, neither or an empty `user`; FAILED_PRECONDITION where the version lacks the head asked for; UNAVAILABLE
+    where the version exists but cannot be loaded. An unknown user is no error: see `RecommendResponse.basis`.
     """
     StreamRecommend: _grpc.StreamStreamMultiCallable[_recommendation_service_pb2.StreamRecommendRequest, _recommendation_service_pb2.StreamRecommendResponse]
     """StreamRecommend lists the best items for many users. The first message is the configuration and is answered by
@@ -54,7 +54,8 @@ class RecommendationServiceStub:
     PredictRating: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictRatingRequest, _recommendation_service_pb2.PredictRatingResponse]
     """PredictRating predicts the rating that a user would give to an item.
 
-    Errors: as for Recommend. An unknown user or item is no error: see `PredictRatingResponse.basis`.
+    Errors: as for Recommend; FAILED_PRECONDITION where the version has no rating head. An unknown user or item is no
+    error: see `PredictRatingResponse.basis`.
     """
     BatchPredictRatings: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.BatchPredictRatingsRequest, _recommendation_service_pb2.BatchPredictRatingsResponse]
     """BatchPredictRatings predicts many ratings with one version.
@@ -78,8 +79,8 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     """Recommend lists the best items for one user.
 
     Errors: NOT_FOUND for an unknown model, version or alias; INVALID_ARGUMENT for an empty id, a limit outside
-    1 to 1000, neither or an empty `user`; UNAVAILABLE where the version exists but cannot be loaded. An unknown
-    user is no error: see `RecommendResponse.basis`.
+    1 to 1000, neither or an empty `user`; FAILED_PRECONDITION where the version lacks the head asked for; UNAVAILABLE
+    where the version exists but cannot be loaded. An unknown user is no error: see `RecommendResponse.basis`.
     """
     StreamRecommend: _aio.StreamStreamMultiCallable[_recommendation_service_pb2.StreamRecommendRequest, _recommendation_service_pb2.StreamRecommendResponse]  # type: ignore[assignment]
     """StreamRecommend lists the best items for many users. The first message is the configuration and is answered by
@@ -93,7 +94,8 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     PredictRating: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictRatingRequest, _recommendation_service_pb2.PredictRatingResponse]  # type: ignore[assignment]
     """PredictRating predicts the rating that a user would give to an item.
 
-    Errors: as for Recommend. An unknown user or item is no error: see `PredictRatingResponse.basis`.
+    Errors: as for Recommend; FAILED_PRECONDITION where the version has no rating head. An unknown user or item is no
+    error: see `PredictRatingResponse.basis`.
     """
     BatchPredictRatings: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.BatchPredictRatingsRequest, _recommendation_service_pb2.BatchPredictRatingsResponse]  # type: ignore[assignment]
     """BatchPredictRatings predicts many ratings with one version.
@@ -120,8 +122,8 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Recommend lists the best items for one user.
 
         Errors: NOT_FOUND for an unknown model, version or alias; INVALID_ARGUMENT for an empty id, a limit outside
-        1 to 1000, neither or an empty `user`; UNAVAILABLE where the version exists but cannot be loaded. An unknown
-        user is no error: see `RecommendResponse.basis`.
+        1 to 1000, neither or an empty `user`; FAILED_PRECONDITION where the version lacks the head asked for; UNAVAILABLE
+        where the version exists but cannot be loaded. An unknown user is no error: see `RecommendResponse.basis`.
         """
 
     @_abc_1.abstractmethod
@@ -147,7 +149,8 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_recommendation_service_pb2.PredictRatingResponse, _abc.Awaitable[_recommendation_service_pb2.PredictRatingResponse]]:
         """PredictRating predicts the rating that a user would give to an item.
 
-        Errors: as for Recommend. An unknown user or item is no error: see `PredictRatingResponse.basis`.
+        Errors: as for Recommend; FAILED_PRECONDITION where the version has no rating head. An unknown user or item is no
+        error: see `PredictRatingResponse.basis`.
         """
 
     @_abc_1.abstractmethod

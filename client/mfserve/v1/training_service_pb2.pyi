@@ -640,22 +640,26 @@ class UploadHeader(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     HAS_TIMESTAMPS_FIELD_NUMBER: _builtins.int
     HAS_TITLES_FIELD_NUMBER: _builtins.int
+    IMPLICIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller, 1 to 128 printable ASCII characters, such as a UUID. Required."""
     has_timestamps: _builtins.bool
     """Whether every batch has timestamps. Default: false."""
     has_titles: _builtins.bool
     """Whether every batch has titles. Default: false."""
+    implicit: _builtins.bool
+    """Whether no batch has ratings: a row says only that the user chose the item. Default: false."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         has_timestamps: _builtins.bool = ...,
         has_titles: _builtins.bool = ...,
+        implicit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_timestamps", b"has_timestamps", "has_titles", b"has_titles", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_timestamps", b"has_timestamps", "has_titles", b"has_titles", "implicit", b"implicit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -704,7 +708,9 @@ class RatingBatch(_message.Message):
 
     @_builtins.property
     def ratings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The ratings. What is not a number is a bad row of the training, not of the upload."""
+        """The ratings; none where the header says `implicit`. What is not a number is a bad row of the training, not of the
+        upload.
+        """
 
     @_builtins.property
     def timestamps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -148,7 +148,7 @@ class FileDataset(_message.Message):
     item_column: _builtins.str
     """Column of item ids. Absent: `item_id`."""
     rating_column: _builtins.str
-    """Column of ratings. Absent: `rating`."""
+    """Column of ratings; not read where the data set is `implicit`. Absent: `rating`."""
     timestamp_column: _builtins.str
     """Column of times in seconds since the epoch. Absent: none."""
     title_column: _builtins.str
@@ -225,10 +225,15 @@ class Dataset(_message.Message):
     BAD_ROWS_FIELD_NUMBER: _builtins.int
     DUPLICATES_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
+    IMPLICIT_FIELD_NUMBER: _builtins.int
     bad_rows: Global___BadRows.ValueType
     """What happens to bad rows. Default: fail."""
     duplicates: Global___Duplicates.ValueType
     """What happens to duplicates. Default: the last one counts."""
+    implicit: _builtins.bool
+    """Whether the rows say only that a user chose an item: there are no ratings, or they are not to be read. Then only
+    a ranking head can be trained. An upload whose header says so need not be called so again. Default: false.
+    """
     @_builtins.property
     def builtin(self) -> Global___BuiltinDataset:
         """A public data set."""
@@ -254,10 +259,11 @@ class Dataset(_message.Message):
         bad_rows: Global___BadRows.ValueType = ...,
         duplicates: Global___Duplicates.ValueType = ...,
         scale: _common_pb2.RatingScale | None = ...,
+        implicit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["builtin", b"builtin", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad_rows", b"bad_rows", "builtin", b"builtin", "duplicates", b"duplicates", "file", b"file", "implicit", b"implicit", "scale", b"scale", "source", b"source", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["builtin", "file", "upload"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -394,6 +400,99 @@ class AlsConfig(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__regularization) -> _WhichOneofReturnType__regularization | None: ...
 
 Global___AlsConfig: _TypeAlias = AlsConfig  # noqa: Y015
+
+@_typing.final
+class BayesConfig(_message.Message):
+    """BayesConfig is Bayesian matrix factorization by Gibbs sampling: the mean over many samples, and how sure it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORS_FIELD_NUMBER: _builtins.int
+    BURN_IN_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    SERVED_FACTORS_FIELD_NUMBER: _builtins.int
+    INTERACTION_FEATURES_FIELD_NUMBER: _builtins.int
+    factors: _builtins.int
+    """Length of an embedding in a sample, 1 to 128. Absent: the default that `GetModelVersion` reports."""
+    burn_in: _builtins.int
+    """Sweeps over users and items before the first sample, 0 to 10,000."""
+    samples: _builtins.int
+    """Sweeps after them, 40 to 10,000; 40 samples, spread evenly, are kept."""
+    served_factors: _builtins.int
+    """Length of a served embedding, into which the samples are compressed, 1 to 512."""
+    interaction_features: _builtins.int
+    """How many features of who rated what the priors depend on, 0 to 512."""
+    def __init__(
+        self,
+        *,
+        factors: _builtins.int | None = ...,
+        burn_in: _builtins.int | None = ...,
+        samples: _builtins.int | None = ...,
+        served_factors: _builtins.int | None = ...,
+        interaction_features: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in", "_factors", b"_factors", "_interaction_features", b"_interaction_features", "_samples", b"_samples", "_served_factors", b"_served_factors", "burn_in", b"burn_in", "factors", b"factors", "interaction_features", b"interaction_features", "samples", b"samples", "served_factors", b"served_factors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in", "_factors", b"_factors", "_interaction_features", b"_interaction_features", "_samples", b"_samples", "_served_factors", b"_served_factors", "burn_in", b"burn_in", "factors", b"factors", "interaction_features", b"interaction_features", "samples", b"samples", "served_factors", b"served_factors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__burn_in: _TypeAlias = _typing.Literal["burn_in"]  # noqa: Y015
+    _WhichOneofArgType__burn_in: _TypeAlias = _typing.Literal["_burn_in", b"_burn_in"]  # noqa: Y015
+    _WhichOneofReturnType__factors: _TypeAlias = _typing.Literal["factors"]  # noqa: Y015
+    _WhichOneofArgType__factors: _TypeAlias = _typing.Literal["_factors", b"_factors"]  # noqa: Y015
+    _WhichOneofReturnType__interaction_features: _TypeAlias = _typing.Literal["interaction_features"]  # noqa: Y015
+    _WhichOneofArgType__interaction_features: _TypeAlias = _typing.Literal["_interaction_features", b"_interaction_features"]  # noqa: Y015
+    _WhichOneofReturnType__samples: _TypeAlias = _typing.Literal["samples"]  # noqa: Y015
+    _WhichOneofArgType__samples: _TypeAlias = _typing.Literal["_samples", b"_samples"]  # noqa: Y015
+    _WhichOneofReturnType__served_factors: _TypeAlias = _typing.Literal["served_factors"]  # noqa: Y015
+    _WhichOneofArgType__served_factors: _TypeAlias = _typing.Literal["_served_factors", b"_served_factors"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burn_in) -> _WhichOneofReturnType__burn_in | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__factors) -> _WhichOneofReturnType__factors | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interaction_features) -> _WhichOneofReturnType__interaction_features | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__samples) -> _WhichOneofReturnType__samples | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__served_factors) -> _WhichOneofReturnType__served_factors | None: ...
+
+Global___BayesConfig: _TypeAlias = BayesConfig  # noqa: Y015
+
+@_typing.final
+class NoRating(_message.Message):
+    """NoRating trains no rating head: PredictRating is then refused with HEAD_MISSING."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoRating: _TypeAlias = NoRating  # noqa: Y015
+
+@_typing.final
+class AutoRating(_message.Message):
+    """AutoRating leaves the choice to the trainer: `bayes` up to 5 million ratings, `als` beyond, no rating head where the
+    data have no ratings. The version tells what was taken.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoRating: _TypeAlias = AutoRating  # noqa: Y015
 
 @_typing.final
 class IalsConfig(_message.Message):
@@ -562,6 +661,9 @@ class TrainingSpec(_message.Message):
 
     KERAS_FIELD_NUMBER: _builtins.int
     ALS_FIELD_NUMBER: _builtins.int
+    BAYES_FIELD_NUMBER: _builtins.int
+    NO_RATING_FIELD_NUMBER: _builtins.int
+    AUTO_FIELD_NUMBER: _builtins.int
     IALS_FIELD_NUMBER: _builtins.int
     NO_RANKING_FIELD_NUMBER: _builtins.int
     KEYED_HASH_FIELD_NUMBER: _builtins.int
@@ -580,6 +682,18 @@ class TrainingSpec(_message.Message):
     @_builtins.property
     def als(self) -> Global___AlsConfig:
         """Alternating least squares."""
+
+    @_builtins.property
+    def bayes(self) -> Global___BayesConfig:
+        """Bayesian matrix factorization."""
+
+    @_builtins.property
+    def no_rating(self) -> Global___NoRating:
+        """No rating head."""
+
+    @_builtins.property
+    def auto(self) -> Global___AutoRating:
+        """The trainer's choice."""
 
     @_builtins.property
     def ials(self) -> Global___IalsConfig:
@@ -606,6 +720,9 @@ class TrainingSpec(_message.Message):
         *,
         keras: Global___KerasConfig | None = ...,
         als: Global___AlsConfig | None = ...,
+        bayes: Global___BayesConfig | None = ...,
+        no_rating: Global___NoRating | None = ...,
+        auto: Global___AutoRating | None = ...,
         ials: Global___IalsConfig | None = ...,
         no_ranking: Global___NoRanking | None = ...,
         keyed_hash: Global___KeyedHashSplit | None = ...,
@@ -614,9 +731,9 @@ class TrainingSpec(_message.Message):
         refit: _builtins.bool | None = ...,
         seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
     _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015
@@ -624,7 +741,7 @@ class TrainingSpec(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType_ranking: _TypeAlias = _typing.Literal["ials", "no_ranking"]  # noqa: Y015
     _WhichOneofArgType_ranking: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
-    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als"]  # noqa: Y015
+    _WhichOneofReturnType_rating: _TypeAlias = _typing.Literal["keras", "als", "bayes", "no_rating", "auto"]  # noqa: Y015
     _WhichOneofArgType_rating: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
     _WhichOneofReturnType_split: _TypeAlias = _typing.Literal["keyed_hash", "random", "no_split"]  # noqa: Y015
     _WhichOneofArgType_split: _TypeAlias = _typing.Literal["split", b"split"]  # noqa: Y015

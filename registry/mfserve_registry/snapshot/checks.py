@@ -15,11 +15,28 @@ MAX_ROWS = 2**30
 """Most users or items: indices, and twice as many hash slots, fit in int32."""
 
 
+def check_heads(content: SnapshotContent) -> None:
+    """InvalidArgument where there is no head, or the rating head without what goes with it, or that without a head."""
+    if content.rating is None and content.ranking is None:
+        raise _invalid("rating", "and its ranking are both missing; one head is needed")
+    for field, part in (
+        ("mean_rating", content.mean_rating),
+        ("user_means", content.user_means),
+        ("item_means", content.item_means),
+    ):
+        if (part is None) != (content.rating is None):
+            raise _invalid(field, "must be there exactly where the rating head is")
+    if content.rating is not None and content.scale is None:
+        raise _invalid("scale", "is missing, which the rating head needs")
+
+
 def check_scalars(content: SnapshotContent) -> None:
     """InvalidArgument, naming the field, where a number is not one that the scoring can use."""
-    _finite("mean_rating", content.mean_rating)
-    _finite("rating.intercept", content.rating.intercept)
-    _not_negative("rating.regularization", content.rating.regularization)
+    if content.mean_rating is not None:
+        _finite("mean_rating", content.mean_rating)
+    if (rating := content.rating) is not None:
+        _finite("rating.intercept", rating.intercept)
+        _not_negative("rating.regularization", rating.regularization)
     if (ranking := content.ranking) is not None:
         _not_negative("ranking.regularization", ranking.regularization)
         _not_negative("ranking.unobserved_weight", ranking.unobserved_weight)
@@ -46,6 +63,13 @@ def factors_of(field: str, factors: NDArray[np.float32]) -> int:
     if factors.ndim != 2 or factors.shape[1] < 1:
         raise _invalid(field, "must be a matrix with at least one column")
     return int(factors.shape[1])
+
+
+def samples_of(field: str, samples: NDArray[np.float32]) -> tuple[int, int]:
+    """Number and width of a posterior's samples; InvalidArgument where there are too few of either."""
+    if samples.ndim != 3 or samples.shape[1] < 2 or samples.shape[2] < 2:
+        raise _invalid(field, "must have three dimensions, the second and third at least 2 long")
+    return int(samples.shape[1]), int(samples.shape[2])
 
 
 def check_array(field: str, array: NDArray[Any], spec: ArraySpec) -> None:

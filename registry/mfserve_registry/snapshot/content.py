@@ -15,6 +15,29 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a Bayesian rating head knows of its own uncertainty: S samples of everything.
+
+    Sample s predicts intercept + b_u + c_i + p_u · q_i with its own rows; the variance of these predictions and that of
+    the noise make up the variance of a rating around the prediction.
+
+    Attributes:
+        user_samples: float32 (users, S, d), rows [p_u; b_u] of each sample; S at least 2.
+        item_samples: float32 (items, S, d), rows [q_i; c_i].
+        user_noise: float32 (users,), variance of the noise of each user's ratings.
+        prior_mean: float32 (k + 1,), what [p; b] of a user is before anything is known of it, in the head's factors.
+        prior_precision: float32 (k + 1, k + 1), how far it may be from there: the precision of that, in units of the
+            precision of a rating's noise.
+    """
+
+    user_samples: Floats
+    item_samples: Floats
+    user_noise: Floats
+    prior_mean: Floats
+    prior_precision: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class RatingHead:
     """Predicts a rating: r(u, i) = intercept + b_u + c_i + p_u · q_i, clipped to the scale.
 
@@ -26,6 +49,7 @@ class RatingHead:
         item_factors: float32 (items, k), C-contiguous, Q.
         regularization: λ of the ridge solve that folds in an unseen user; its penalty is λ·n for n ratings.
         folds_bias: whether fold-in solves for b_u together with p_u.
+        posterior: samples and the prior for fold-in, where the engine has them; then λ is 0 and the bias is folded in.
     """
 
     intercept: float
@@ -35,6 +59,7 @@ class RatingHead:
     item_factors: Floats
     regularization: float
     folds_bias: bool
+    posterior: Posterior | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +105,21 @@ class RatedItems:
 class SnapshotContent:
     """Everything that goes into a snapshot.
 
+    A snapshot has at least one head. The means stand in for the rating head where it knows user or item no better, so
+    they are there exactly where that head is.
+
     Attributes:
         user_ids: distinct, in index order.
         item_ids: distinct, in index order.
         item_titles: one per item ("" where unknown), or None where the data has no titles.
-        scale: the closed interval that predicted ratings are clipped to.
+        scale: the closed interval that predicted ratings are clipped to and given ones lie in; None where the training
+            data have no ratings, which leaves the rating head out.
         mean_rating: mean of the training ratings: the answer where user and item are both unknown.
         user_means: float32 (users,), the damped mean rating of each user: the answer for an unknown item.
         item_means: float32 (items,), likewise for an unknown user.
         item_counts: int32 (items,), training ratings of each item; the popularity fallback ranks by it.
         rated: what each user rated.
-        rating: the head that predicts ratings.
+        rating: the head that predicts ratings, or None: then none is predicted.
         ranking: the head that ranks, or None: then the rating head ranks.
         facts: JSON values kept in the manifest: "spec", "dataset", "split", "metrics". No model name, version
             number, time or path: the same training gives the same digest.
@@ -99,12 +128,12 @@ class SnapshotContent:
     user_ids: Sequence[str]
     item_ids: Sequence[str]
     item_titles: Sequence[str] | None
-    scale: RatingScale
-    mean_rating: float
-    user_means: Floats
-    item_means: Floats
+    scale: RatingScale | None
+    mean_rating: float | None
+    user_means: Floats | None
+    item_means: Floats | None
     item_counts: NDArray[np.int32]
     rated: RatedItems
-    rating: RatingHead
+    rating: RatingHead | None
     ranking: RankingHead | None
     facts: Mapping[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from mfserve_registry.canonical import canonical_json
 from mfserve_registry.spec import RatingScale
@@ -36,6 +36,19 @@ class ArrayEntry(_Part):
     """Of the whole file."""
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class PosteriorEntry(_Part):
+    """Sizes of the posterior's arrays; see ``content.Posterior``."""
+
+    samples: int = Field(ge=2)
+    """S."""
+    width: int = Field(ge=2)
+    """d, the length of a sample's row: its factors and its bias."""
+
+
 class RatingEntry(_Part):
     """Scalars of the rating head; see ``content.RatingHead``."""
 
@@ -43,6 +56,8 @@ class RatingEntry(_Part):
     intercept: _Finite
     regularization: _Finite
     folds_bias: bool
+    # Left out where there is none: older heads keep their bytes, and so their digests.
+    posterior: PosteriorEntry | None = Field(None, exclude_if=_absent)
 
 
 class RankingEntry(_Part):
@@ -66,13 +81,25 @@ class Manifest(_Part):
     items: int = Field(ge=1)
     titles: bool
     """Whether the items have titles."""
-    scale: RatingScale
-    mean_rating: _Finite
-    rating: RatingEntry
+    scale: RatingScale | None
+    """None where the training data have no ratings."""
+    mean_rating: _Finite | None
+    """None without a rating head, and only then."""
+    rating: RatingEntry | None
     ranking: RankingEntry | None
     facts: dict[str, JsonValue]
     """What the training says of itself: specification, data set, split, metrics."""
     arrays: dict[str, ArrayEntry]
+
+    @model_validator(mode="after")
+    def _heads(self) -> Manifest:
+        if self.rating is None and self.ranking is None:
+            raise ValueError("a snapshot has a rating head, a ranking head or both")
+        if (self.rating is None) != (self.mean_rating is None):
+            raise ValueError("a rating head and a mean rating come together")
+        if self.rating is not None and self.scale is None:
+            raise ValueError("a rating head needs a scale")
+        return self
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no white space, UTF-8, floats in their shortest exact form.

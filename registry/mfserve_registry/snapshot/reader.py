@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import npy
-from mfserve_registry.snapshot.content import Floats, RankingHead, RatedItems, RatingHead
+from mfserve_registry.snapshot.content import Floats, Posterior, RankingHead, RatedItems, RatingHead
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
 from mfserve_registry.snapshot.manifest import FILE_NAME, FORMAT, ArrayEntry, Manifest, digest_of
-from mfserve_registry.snapshot.soundness import check_indices
+from mfserve_registry.snapshot.soundness import check_finite, check_indices
 from mfserve_registry.spec import RatingScale
 
 
@@ -41,15 +41,23 @@ class Snapshot:
     users: IdTable
     items: IdTable
     titles: StringTable | None
-    scale: RatingScale
-    mean_rating: float
-    user_means: Floats
-    item_means: Floats
+    scale: RatingScale | None
+    mean_rating: float | None
+    user_means: Floats | None
+    item_means: Floats | None
     item_counts: NDArray[np.int32]
     rated: RatedItems
-    rating: RatingHead
+    rating: RatingHead | None
     ranking: RankingHead | None
     size_bytes: int
+
+    @property
+    def default_head(self) -> RankingHead | RatingHead:
+        """The ranking head, or where there is none, the rating head."""
+        head = self.ranking or self.rating
+        if head is None:  # the manifest's own check
+            raise DamagedSnapshot(f"Snapshot {self.digest} has no head.")
+        return head
 
     @staticmethod
     def open(directory: Path, digest: str, *, verify: bool = True) -> Snapshot:
@@ -58,8 +66,9 @@ class Snapshot:
         Args:
             directory: the snapshot's folder.
             digest: what the manifest must hash to; always checked.
-            verify: whether to check every file's SHA-256, and every index in them, too. Without it (after a parent
-                process has verified) sizes, dtypes and shapes are still checked.
+            verify: whether to check every file's SHA-256, and every number in them, too: indices point where they
+                may, the others are finite. Without it (after a parent process has verified) sizes, dtypes and shapes
+                are still checked.
 
         Raises:
             DamagedSnapshot: with reason SNAPSHOT_MISSING (no such folder), SNAPSHOT_TOO_NEW (a format that this
@@ -73,6 +82,7 @@ class Snapshot:
         snapshot = _assemble(digest, manifest, arrays, size + sum(e.bytes for e in manifest.arrays.values()))
         if verify:
             check_indices(arrays, users=manifest.users, items=manifest.items)
+            check_finite(arrays)
         return snapshot
 
 
@@ -98,7 +108,9 @@ def _read_manifest(directory: Path, digest: str) -> tuple[Manifest, int]:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        where = (
+            ".".join(map(str, error.errors()[0]["loc"])) or "rating"
+        )  # a rule that spans fields is of the heads
         raise DamagedSnapshot(f"{FILE_NAME} does not follow format {FORMAT} at '{where}'.") from error
     _check_layout(manifest)
     return manifest, len(data)
@@ -134,8 +146,8 @@ def _check_layout(manifest: Manifest) -> None:
         users=manifest.users,
         items=manifest.items,
         titles=manifest.titles,
-        rating_factors=manifest.rating.factors,
-        ranking_factors=None if manifest.ranking is None else manifest.ranking.factors,
+        rating=manifest.rating,
+        ranking=manifest.ranking,
     )
     if odd := sorted(expected.keys() ^ manifest.arrays.keys()):
         raise DamagedSnapshot(
@@ -183,11 +195,13 @@ def _assemble(digest: str, manifest: Manifest, arrays: Mapping[str, NDArray[Any]
         else None,
         scale=manifest.scale,
         mean_rating=manifest.mean_rating,
-        user_means=arrays["user_means"],
-        item_means=arrays["item_means"],
+        user_means=arrays.get("user_means"),
+        item_means=arrays.get("item_means"),
         item_counts=arrays["item_counts"],
         rated=RatedItems(arrays["rated_indptr"], arrays["rated_indices"]),
-        rating=RatingHead(
+        rating=None
+        if rating is None
+        else RatingHead(
             intercept=rating.intercept,
             user_biases=arrays["rating_user_biases"],
             item_biases=arrays["rating_item_biases"],
@@ -195,6 +209,15 @@ def _assemble(digest: str, manifest: Manifest, arrays: Mapping[str, NDArray[Any]
             item_factors=arrays["rating_item_factors"],
             regularization=rating.regularization,
             folds_bias=rating.folds_bias,
+            posterior=None
+            if rating.posterior is None
+            else Posterior(
+                user_samples=arrays["rating_user_samples"],
+                item_samples=arrays["rating_item_samples"],
+                user_noise=arrays["rating_user_noise"],
+                prior_mean=arrays["rating_prior_mean"],
+                prior_precision=arrays["rating_prior_precision"],
+            ),
         ),
         ranking=None
         if ranking is None

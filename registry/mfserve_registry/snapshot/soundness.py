@@ -1,7 +1,7 @@
-"""Whether the index arrays of a snapshot point where they may.
+"""Whether the numbers in a snapshot are possible ones.
 
 The checksums prove that the bytes are the writer's. This proves that a writer that is not ours (an import, another
-language) left no index that would give a wrong answer, or a lookup that never ends.
+language), or has a defect, left no index that would give a wrong answer or a lookup that never ends, and no NaN.
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ def check_indices(arrays: Mapping[str, NDArray[Any]], *, users: int, items: int)
     _check_slots("item_id_slots", arrays["item_id_slots"], items)
     _check_ascending("rated_indptr", arrays["rated_indptr"], len(arrays["rated_indices"]))
     _check_range("rated_indices", arrays["rated_indices"], 0, items - 1)
+
+
+def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """DamagedSnapshot naming the file that holds a NaN or an infinite number."""
+    for name, array in arrays.items():
+        # One pass and no array of truth values: whatever is not finite stays so in a sum, and in float64 no sum of
+        # finite float32 numbers overflows. Two infinities of opposite sign give NaN, without need of a warning.
+        with np.errstate(invalid="ignore"):
+            sound = array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64))
+        if not sound:
+            raise DamagedSnapshot(f"{name}.npy holds NaN or an infinite number.")
 
 
 def _check_offsets(arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:

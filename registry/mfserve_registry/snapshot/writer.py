@@ -14,12 +14,14 @@ from mfserve_registry.snapshot import npy
 from mfserve_registry.snapshot.checks import (
     check_array,
     check_counts,
+    check_heads,
     check_rated,
     check_scalars,
     check_sizes,
     factors_of,
+    samples_of,
 )
-from mfserve_registry.snapshot.content import RankingHead, RatingHead, SnapshotContent
+from mfserve_registry.snapshot.content import Posterior, RankingHead, RatingHead, SnapshotContent
 from mfserve_registry.snapshot.durable import sync_folder
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
@@ -28,6 +30,7 @@ from mfserve_registry.snapshot.manifest import (
     FORMAT,
     ArrayEntry,
     Manifest,
+    PosteriorEntry,
     RankingEntry,
     RatingEntry,
     digest_of,
@@ -64,18 +67,24 @@ def write_snapshot(directory: Path, content: SnapshotContent) -> str:
 
 def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
     check_sizes(content)
+    check_heads(content)
     check_scalars(content)
     arrays: dict[str, NDArray[Any]] = {
-        "user_means": content.user_means,
-        "item_means": content.item_means,
         "item_counts": content.item_counts,
         "rated_indptr": content.rated.indptr,
         "rated_indices": content.rated.indices,
-        "rating_user_biases": content.rating.user_biases,
-        "rating_item_biases": content.rating.item_biases,
-        "rating_user_factors": content.rating.user_factors,
-        "rating_item_factors": content.rating.item_factors,
     }
+    if content.user_means is not None:
+        arrays["user_means"] = content.user_means
+    if content.item_means is not None:
+        arrays["item_means"] = content.item_means
+    if (rating := content.rating) is not None:
+        arrays["rating_user_biases"] = rating.user_biases
+        arrays["rating_item_biases"] = rating.item_biases
+        arrays["rating_user_factors"] = rating.user_factors
+        arrays["rating_item_factors"] = rating.item_factors
+        if rating.posterior is not None:
+            arrays |= _posterior_arrays(rating.posterior)
     if content.ranking is not None:
         arrays["ranking_user_factors"] = content.ranking.user_factors
         arrays["ranking_item_factors"] = content.ranking.item_factors
@@ -83,8 +92,8 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
         users=len(content.user_ids),
         items=len(content.item_ids),
         titles=content.item_titles is not None,
-        rating_factors=_rating_factors(content.rating),
-        ranking_factors=None if content.ranking is None else _ranking_factors(content.ranking),
+        rating=_rating_entry(content.rating),
+        ranking=_ranking_entry(content.ranking),
     )
     for name, array in arrays.items():
         check_array(name, array, specs[name])
@@ -121,40 +130,57 @@ def _checked_facts(content: SnapshotContent) -> dict[str, Any]:
 
 
 def _manifest(content: SnapshotContent, facts: dict[str, Any], entries: dict[str, ArrayEntry]) -> Manifest:
-    rating, ranking = content.rating, content.ranking
     return Manifest(
         format=FORMAT,
         users=len(content.user_ids),
         items=len(content.item_ids),
         titles=content.item_titles is not None,
         scale=content.scale,
-        mean_rating=float(content.mean_rating),
-        rating=RatingEntry(
-            factors=_rating_factors(rating),
-            intercept=float(rating.intercept),
-            regularization=float(rating.regularization),
-            folds_bias=rating.folds_bias,
-        ),
-        ranking=None
-        if ranking is None
-        else RankingEntry(
-            factors=_ranking_factors(ranking),
-            regularization=float(ranking.regularization),
-            unobserved_weight=float(ranking.unobserved_weight),
-            frequency_exponent=float(ranking.frequency_exponent),
-            targets=tuple(map(float, ranking.targets)),
-        ),
+        mean_rating=None if content.mean_rating is None else float(content.mean_rating),
+        rating=_rating_entry(content.rating),
+        ranking=_ranking_entry(content.ranking),
         facts=facts,
         arrays=entries,
     )
 
 
-def _rating_factors(head: RatingHead) -> int:
-    return factors_of("rating_user_factors", head.user_factors)
+def _rating_entry(head: RatingHead | None) -> RatingEntry | None:
+    if head is None:
+        return None
+    return RatingEntry(
+        factors=factors_of("rating_user_factors", head.user_factors),
+        intercept=float(head.intercept),
+        regularization=float(head.regularization),
+        folds_bias=head.folds_bias,
+        posterior=None if head.posterior is None else _posterior_entry(head.posterior),
+    )
 
 
-def _ranking_factors(head: RankingHead) -> int:
-    return factors_of("ranking_user_factors", head.user_factors)
+def _posterior_entry(posterior: Posterior) -> PosteriorEntry:
+    samples, width = samples_of("rating_user_samples", posterior.user_samples)
+    return PosteriorEntry(samples=samples, width=width)
+
+
+def _posterior_arrays(posterior: Posterior) -> dict[str, NDArray[Any]]:
+    return {
+        "rating_user_samples": posterior.user_samples,
+        "rating_item_samples": posterior.item_samples,
+        "rating_user_noise": posterior.user_noise,
+        "rating_prior_mean": posterior.prior_mean,
+        "rating_prior_precision": posterior.prior_precision,
+    }
+
+
+def _ranking_entry(head: RankingHead | None) -> RankingEntry | None:
+    if head is None:
+        return None
+    return RankingEntry(
+        factors=factors_of("ranking_user_factors", head.user_factors),
+        regularization=float(head.regularization),
+        unobserved_weight=float(head.unobserved_weight),
+        frequency_exponent=float(head.frequency_exponent),
+        targets=tuple(map(float, head.targets)),
+    )
 
 
 def _write_array(directory: Path, name: str, array: NDArray[Any]) -> ArrayEntry:

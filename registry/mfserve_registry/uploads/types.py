@@ -15,14 +15,14 @@ class UploadColumn(StrEnum):
     ITEM = "item_id"
     """Text; every upload has it."""
     RATING = "rating"
-    """float64; every upload has it."""
+    """float64; every upload has it but one of implicit data."""
     TIMESTAMP = "timestamp"
     """int64, whole seconds since the epoch."""
     TITLE = "title"
     """Text: a title of the row's item."""
 
 
-REQUIRED = (UploadColumn.USER, UploadColumn.ITEM, UploadColumn.RATING)
+REQUIRED = (UploadColumn.USER, UploadColumn.ITEM)
 
 
 @dataclass(frozen=True, slots=True)

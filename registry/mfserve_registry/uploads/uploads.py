@@ -31,7 +31,11 @@ class Uploads:
         self._staging.mkdir(parents=True, exist_ok=True)
 
     def create(
-        self, request_id: str, columns: Collection[UploadColumn] = (), *, limits: UploadLimits | None = None
+        self,
+        request_id: str,
+        columns: Collection[UploadColumn] = (UploadColumn.RATING,),
+        *,
+        limits: UploadLimits | None = None,
     ) -> UploadWriter:
         """Begins an upload.
 
@@ -40,7 +44,7 @@ class Uploads:
 
         Args:
             request_id: chosen by the caller, 1 to 128 visible ASCII characters.
-            columns: the columns that its batches have; ``user_id``, ``item_id`` and ``rating`` always are among them.
+            columns: the columns that its batches have; ``user_id`` and ``item_id`` always are among them.
             limits: instead of the registry's.
 
         Raises:

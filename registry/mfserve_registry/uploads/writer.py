@@ -65,7 +65,7 @@ class UploadWriter:
         self,
         users: Texts,
         items: Texts,
-        ratings: Floats,
+        ratings: Floats | None = None,
         timestamps: Integers | None = None,
         titles: Texts | None = None,
     ) -> None:

@@ -27,7 +27,10 @@ from mfserve_server.loading import LoadedVersion
 def recommend_response(loaded: LoadedVersion, found: Recommendations) -> pb.RecommendResponse:
     ids = loaded.snapshot.items.take(found.item_indices)
     titles = _titles(loaded.snapshot, found.item_indices) or [""] * len(ids)
-    rows = zip(ids, found.scores.tolist(), found.predicted_ratings.tolist(), titles, strict=True)
+    predicted: list[float | None] = (
+        [None] * len(ids) if found.predicted_ratings is None else found.predicted_ratings.tolist()
+    )
+    rows = zip(ids, found.scores.tolist(), predicted, titles, strict=True)
     return pb.RecommendResponse(
         recommendations=[
             pb.Recommendation(item_id=item_id, score=score, predicted_rating=rating, title=title)
@@ -65,12 +68,16 @@ def rating_response(loaded: LoadedVersion, prediction: Prediction) -> pb.Predict
         rating=prediction.rating,
         basis=pb.RatingBasis.ValueType(prediction.basis),
         served_version=loaded.served,
+        rating_stddev=prediction.deviation,
     )
 
 
 def ratings_response(loaded: LoadedVersion, found: RatingPredictions) -> pb.BatchPredictRatingsResponse:
     return pb.BatchPredictRatingsResponse(
-        ratings=found.ratings.tolist(), bases=found.bases.tolist(), served_version=loaded.served
+        ratings=found.ratings.tolist(),
+        bases=found.bases.tolist(),
+        served_version=loaded.served,
+        rating_stddevs=None if found.deviations is None else found.deviations.tolist(),
     )
 
 

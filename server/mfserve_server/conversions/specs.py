@@ -33,7 +33,9 @@ class _Choice:
 
 _CHOICES = {
     "source": _Choice("kind", {"builtin": "builtin", "file": "file", "upload": "upload"}),
-    "rating": _Choice("engine", {"keras": "keras", "als": "als"}),
+    "rating": _Choice(
+        "engine", {"keras": "keras", "bayes": "bayes", "als": "als", "no_rating": "none", "auto": "auto"}
+    ),
     "ranking": _Choice("engine", {"ials": "ials", "no_ranking": "none"}),
     "split": _Choice("kind", {"keyed_hash": "keyed_hash", "random": "random", "no_split": "none"}),
 }

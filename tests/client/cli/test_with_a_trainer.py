@@ -39,7 +39,18 @@ def service(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> None:
     file = str(shop / "good.csv")
-    options = ["--factors", "3", "--ranking-factors", "4", "--ranking-iterations", "3", "--seed", "5"]
+    options = [
+        "--engine",
+        "als",
+        "--factors",
+        "3",
+        "--ranking-factors",
+        "4",
+        "--ranking-iterations",
+        "3",
+        "--seed",
+        "5",
+    ]
     finished = run("train", "shop", file, *COLUMNS, *options, "--wait")
     assert finished.code == 0, finished.err
     assert "fit the rating head" in finished.err
@@ -49,6 +60,32 @@ def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> N
     spec = json.loads(run("versions", "shop", "1", "--json").out)["spec"]
     assert (spec["rating"]["factors"], spec["ranking"]["factors"], spec["seed"]) == (3, 4, 5)
     assert "answered by shop version 1" in run("recommend", "shop", "u1", "--include-seen").out
+
+
+def test_data_without_ratings_gives_recommendations_and_no_predictions(run: Run, shop: Path) -> None:
+    (shop / "chosen.csv").write_text(
+        "\n".join(["who,what", *(f"u{n % 40},i{n * 7 % 31}" for n in range(600))]) + "\n"
+    )
+    chosen = ["chosen", str(shop / "chosen.csv"), "--user-column", "who", "--item-column", "what", "--wait"]
+    refused = run("train", *chosen)
+    assert refused.code == 1
+    assert "say that the data set is implicit" in " ".join(refused.err.split())
+    finished = run("train", *chosen, "--implicit", "--duplicates", "first")
+    assert finished.code == 0, finished.err
+    assert "rows without ratings" in finished.out
+    assert "Test quality of recommendations" in finished.out
+    assert "Test error of predicted ratings" not in finished.out
+    version = json.loads(run("versions", "chosen", "1", "--json").out)
+    assert (version["dataset"]["scale"], version["evaluation"]["rating"]) == (None, [])
+    items = json.loads(run("recommend", "chosen", "u1", "--json").out)["items"]
+    assert items
+    assert {item["predicted_rating"] for item in items} == {None}
+    table = run("recommend", "chosen", "--history", "i1=1").out
+    assert "basis FOLD_IN" in table
+    assert " -" in table
+    predicted = run("predict", "chosen", "u1", "i1")
+    assert predicted.code == 1
+    assert "without a rating head" in predicted.err
 
 
 def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:

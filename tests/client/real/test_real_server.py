@@ -18,7 +18,7 @@ from mfserve_registry import Progress, Registry
 from mfserve_registry.snapshot import SnapshotContent
 from tests.client.conftest import Connect
 from tests.client.twins import listed
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 from tests.server.calls import Server
 from tests.server.conftest import MakeServer
 from tests.server.oracle import best, ranking_scores, rating_scores, seen
@@ -107,7 +107,7 @@ async def test_models_versions_and_files(client: Any, content: SnapshotContent) 
     assert content.ranking is not None
     np.testing.assert_array_equal(np.asarray(embeddings.values), content.ranking.user_factors)
     rating = await client.get_embeddings("movies", "item", head="rating")
-    np.testing.assert_array_equal(np.asarray(rating.biases), content.rating.item_biases)
+    np.testing.assert_array_equal(np.asarray(rating.biases), rating_of(content).item_biases)
     status = await client.serving_status()
     (process,) = [s for s in status.servers if s.server_id == status.answered_by]
     assert [(v.served_version.digest, v.state) for v in process.versions] == [

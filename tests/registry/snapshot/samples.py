@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, SnapshotContent
+from mfserve_registry.snapshot import RankingHead, RatedItems, RatingHead, Snapshot, SnapshotContent
+from mfserve_registry.snapshot.content import Floats
 from mfserve_registry.spec import RatingScale
+
+
+@dataclass(frozen=True, slots=True)
+class FullContent(SnapshotContent):
+    """One with a rating head and what goes with it, for those who look at them."""
+
+    scale: RatingScale
+    mean_rating: float
+    user_means: Floats
+    item_means: Floats
+    rating: RatingHead
+
+
+def rating_of(made: SnapshotContent | Snapshot) -> RatingHead:
+    """The rating head of one that has it."""
+    assert made.rating is not None
+    return made.rating
+
+
+def without_ratings(content: SnapshotContent) -> SnapshotContent:
+    """The same, trained on data without ratings."""
+    return replace(content, scale=None, mean_rating=None, user_means=None, item_means=None, rating=None)
 
 
 def rated_items(rows: Sequence[Sequence[int]]) -> RatedItems:
@@ -25,7 +49,7 @@ def random_content(
     factors: int = 3,
     ranking: bool = True,
     titles: bool = True,
-) -> SnapshotContent:
+) -> FullContent:
     """A content with every part filled; user 0 has rated nothing, item 0 was rated by nobody."""
     random = np.random.default_rng(seed)
 
@@ -34,7 +58,7 @@ def random_content(
 
     rows = [[], *([j for j in range(1, items) if random.random() < 0.4] for _ in range(users - 1))]
     rated = rated_items(rows)
-    return SnapshotContent(
+    return FullContent(
         user_ids=[f"u{number}" for number in range(users)],
         item_ids=[f"i{number}" for number in range(items)],
         item_titles=[f"Film {number} – été" if number else "" for number in range(items)] if titles else None,

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mfserve_registry.canonical import canonical_json
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, verify_snapshot, write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 
 
 @pytest.fixture
@@ -270,12 +271,38 @@ def test_indices_that_point_outside_are_refused(folder: Path, digest: str) -> No
         assert with_array(folder, name, right) == digest
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(folder: Path, digest: str, value: float) -> None:
+    """Also where a writer meant them: the checksums are right."""
+    arrays = sorted(file.stem for file in folder.glob("*.npy") if np.load(file).dtype.kind == "f")
+    assert {"item_means", "user_means"} < {*arrays}
+    assert {"rating_user_factors", "ranking_item_factors"} < {*arrays}
+    for name in arrays:
+        right = np.load(folder / f"{name}.npy")
+        for place in (0, right.size - 1):
+            spoiled = right.copy()
+            spoiled.flat[place] = value
+            error = refused(folder, with_array(folder, name, spoiled))
+            assert error.message == f"{name}.npy holds NaN or an infinite number."
+        assert with_array(folder, name, right) == digest
+    both = np.load(folder / "user_means.npy")
+    both[:2] = np.inf, -np.inf
+    assert "user_means.npy" in refused(folder, with_array(folder, "user_means", both)).message
+
+
+def test_the_largest_finite_numbers_are_read(folder: Path) -> None:
+    content = random_content(22)
+    largest = np.full_like(content.rating.user_factors, np.finfo(np.float32).max)
+    changed = replace(content, rating=replace(content.rating, user_factors=largest))
+    Snapshot.open(folder, write_snapshot(folder, changed))
+
+
 def test_nothing_can_be_written_through_a_snapshot(folder: Path, digest: str) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     snapshot = Snapshot.open(folder, digest)
     arrays: list[NDArray[Any]] = [
-        snapshot.user_means,
-        snapshot.rating.item_factors,
+        snapshot.item_counts,
+        rating_of(snapshot).item_factors,
         snapshot.rated.indices,
         snapshot.rated.of(2),
         snapshot.users.slots,
@@ -294,10 +321,10 @@ def test_an_open_snapshot_outlives_its_folder(folder: Path, digest: str) -> None
     snapshot = Snapshot.open(folder, digest)
     shutil.rmtree(folder)
     assert snapshot.users.index("u3") == 3
-    np.testing.assert_array_equal(snapshot.rating.user_factors, random_content(21).rating.user_factors)
+    np.testing.assert_array_equal(rating_of(snapshot).user_factors, random_content(21).rating.user_factors)
 
 
 def test_arrays_are_aligned_for_the_processor(folder: Path, digest: str) -> None:
     snapshot = Snapshot.open(folder, digest)
-    for array in (snapshot.user_means, snapshot.rating.user_factors, snapshot.rated.indices):
+    for array in (snapshot.item_counts, rating_of(snapshot).user_factors, snapshot.rated.indices):
         assert array.ctypes.data % 64 == 0

@@ -10,7 +10,7 @@ import pytest
 
 from mfserve_registry.errors import DamagedSnapshot, InvalidArgument
 from mfserve_registry.snapshot import FolderStore, Snapshot, verify_snapshot, write_snapshot
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_committing_again_changes_nothing(store: FolderStore) -> None:
 def test_a_damaged_snapshot_is_replaced_and_its_mappings_live_on(store: FolderStore, name: str) -> None:
     digest = publish(store)
     mapped = Snapshot.open(store.path(digest), digest)
-    before = mapped.rating.item_factors.tobytes()
+    before = rating_of(mapped).item_factors.tobytes()
     (store.path(digest) / name).unlink()
     publish(store)
     verify_snapshot(store.path(digest), digest)
-    assert mapped.rating.item_factors.tobytes() == before
+    assert rating_of(mapped).item_factors.tobytes() == before
     assert not staged_folders(store)
 
 
@@ -100,7 +100,7 @@ COMMIT = """
 import sys
 from pathlib import Path
 from mfserve_registry.snapshot import FolderStore, write_snapshot
-from tests.registry.snapshot.samples import random_content
+from tests.registry.snapshot.samples import random_content, rating_of
 store = FolderStore(Path(sys.argv[1]))
 staged = store.stage()
 digest = write_snapshot(staged, random_content(34))

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -27,7 +27,9 @@ from mfserve_registry.snapshot import (
 )
 from mfserve_registry.snapshot.checks import check_rated
 from mfserve_registry.spec import RatingScale
-from tests.registry.snapshot.samples import random_content, rated_items
+from tests.registry.snapshot.samples import random_content, rated_items, rating_of
+
+Head = TypeVar("Head", RatingHead, RankingHead)
 
 GOLDEN = "33ef28d9375104bc2de4f0172dba2ee791ded75f7273e121044decec379e1332"
 
@@ -115,7 +117,9 @@ def test_each_array_file_is_one_that_numpy_loads(tmp_path: Path) -> None:
     for entry in snapshot.manifest.arrays.values():
         array = np.load(tmp_path / entry.file, mmap_mode="r", allow_pickle=False)
         assert (array.dtype.str, array.shape) == (entry.dtype, entry.shape)
-    np.testing.assert_array_equal(np.load(tmp_path / "rating_user_factors.npy"), snapshot.rating.user_factors)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "rating_user_factors.npy"), rating_of(snapshot).user_factors
+    )
 
 
 LAYOUTS: list[Callable[[NDArray[Any]], NDArray[Any]]] = [
@@ -170,6 +174,13 @@ def refused(content: SnapshotContent, tmp_path: Path) -> str | None:
     return caught.value.field
 
 
+def with_part(head: Head, name: str, value: float) -> Head:
+    """The head with ``value`` in the place of a number, or in an array."""
+    part = getattr(head, name)
+    changes: dict[str, Any] = {name: spoiled(part, value) if isinstance(part, np.ndarray) else value}
+    return replace(head, **changes)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_refuses_numbers_that_are_not_finite(tmp_path: Path, value: float) -> None:
     content = random_content(8)
@@ -178,18 +189,21 @@ def test_refuses_numbers_that_are_not_finite(tmp_path: Path, value: float) -> No
     changes: dict[str, SnapshotContent] = {
         "user_means": replace(content, user_means=spoiled(content.user_means, value)),
         "item_means": replace(content, item_means=spoiled(content.item_means, value)),
-        "rating_user_biases": replace(
-            content, rating=replace(rating, user_biases=spoiled(rating.user_biases, value))
-        ),
-        "rating_item_factors": replace(
-            content, rating=replace(rating, item_factors=spoiled(rating.item_factors, value))
-        ),
-        "ranking_user_factors": replace(
-            content, ranking=replace(ranking, user_factors=spoiled(ranking.user_factors, value))
-        ),
+        **{
+            f"rating_{name}": replace(content, rating=with_part(rating, name, value))
+            for name in ("user_biases", "item_biases", "user_factors", "item_factors")
+        },
+        **{
+            f"ranking_{name}": replace(content, ranking=with_part(ranking, name, value))
+            for name in ("user_factors", "item_factors")
+        },
         "mean_rating": replace(content, mean_rating=value),
         "rating.intercept": replace(content, rating=replace(rating, intercept=value)),
         "rating.regularization": replace(content, rating=replace(rating, regularization=value)),
+        **{
+            f"ranking.{name}": replace(content, ranking=with_part(ranking, name, value))
+            for name in ("regularization", "unobserved_weight", "frequency_exponent")
+        },
         "ranking.targets[1]": replace(content, ranking=replace(ranking, targets=(0.0, value))),
         "facts": replace(content, facts={"metrics": {"mse": value}}),
     }

@@ -85,7 +85,9 @@ def zip_folder(folder: Path, archive: Path) -> None:
 
 def load_file(path: Path, *, roots: Sequence[Path] | None = None, **options: Any) -> Ratings:
     """Loads a file; options are those of FileDataset and of DatasetSpec."""
-    policies = {name: options.pop(name) for name in ("bad_rows", "duplicates", "scale") if name in options}
+    policies = {
+        name: options.pop(name) for name in ("bad_rows", "duplicates", "scale", "implicit") if name in options
+    }
     spec = DatasetSpec(source=FileDataset(path=str(path), **options), **policies)
     return load(spec, data_roots=roots or [path.parent], uploads=no_uploads)
 

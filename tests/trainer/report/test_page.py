@@ -6,14 +6,20 @@ import base64
 import hashlib
 import json
 import re
+import sys
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_trainer.engines import Epoch
-from mfserve_trainer.report import activity, draw, page
+from mfserve_trainer.report import Holdout, activity, draw, page
+from mfserve_trainer.report.holdout import Predicted, predicted
 from mfserve_trainer.report.picture import Part, Picture
 from tests.trainer.report.samples import DIGEST, HOSTILE, Sample, sample
 
@@ -139,6 +145,37 @@ def test_without_a_ranking_head_the_rating_head_is_shown(tmp_path_factory: pytes
     text = page(DIGEST, facts, pictures).data.decode()
     assert "Ranking head" not in text
     assert "(ranking)" not in text
+
+
+def test_without_a_rating_head_there_is_nothing_about_ratings(fit: Sample, tmp_path: Path) -> None:
+    content = replace(
+        fit.content, rating=None, scale=None, mean_rating=None, user_means=None, item_means=None
+    )
+    snapshot = Snapshot.open(tmp_path, write_snapshot(tmp_path, content))
+    holdout = replace(fit.holdout, snapshot=snapshot)
+    pictures = draw(content, {"Ranking head": EPOCHS["Ranking head"]}, holdout, seed=0)
+    assert [picture.title for picture in pictures] == [*TITLES[3:6], "Ranking head"]
+    facts: dict[str, Any] = fit.facts()
+    facts["spec"]["rating"] = {"engine": "none"}
+    facts["dataset"]["scale"] = None
+    facts["metrics"]["rating"] = []
+    text = page(DIGEST, facts, pictures).data.decode()
+    assert "could not be drawn" not in text
+    assert "RMSE" not in text[: text.index("<script")]
+
+
+def test_a_head_that_tells_deviations_has_them_judged(fit: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(holdout: Holdout) -> Predicted:
+        rows = predicted(holdout)
+        # Where user or item is unknown the server tells none, which is 0 here.
+        return replace(rows, deviation=np.where(rows.user_ratings > 0, 1.0, 0.0))
+
+    monkeypatch.setattr(sys.modules[draw.__module__], "predicted", told)
+    pictures = draw(fit.content, EPOCHS, fit.holdout, seed=0)
+    assert [picture.title for picture in pictures][:4] == [
+        *TITLES[:3],
+        "Calibration of the standard deviation",
+    ]
 
 
 def test_a_defect_costs_its_part_of_the_page_alone(fit: Sample, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def to_ratings(
         spec: policies for bad rows and duplicates, and the scale.
         name: what the ratings are called.
         own_scale: the scale the data is known to have; the specification's counts first. Without either, it
-            runs from the smallest to the largest rating found.
+            runs from the smallest to the largest rating found. Of no use where the data set is implicit.
         titles: by item id, where they are in another file; else a title column counts.
 
     Raises:
@@ -51,17 +51,18 @@ def to_ratings(
     """
     users = read_ids(raw.table.column("user"), source=raw.source, name=raw.names["user"])
     items = read_ids(raw.table.column("item"), source=raw.source, name=raw.names["item"])
-    rating = read_numbers(raw.table.column("rating"), source=raw.source, name=raw.names["rating"])
+    rating = None if spec.implicit else _optional_numbers(raw, "rating")
     times = _optional_numbers(raw, "timestamp")
 
-    scale = spec.scale or own_scale
+    scale = None if rating is None else spec.scale or own_scale
     fault = _judge(users, items, rating, times, scale)
     present = np.ones(len(fault), dtype=np.bool_)
     if raw.blank_lines:
         present = (users.fault_of_rows() != Fault.MISSING_FIELD) | (
             items.fault_of_rows() != Fault.MISSING_FIELD
         )
-        present |= ~rating.missing
+        if rating is not None:
+            present |= ~rating.missing
         fault[~present] = Fault.NONE
     if spec.bad_rows == "fail":
         _refuse_bad_rows(raw, fault, scale)
@@ -69,9 +70,9 @@ def to_ratings(
     if len(rows) == 0:
         raise invalid(raw.source, "has no row that can be used.")
 
-    value = rating.values[rows].astype(np.float32)
+    value = np.ones(len(rows), np.float32) if rating is None else rating.values[rows].astype(np.float32)
     user, item = users.codes[rows], items.codes[rows]
-    if scale is None:
+    if scale is None and rating is not None:
         scale = _found_scale(raw.source, value)
     settled = settle_duplicates(user, item, value, policy=spec.duplicates)
     if settled.again is not None:
@@ -88,7 +89,7 @@ def to_ratings(
     return ratings.from_codes(
         users=(users.codes[kept], users.values),
         items=(items.codes[kept], items.values),
-        rating=settled.rating,
+        rating=None if rating is None else settled.rating,
         titles=titles,
         scale=scale,
         name=name,
@@ -98,19 +99,20 @@ def to_ratings(
 
 
 def _judge(
-    users: Ids, items: Ids, rating: Numbers, times: Numbers | None, scale: RatingScale | None
+    users: Ids, items: Ids, rating: Numbers | None, times: Numbers | None, scale: RatingScale | None
 ) -> Faults:
     """uint8 (n,): the first fault of each row, from left to right."""
     fault = users.fault_of_rows()
     found: list[tuple[NDArray[np.bool_] | Faults, Fault | None]] = [(items.fault_of_rows(), None)]
-    found.append((rating.missing, Fault.MISSING_FIELD))
-    with np.errstate(over="ignore"):
-        value = rating.values.astype(np.float32)
-    found.append((~np.isfinite(value), Fault.NOT_A_NUMBER))
-    if scale is not None:
-        # As ``RatingScale.holds``: an upload's 4.9 came as float32, which is a little more than the double.
-        outside = (value < np.float32(scale.minimum)) | (value > np.float32(scale.maximum))
-        found.append((outside, Fault.OUTSIDE_SCALE))
+    if rating is not None:
+        found.append((rating.missing, Fault.MISSING_FIELD))
+        with np.errstate(over="ignore"):
+            value = rating.values.astype(np.float32)
+        found.append((~np.isfinite(value), Fault.NOT_A_NUMBER))
+        if scale is not None:
+            # As ``RatingScale.holds``: an upload's 4.9 came as float32, which is a little more than the double.
+            outside = (value < np.float32(scale.minimum)) | (value > np.float32(scale.maximum))
+            found.append((outside, Fault.OUTSIDE_SCALE))
     if times is not None:
         found.append((np.isnan(times.values) & ~times.missing, Fault.BAD_TIMESTAMP))
     for wrong, reason in found:

@@ -32,18 +32,24 @@ def load_file(source: FileDataset, spec: DatasetSpec, roots: Sequence[Path]) -> 
         InvalidArgument: DATASET_INVALID, with the file, the column or the lines, and what to do.
     """
     path = resolve_under_roots(source.path, roots)
-    return to_ratings(_read(path, source), spec, name=path.name)
+    return to_ratings(_read(path, source, implicit=spec.implicit), spec, name=path.name)
 
 
 def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
-    """Loads an upload: Parquet with user_id, item_id, rating and, where the caller sent them, timestamp and title.
+    """Loads an upload: Parquet with user_id, item_id and, where the caller sent them, rating, timestamp and title.
+
+    Without ratings it is implicit, whether or not the specification says so again.
 
     Raises:
         InvalidArgument: DATASET_INVALID.
     """
     source = f"upload {upload_id}"
     present = column_names(path, source=source)
+    if "rating" not in present:
+        # The scale is of nothing then.
+        spec = spec.model_copy(update={"implicit": True, "scale": None})
     columns = Columns(
+        rating=None if spec.implicit else "rating",
         timestamp="timestamp" if "timestamp" in present else None,
         title="title" if "title" in present else None,
     )
@@ -51,11 +57,11 @@ def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
     return to_ratings(read_parquet(path, columns, source=source), spec, name="upload")
 
 
-def _read(path: Path, source: FileDataset) -> RawRows:
+def _read(path: Path, source: FileDataset, *, implicit: bool) -> RawRows:
     columns = Columns(
         user=source.user_column,
         item=source.item_column,
-        rating=source.rating_column,
+        rating=None if implicit else source.rating_column,
         timestamp=source.timestamp_column,
         title=source.title_column,
     )

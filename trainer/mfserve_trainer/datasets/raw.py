@@ -20,11 +20,11 @@ Column = Any
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names under which a file has the columns that are wanted."""
+    """The names under which a file has the columns that are wanted; None: not wanted."""
 
     user: str = "user_id"
     item: str = "item_id"
-    rating: str = "rating"
+    rating: str | None = "rating"
     timestamp: str | None = None
     title: str | None = None
 
@@ -61,7 +61,7 @@ class RawRows:
         first_record: 1 where the file has no header line, else 2.
         malformed: records that are not in the table, ascending.
         expected_fields: how many fields a record must have; 0 where the format makes sure.
-        blank_lines: a row whose user, item and rating are all empty is an empty line and no row at all.
+        blank_lines: a row whose user, item and rating (if it has one) are all empty is an empty line and no row at all.
     """
 
     source: str
@@ -87,9 +87,10 @@ def missing_column(source: str, role: Role, wanted: str, present: Sequence[str])
     """The error for a file that lacks a column: says which ones it has."""
     shown = ", ".join(repr(shorten(name)) for name in present[:12])
     more = f" and {len(present) - 12} more" if len(present) > 12 else ""
+    without = " If there are no ratings, say that the data set is implicit." if role == "rating" else ""
     return InvalidArgument(
         f"{source} has no column {wanted!r} for the {role}; it has {shown}{more}. "
-        f"Name the right one in {role}_column.",
+        f"Name the right one in {role}_column.{without}",
         reason="DATASET_INVALID",
         field=f"dataset.file.{role}_column",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
-from mfserve_registry.spec import AlsConfig, IalsConfig, KerasConfig
+from mfserve_registry.spec import AlsConfig, BayesConfig, IalsConfig, KerasConfig
 from mfserve_trainer.engines.base import Epoch, Fitted, ReportEpoch
 from mfserve_trainer.ratings import Ratings
 
@@ -17,7 +17,7 @@ __all__ = ["Epoch", "Fitted", "ReportEpoch", "fit_ranking", "fit_rating"]
 
 def fit_rating(
     ratings: Ratings,
-    config: KerasConfig | AlsConfig,
+    config: BayesConfig | AlsConfig | KerasConfig,
     *,
     seed: int,
     report: ReportEpoch,
@@ -39,6 +39,10 @@ def fit_rating(
         from mfserve_trainer.engines import keras_network
 
         return keras_network.fit(ratings, config, seed=seed, report=report, log_dir=log_dir)
+    if isinstance(config, BayesConfig):
+        from mfserve_trainer.engines import bayes
+
+        return bayes.fit(ratings, config, seed=seed, report=report, log_dir=log_dir)
     from mfserve_trainer.engines import als
 
     return als.fit(ratings, config, seed=seed, report=report, log_dir=log_dir)

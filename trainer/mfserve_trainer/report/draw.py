@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mfserve_registry.snapshot.content import SnapshotContent
 from mfserve_trainer.engines.base import Epoch
-from mfserve_trainer.report import activity, calibration, curves, item_map, popularity
+from mfserve_trainer.report import activity, calibration, curves, deviation, item_map, popularity
 from mfserve_trainer.report.guard import guarded
 from mfserve_trainer.report.holdout import Holdout, predicted, recommended
 from mfserve_trainer.report.picture import Part, Picture
@@ -28,22 +28,30 @@ def draw(
         Part.TRAINING: lambda: [curves.picture(head, passed) for head, passed in epochs.items()],
     }
     if holdout is not None:
-        parts |= {
-            Part.RATINGS: lambda: _ratings(holdout),
-            Part.RECOMMENDATIONS: lambda: _recommendations(holdout, seed),
-        }
+        parts[Part.RECOMMENDATIONS] = lambda: _recommendations(holdout, seed)
+        if holdout.snapshot.rating is not None:
+            parts[Part.RATINGS] = lambda: _ratings(holdout)
     return [
         picture for part in Part if part in parts for picture in guarded(part, parts[part], _missing(part))
     ]
 
 
 def _ratings(holdout: Holdout) -> list[Picture]:
-    rows, snapshot, note = predicted(holdout), holdout.snapshot, holdout.note()
-    return [
-        activity.by_user(rows, snapshot.mean_rating, note),
-        activity.by_item(rows, snapshot.mean_rating, note),
-        calibration.picture(rows, snapshot.scale, note),
+    rows, note = predicted(holdout), holdout.note()
+    scale, mean = holdout.snapshot.scale, holdout.snapshot.mean_rating
+    if scale is None or mean is None:
+        raise ValueError("a snapshot with a rating head has a scale and a mean")
+    pictures = [
+        activity.by_user(rows, mean, note),
+        activity.by_item(rows, mean, note),
+        calibration.picture(rows, scale, note),
     ]
+    if rows.deviation is not None and rows.deviation.any():
+        told = rows.deviation > 0
+        pictures.append(
+            deviation.picture(rows.predicted[told], rows.deviation[told], rows.actual[told], note)
+        )
+    return pictures
 
 
 def _recommendations(holdout: Holdout, seed: int) -> list[Picture]:

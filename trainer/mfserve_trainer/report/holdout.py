@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfserve_registry.snapshot import Snapshot
-from mfserve_trainer.evaluation import rankers, rankings, served_ratings
+from mfserve_trainer.evaluation import rankers, rankings, served_predictions
 from mfserve_trainer.ratings import Ratings
 
 MOST_ROWS = 100_000
@@ -57,24 +57,29 @@ class Predicted:
         actual: float (n,).
         user_ratings: int (n,), training ratings of the row's user; 0 for one that the fit does not know.
         item_ratings: int (n,), likewise of its item.
+        deviation: float (n,), standard deviation that was answered with it, 0 where none was; None where the engine
+            tells none.
     """
 
     predicted: NDArray[np.float64]
     actual: NDArray[np.float64]
     user_ratings: NDArray[np.int64]
     item_ratings: NDArray[np.int64]
+    deviation: NDArray[np.float64] | None = None
 
 
 def predicted(holdout: Holdout) -> Predicted:
-    """Asks for every row, as the server would answer."""
+    """Asks for every row, as the server would answer; the fit has a rating head."""
     snapshot, rows = holdout.snapshot, holdout.rows
     users = snapshot.users.indices(list(rows.user_ids))
     items = snapshot.items.indices(list(rows.item_ids))
+    answers = served_predictions(snapshot, rows)
     return Predicted(
-        predicted=served_ratings(snapshot, rows).astype(np.float64),
+        predicted=answers.ratings.astype(np.float64),
         actual=rows.rating.astype(np.float64),
         user_ratings=_known(np.diff(snapshot.rated.indptr), users)[rows.user_index],
         item_ratings=_known(snapshot.item_counts, items)[rows.item_index],
+        deviation=None if answers.deviations is None else answers.deviations.astype(np.float64),
     )
 
 

@@ -78,13 +78,15 @@ def _lying(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 def picture(content: SnapshotContent, seed: int) -> Picture:
     """The map of the head that ranks: its item factors."""
-    head = content.rating if content.ranking is None else content.ranking
-    placed = place(head.item_factors, content.item_counts, seed)
+    head = content.ranking or content.rating
+    placed = None if head is None else place(head.item_factors, content.item_counts, seed)
     if placed is None:
         caption = "There are too few different items, or factors, for a map."
         return Picture(Part.ITEMS, _TITLE, caption, None)
     counts = content.item_counts[placed.items]
-    means = content.item_means[placed.items]
+    # Data without ratings has no means; then the colour tells what the size does.
+    what = "ratings" if content.item_means is None else "mean rating"
+    shades = counts if content.item_means is None else content.item_means[placed.items]
     names = [_name(content, int(item)) for item in placed.items]
     low, high = _SIZES
     source = ColumnDataSource(
@@ -94,12 +96,12 @@ def picture(content: SnapshotContent, seed: int) -> Picture:
             "name": names,
             "id": [content.item_ids[item] for item in placed.items],
             "count": counts,
-            "mean": means,
+            "shade": shades,
             "size": low + (high - low) * np.sqrt(counts / max(1, counts.max())),
         }
     )
     colours = LinearColorMapper(
-        palette=Viridis256, low=float(np.percentile(means, 3)), high=float(np.percentile(means, 97))
+        palette=Viridis256, low=float(np.percentile(shades, 3)), high=float(np.percentile(shades, 97))
     )
     drawn = new_figure("", "", height=720)
     drawn.axis.visible = False
@@ -109,23 +111,20 @@ def picture(content: SnapshotContent, seed: int) -> Picture:
         "y",
         size="size",
         source=source,
-        fill_color={"field": "mean", "transform": colours},
+        fill_color={"field": "shade", "transform": colours},
         fill_alpha=0.8,
         line_color="white",
         line_width=0.5,
         hover_line_color=INK,
         hover_fill_alpha=1.0,
     )
-    bar = ColorBar(
-        color_mapper=colours, title="mean rating", location=(0, 0), orientation="horizontal", height=8
-    )
+    bar = ColorBar(color_mapper=colours, title=what, location=(0, 0), orientation="horizontal", height=8)
     drawn.add_layout(bar, "below")
     _write_names(drawn, placed, names)
-    add_hover(
-        drawn,
-        [points],
-        [("", "@name"), ("id", "@id"), ("ratings", "@count{0,0}"), ("mean rating", "@mean{0.00}")],
-    )
+    tooltips = [("", "@name"), ("id", "@id"), ("ratings", "@count{0,0}")]
+    if content.item_means is not None:
+        tooltips.append(("mean rating", "@shade{0.00}"))
+    add_hover(drawn, [points], tooltips)
     return Picture(
         Part.ITEMS,
         _TITLE,

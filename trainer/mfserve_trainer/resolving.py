@@ -1,0 +1,43 @@
+"""What a specification leaves to the trainer, decided once the ratings are known."""
+
+from __future__ import annotations
+
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.spec import AlsConfig, AutoRating, BayesConfig, NoRanking, NoRating, TrainingSpec
+from mfserve_trainer.ratings import Ratings
+
+BAYES_MOST_RATINGS = 5_000_000
+"""Up to so many ratings ``auto`` takes the engine that predicts best; beyond, the one that takes less time and
+memory."""
+
+
+def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
+    """The specification with an engine in place of ``auto``: what is trained, and what the version tells of itself.
+
+    Raises:
+        FailedPrecondition: RATINGS_MISSING, a rating engine was asked for and the data are implicit.
+        InvalidArgument: no head would be left to train.
+    """
+    rating = spec.rating
+    if isinstance(rating, AutoRating):
+        rating = _by_size(ratings)
+    if ratings.implicit and not isinstance(rating, NoRating):
+        raise FailedPrecondition(
+            f"{ratings.name} is implicit: it has no ratings for the engine {rating.engine!r} to learn from. Leave the "
+            'rating engine to "auto" or "none", or train on data with ratings.',
+            reason="RATINGS_MISSING",
+            field="spec.rating",
+            metadata={"engine": rating.engine},
+        )
+    if isinstance(rating, NoRating) and isinstance(spec.ranking, NoRanking):
+        raise InvalidArgument(
+            f"{ratings.name} has no ratings, and without a ranking engine there is nothing to train: choose one.",
+            field="spec.ranking",
+        )
+    return spec.model_copy(update={"rating": rating})
+
+
+def _by_size(ratings: Ratings) -> BayesConfig | AlsConfig | NoRating:
+    if ratings.implicit:
+        return NoRating()
+    return BayesConfig() if len(ratings) <= BAYES_MOST_RATINGS else AlsConfig()
