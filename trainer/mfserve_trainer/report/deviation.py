@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from mfserve_trainer.report.picture import (
     COLOURS,
-    GREY,
     INK,
     Part,
     Picture,
@@ -60,11 +59,11 @@ def picture(
     colour = COLOURS["RATING_HEAD"]
     drawn = new_figure("predicted standard deviations", "share of held-out ratings within", y_range=(0, 1.05))
     in_percent(drawn.yaxis)
+    drawn.line("reach", "observed", source=curve, color=colour, line_width=4, legend_label="Rating head")
+    # On top, as the two may be the same to a pixel.
     drawn.line(
-        "reach", "normal", source=curve, color=GREY, line_dash="dashed", line_width=2, legend_label="Normal"
+        "reach", "normal", source=curve, color=INK, line_dash="dashed", line_width=1.5, legend_label="Normal"
     )
-    drawn.line("reach", "observed", source=curve, color=colour, line_width=2.5, legend_label="Rating head")
-    drawn.scatter("reach", "normal", source=marked, size=9, color=GREY)
     points = drawn.scatter("reach", "observed", source=marked, size=11, color=colour, line_color="white")
     drawn.text(
         "reach",
