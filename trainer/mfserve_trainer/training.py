@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +163,7 @@ def _told(meter: ProgressMeter, stage: Stage, epochs: list[Epoch]) -> ReportEpoc
     """Tells the meter of each epoch, and keeps it."""
 
     def tell(epoch: Epoch) -> None:
-        epochs.append(epoch)
+        epochs.append(replace(epoch, head=None))  # which holds all parameters
         meter.epoch(stage, epoch)
 
     return tell
