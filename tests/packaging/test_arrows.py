@@ -67,7 +67,8 @@ DECLARED = {
     "mfserve_server": BASE | SHARED | {"grpc_health", "grpc_reflection", "uvloop"},
     "mfserve_trainer": BASE
     | SHARED
-    | {"keras", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"},
+    | {"bokeh", "jinja2", "keras", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"}
+    | {"threadpoolctl"},
 }
 
 
