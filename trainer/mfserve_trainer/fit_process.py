@@ -40,7 +40,7 @@ def main() -> None:
     try:
         # Buffered, as a raw file may write a part of a line only.
         with os.fdopen(int(sys.argv[1]), "wb") as answers:
-            _import_tensorflow()
+            import_tensorflow()
             _send(answers, Ready())
             while True:
                 _send(answers, _perform(FitTask.model_validate_json(tasks.get()), answers))
@@ -63,14 +63,15 @@ def _send(answers: BinaryIO, message: Ready | Step | Done | Failed) -> None:
     answers.flush()
 
 
-def _import_tensorflow() -> None:
+def import_tensorflow() -> None:
+    """Loads TensorFlow as every fit has it, so that the first task begins at once."""
     # Its notes about the processor and missing GPUs are news to nobody.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # "Keras 3 is not what tf.keras stands for", else TensorFlow loads it here, and pandas and scikit-learn with it:
     # half as much again, in time and memory, for every fit that is not Keras's. That engine imports it by its own name.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    importlib.import_module("tensorflow")  # so that the first task begins at once
+    importlib.import_module("tensorflow")
 
 
 def _unavailable(task: FitTask) -> str:

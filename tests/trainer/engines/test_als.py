@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RatingHead
 from mfserve_registry.spec import AlsConfig
-from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_rating
+from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_rating, ridge
 from mfserve_trainer.engines.als import half_sweep
 from mfserve_trainer.engines.histories import histories
 from mfserve_trainer.ratings import Ratings
@@ -72,7 +73,11 @@ def test_half_sweep_solves_the_normal_equations() -> None:
     assert squared_error == pytest.approx(expected_error, rel=1e-5)
 
 
-def test_objective_falls_with_every_sweep_and_is_the_one_reported() -> None:
+@pytest.mark.parametrize("solved_exactly", [ridge.SOLVED_EXACTLY, 0], ids=["solved", "improved"])
+def test_objective_falls_with_every_sweep_and_is_the_one_reported(
+    solved_exactly: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "SOLVED_EXACTLY", solved_exactly)
     ratings, config = random_table(seed=5), AlsConfig(factors=4, iterations=8, regularization=0.1)
     reported: list[Epoch] = []
     head = fit_rating(ratings, config, seed=0, report=reported.append).head
@@ -88,6 +93,19 @@ def test_objective_falls_with_every_sweep_and_is_the_one_reported() -> None:
         penalty += 0.1 * (np.bincount(index) @ ((factors.astype(np.float64) ** 2).sum(axis=1) + biases**2))
     assert reported[-1].metrics["mse"] == pytest.approx(np.mean(errors**2), rel=1e-4)
     assert losses[-1] == pytest.approx((np.sum(errors**2) + penalty) / len(ratings), rel=1e-4)
+
+
+def test_improving_arrives_where_solving_does_and_repeats_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings, config = random_table(seed=5), AlsConfig(factors=4, iterations=60, regularization=0.1)
+    reported: list[Epoch] = []
+    fit = partial(fit_rating, ratings, config, seed=0)
+    fit(report=reported.append)
+    monkeypatch.setattr(ridge, "SOLVED_EXACTLY", 0)
+    first, again = fit(report=reported.append).head, fit(report=ignore).head
+    np.testing.assert_array_equal(first.user_factors, again.user_factors)
+    np.testing.assert_array_equal(first.item_factors, again.item_factors)
+    solved, improved = reported[config.iterations - 1].metrics["loss"], reported[-1].metrics["loss"]
+    assert improved == pytest.approx(solved, rel=1e-3)
 
 
 def test_a_penalty_below_float32_is_no_singular_system() -> None:

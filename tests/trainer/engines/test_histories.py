@@ -30,6 +30,7 @@ def test_batches_hold_every_rating_once_and_little_else(counts: list[int], seed:
     for batch in made.batches:
         others, values, sizes = batch.others.numpy(), batch.values.numpy(), batch.counts.numpy().astype(int)
         assert others.shape == values.shape == (len(sizes), sizes.max())
+        assert list(batch.rows.numpy()) == [row_at[place + line] for line in range(len(sizes))]
         assert sizes.min() >= module.SHORTEST_SHARE * sizes.max()
         for line, size in enumerate(sizes):
             found |= {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from mfserve_registry.snapshot.content import RankingHead
 from mfserve_registry.spec import IalsConfig, RatingScale
-from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_ranking
+from mfserve_trainer.engines import Epoch, Fitted, ReportEpoch, fit_ranking, ridge
 from mfserve_trainer.engines.histories import histories
 from mfserve_trainer.engines.ials import TARGETS, for_size, graded, half_sweep, scaled_penalty
 from mfserve_trainer.ratings import Ratings
@@ -76,7 +77,11 @@ def test_half_sweep_minimises_over_all_pairs(exponent: float) -> None:
     )
 
 
-def test_objective_falls_with_every_sweep_and_is_the_one_reported() -> None:
+@pytest.mark.parametrize("solved_exactly", [ridge.SOLVED_EXACTLY, 0], ids=["solved", "improved"])
+def test_objective_falls_with_every_sweep_and_is_the_one_reported(
+    solved_exactly: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "SOLVED_EXACTLY", solved_exactly)
     ratings, config = random_table(seed=5), IalsConfig(factors=4, iterations=8)
     reported: list[Epoch] = []
     head = fit_ranking(ratings, config, seed=0, report=reported.append).head
@@ -103,6 +108,19 @@ def test_targets_are_interpolated_over_the_scale() -> None:
     np.testing.assert_allclose(halves, [TARGETS[0], TARGETS[-1], TARGETS[2]], rtol=1e-6)
     between = graded(np.array([4.5], np.float32), RatingScale(minimum=1, maximum=5))
     np.testing.assert_allclose(between, [(TARGETS[3] + TARGETS[4]) / 2], rtol=1e-6)
+
+
+def test_improving_arrives_where_solving_does_and_repeats_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings, config = random_table(seed=5), IalsConfig(factors=4, iterations=60)
+    reported: list[Epoch] = []
+    fit = partial(fit_ranking, ratings, config, seed=0)
+    fit(report=reported.append)
+    monkeypatch.setattr(ridge, "SOLVED_EXACTLY", 0)
+    first, again = fit(report=reported.append).head, fit(report=ignore).head
+    np.testing.assert_array_equal(first.user_factors, again.user_factors)
+    np.testing.assert_array_equal(first.item_factors, again.item_factors)
+    solved, improved = reported[config.iterations - 1].metrics["loss"], reported[-1].metrics["loss"]
+    assert improved == pytest.approx(solved, rel=1e-3)
 
 
 def test_a_penalty_below_float32_is_no_singular_system() -> None:

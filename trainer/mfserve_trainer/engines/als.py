@@ -18,7 +18,7 @@ from mfserve_registry.snapshot.content import RatingHead
 from mfserve_registry.spec import AlsConfig
 from mfserve_trainer.engines import ridge
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
-from mfserve_trainer.engines.histories import Histories, histories
+from mfserve_trainer.engines.histories import Histories, histories, squared_norms
 from mfserve_trainer.engines.training_log import TrainingLog
 from mfserve_trainer.ratings import Ratings
 
@@ -32,17 +32,19 @@ def fit(
     """Trains the head; see ``engines.fit_rating``. An epoch solves all users, then all items."""
     n, users, items, k = len(ratings), len(ratings.user_ids), len(ratings.item_ids), config.factors
     mean = float(np.mean(ratings.rating, dtype=np.float64))
-    centred = (ratings.rating - mean).astype(np.float32)
-    of_users = histories(ratings.user_index, ratings.item_index, centred, users, items, width=k + 1)
-    of_items = histories(ratings.item_index, ratings.user_index, centred, items, users, width=k + 1)
+    of_users, of_items = _both_sides(ratings, mean, k)
+    exact = n <= ridge.SOLVED_EXACTLY
 
     item_side = _initial_side(items, k, seed)
-    user_side = tf.zeros((users + 1, k + 1))  # solved from item_side before it is read
+    user_side = tf.zeros((users + 1, k + 1))
+    regularization = config.regularization
     with TrainingLog("rating", config.iterations, report, log_dir) as log:
         for _ in range(config.iterations):
-            user_side, _ = half_sweep(of_users, item_side, config.regularization)
-            item_side, squared_error = half_sweep(of_items, user_side, config.regularization)
-            penalty = config.regularization * (
+            user_side, _ = half_sweep(of_users, item_side, regularization, None if exact else user_side)
+            item_side, squared_error = half_sweep(
+                of_items, user_side, regularization, None if exact else item_side
+            )
+            penalty = regularization * (
                 weighted_square(user_side, of_users) + weighted_square(item_side, of_items)
             )
             log.epoch(
@@ -68,13 +70,16 @@ def _head(user_side: tf.Tensor, item_side: tf.Tensor, mean: float, config: AlsCo
     )
 
 
-def half_sweep(of_rows: Histories, other_side: tf.Tensor, regularization: float) -> tuple[tf.Tensor, float]:
+def half_sweep(
+    of_rows: Histories, other_side: tf.Tensor, regularization: float, start: tf.Tensor | None = None
+) -> tuple[tf.Tensor, float]:
     """Solves (Σ a aᵀ + λ n_u I) [p_u; b_u] = Σ a (r − μ − c_i), a = [q_i; 1], for every row u of one side.
 
     Args:
         of_rows: the histories of the side to solve, holding r − μ.
         other_side: float32 (others + 1, k + 1), its rows [q_i; c_i], the last one zero ("nobody").
         regularization: λ.
+        start: float32 (rows + 1, k + 1), the side so far, which is then improved only; None solves exactly.
 
     Returns:
         The side, float32 (rows + 1, k + 1), rows [p_u; b_u] and a zero last one; and Σ of the squared residuals.
@@ -83,16 +88,28 @@ def half_sweep(of_rows: Histories, other_side: tf.Tensor, regularization: float)
     design_table = tf.concat([other_side[:, :-1], one], axis=1)
     bias_table = other_side[:, -1]
     penalty = tf.constant(regularization, tf.float32)
-    solved = [
-        _solve_batch(design_table, bias_table, penalty, batch.others, batch.values, batch.counts)
-        for batch in of_rows.batches
-    ]
+    solved = []
+    for batch in of_rows.batches:
+        problem = (design_table, bias_table, penalty, batch.others, batch.values, batch.counts)
+        solved.append(
+            _solve_batch(*problem) if start is None else _improve_batch(*problem, start, batch.rows)
+        )
     return of_rows.assemble(x for x, _ in solved), float(tf.add_n([squared for _, squared in solved]))
 
 
 def weighted_square(side: tf.Tensor, of_rows: Histories) -> float:
     """Σ_u n_u (‖p_u‖² + b_u²)."""
-    return float(np.square(side[:-1].numpy(), dtype=np.float64).sum(axis=1) @ of_rows.counts)
+    return float(squared_norms(side) @ of_rows.counts)
+
+
+def _both_sides(ratings: Ratings, mean: float, k: int) -> tuple[Histories, Histories]:
+    """The histories of users and of items, with r − μ; what they were made of is not kept."""
+    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    centred = ratings.rating - np.float32(mean)
+    return (
+        histories(ratings.user_index, ratings.item_index, centred, users, items, width=k + 1),
+        histories(ratings.item_index, ratings.user_index, centred, items, users, width=k + 1),
+    )
 
 
 def _solve(
@@ -109,16 +126,34 @@ def _solve(
     return x, tf.reduce_sum(tf.square(ridge.residuals(design, target, x)))
 
 
-_solve_batch = tf.function(
-    _solve,
-    input_signature=[
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.float32),
-        tf.TensorSpec([], tf.float32),
-        tf.TensorSpec([None, None], tf.int32),
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.float32),
-    ],
+def _improve(
+    design_table: tf.Tensor,
+    bias_table: tf.Tensor,
+    penalty: tf.Tensor,
+    others: tf.Tensor,
+    centred: tf.Tensor,
+    counts: tf.Tensor,
+    start: tf.Tensor,
+    rows: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    design = tf.gather(design_table, others)
+    target = centred - tf.gather(bias_table, others)
+    x, residuals = ridge.improve(design, target, penalty * counts, tf.gather(start, rows))
+    return x, tf.reduce_sum(tf.square(residuals))
+
+
+_PROBLEM = [
+    tf.TensorSpec([None, None], tf.float32),
+    tf.TensorSpec([None], tf.float32),
+    tf.TensorSpec([], tf.float32),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None, None], tf.float32),
+    tf.TensorSpec([None], tf.float32),
+]
+_solve_batch = tf.function(_solve, input_signature=_PROBLEM)
+_improve_batch = tf.function(
+    _improve,
+    input_signature=[*_PROBLEM, tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)],
 )
 
 

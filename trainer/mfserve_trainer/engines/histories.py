@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
 SHORTEST_SHARE = 0.8
 """The shortest history of a batch has at least this share of the longest one's length."""
@@ -33,11 +34,13 @@ class HistoryBatch:
         others: int32 (B, L), rows of the other side's table; padding is its last row.
         values: float32 (B, L), the rating or target; padding is 0.
         counts: float32 (B,), true lengths, at least 1.
+        rows: int32 (B,), whose histories these are.
     """
 
     others: tf.Tensor
     values: tf.Tensor
     counts: tf.Tensor
+    rows: tf.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +85,49 @@ def histories(
         width: d, the unknowns of a row.
     """
     counts = np.bincount(row_index, minlength=rows)
-    longest_first = np.argsort(-counts, kind="stable")
-    lengths = counts[longest_first]
-    rated = int(np.count_nonzero(lengths))
+    longest_first = np.argsort(-counts, kind="stable").astype(np.int32)
+    rated = int(np.count_nonzero(counts))
+    place = np.empty(rows + 1, dtype=np.int32)
+    place[longest_first] = np.minimum(np.arange(rows), rated)
+    place[rows] = rated
 
-    by_row = np.argsort(row_index, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)])[longest_first]
+    # A counting sort: stable, linear, and without the 64-bit permutation that a comparison sort would return.
+    table = coo_array((values, (place[row_index], other_index)), shape=(rated, others))
+    table.has_canonical_format = (
+        True  # no pair twice, and the order within a row is no matter: nothing to sum or sort
+    )
+    sorted_by_row = table.tocsr()
+    del table  # the sorted copy is enough
 
+    lengths = counts[longest_first[:rated]]
     batches = []
-    for first, end in _cuts(lengths[:rated], width):
-        column = np.arange(lengths[first])
-        padding = column >= lengths[first:end, None]
-        source = by_row[np.where(padding, 0, starts[first:end, None] + column)]
+    for first, end in _cuts(lengths, width):
+        begin, stop = sorted_by_row.indptr[[first, end]]
+        there = np.arange(lengths[first]) < lengths[first:end, None]
         batches.append(
             HistoryBatch(
-                others=tf.constant(np.where(padding, others, other_index[source]), tf.int32),
-                values=tf.constant(np.where(padding, 0.0, values[source]), tf.float32),
+                others=_padded(sorted_by_row.indices[begin:stop], there, np.int32(others)),
+                values=_padded(sorted_by_row.data[begin:stop], there, np.float32(0)),
                 counts=tf.constant(lengths[first:end], tf.float32),
+                rows=tf.constant(longest_first[first:end], tf.int32),
             )
         )
-
-    place = np.full(rows + 1, rated)
-    place[longest_first[:rated]] = np.arange(rated)
     return Histories(tuple(batches), tf.constant(place, tf.int32), counts)
+
+
+def squared_norms(side: tf.Tensor) -> NDArray[np.float32]:
+    """float32 (rows,), of each row of a table but the last, "nobody"."""
+    members = side.numpy()[:-1]
+    norms: NDArray[np.float32] = np.einsum("ij,ij->i", members, members)
+    return norms
+
+
+def _padded(flat: NDArray[np.generic], there: NDArray[np.bool_], padding: np.generic) -> tf.Tensor:
+    """(B, L) of the padding's type: the entries of ``flat``, row after row, where ``there``."""
+    filled = np.full(there.shape, padding)
+    filled[there] = flat
+    # A constant keeps a second copy of its value as long as it lives; the result of an operation does not.
+    return tf.identity(tf.constant(filled))
 
 
 def _cuts(lengths: NDArray[np.int64], width: int) -> Iterable[tuple[int, int]]:

@@ -19,7 +19,7 @@ from mfserve_registry.snapshot.content import RankingHead
 from mfserve_registry.spec import IalsConfig, RatingScale
 from mfserve_trainer.engines import ridge
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
-from mfserve_trainer.engines.histories import Histories, histories
+from mfserve_trainer.engines.histories import Histories, histories, squared_norms
 from mfserve_trainer.engines.training_log import TrainingLog
 from mfserve_trainer.ratings import Ratings
 
@@ -38,16 +38,15 @@ def fit(
     """Trains the head; see ``engines.fit_ranking``. An epoch solves all users, then all items."""
     users, items, k = len(ratings.user_ids), len(ratings.item_ids), config.factors
     config = for_size(config, len(ratings), users, items)
-    target = graded(ratings.rating, ratings.scale)
-    of_users = histories(ratings.user_index, ratings.item_index, target, users, items, width=k)
-    of_items = histories(ratings.item_index, ratings.user_index, target, items, users, width=k)
+    of_users, of_items = _both_sides(ratings, k)
+    exact = len(ratings) <= ridge.SOLVED_EXACTLY
 
     item_side = _initial_side(items, k, seed)
-    user_side = tf.zeros((users + 1, k))  # solved from item_side before it is read
+    user_side = tf.zeros((users + 1, k))
     with TrainingLog("ranking", config.iterations, report, log_dir) as log:
         for _ in range(config.iterations):
-            user_side, _ = half_sweep(of_users, item_side, config)
-            item_side, squared_error = half_sweep(of_items, user_side, config)
+            user_side, _ = half_sweep(of_users, item_side, config, None if exact else user_side)
+            item_side, squared_error = half_sweep(of_items, user_side, config, None if exact else item_side)
             everywhere = config.unobserved_weight * _dot(gram(user_side), gram(item_side))
             penalty = penalty_term(user_side, of_users, items, config) + penalty_term(
                 item_side, of_items, users, config
@@ -64,7 +63,7 @@ def fit(
 
 
 def _head(user_side: tf.Tensor, item_side: tf.Tensor, config: IalsConfig) -> RankingHead:
-    user_factors, item_factors = user_side[:-1].numpy(), item_side[:-1].numpy()
+    user_factors, item_factors = user_side.numpy()[:-1], item_side.numpy()[:-1]
     require_finite("ials", user_factors, item_factors)
     return RankingHead(
         user_factors=user_factors,
@@ -99,7 +98,9 @@ def for_size(config: IalsConfig, ratings: int, users: int, items: int) -> IalsCo
     return config.model_copy(update={"regularization": scaled})
 
 
-def half_sweep(of_rows: Histories, other_side: tf.Tensor, config: IalsConfig) -> tuple[tf.Tensor, float]:
+def half_sweep(
+    of_rows: Histories, other_side: tf.Tensor, config: IalsConfig, start: tf.Tensor | None = None
+) -> tuple[tf.Tensor, float]:
     """Solves (Σ_observed q qᵀ + α₀ QᵀQ + λ (n_u + α₀ I)^ν · 1) p_u = Σ_observed t q for every row u of one side.
 
     Σ over *all* pairs costs nothing per row, because α₀ QᵀQ is the same for each (the Gram trick).
@@ -108,18 +109,20 @@ def half_sweep(of_rows: Histories, other_side: tf.Tensor, config: IalsConfig) ->
         of_rows: the histories of the side to solve, holding the targets.
         other_side: float32 (others + 1, k), Q, the last row zero ("nobody").
         config: λ, α₀ and ν.
+        start: float32 (rows + 1, k), the side so far, which is then improved only; None solves exactly.
 
     Returns:
         The side, float32 (rows + 1, k), its last row zero; and Σ_observed of the squared residuals.
     """
     everywhere = config.unobserved_weight * gram(other_side)
     others = other_side.shape[0] - 1
-    solved = [
-        _solve_batch(
-            other_side, everywhere, scaled_penalty(batch.counts, others, config), batch.others, batch.values
+    solved = []
+    for batch in of_rows.batches:
+        penalty = scaled_penalty(batch.counts, others, config)
+        problem = (other_side, everywhere, penalty, batch.others, batch.values)
+        solved.append(
+            _solve_batch(*problem) if start is None else _improve_batch(*problem, start, batch.rows)
         )
-        for batch in of_rows.batches
-    ]
     return of_rows.assemble(x for x, _ in solved), float(tf.add_n([squared for _, squared in solved]))
 
 
@@ -135,12 +138,21 @@ def gram(side: tf.Tensor) -> tf.Tensor:
 
 def penalty_term(side: tf.Tensor, of_rows: Histories, others: int, config: IalsConfig) -> float:
     """λ Σ_u (n_u + α₀ I)^ν ‖p_u‖²."""
-    squares = np.square(side[:-1].numpy(), dtype=np.float64).sum(axis=1)
-    return float(squares @ np.asarray(scaled_penalty(of_rows.counts, others, config)))
+    return float(squared_norms(side) @ np.asarray(scaled_penalty(of_rows.counts, others, config)))
 
 
 def _dot(left: tf.Tensor, right: tf.Tensor) -> float:
     return float(tf.reduce_sum(left * right))
+
+
+def _both_sides(ratings: Ratings, k: int) -> tuple[Histories, Histories]:
+    """The histories of users and of items, with targets; what they were made of is not kept."""
+    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    target = graded(ratings.rating, ratings.scale)
+    return (
+        histories(ratings.user_index, ratings.item_index, target, users, items, width=k),
+        histories(ratings.item_index, ratings.user_index, target, items, users, width=k),
+    )
 
 
 def _solve(
@@ -151,15 +163,31 @@ def _solve(
     return x, tf.reduce_sum(tf.square(ridge.residuals(design, targets, x)))
 
 
-_solve_batch = tf.function(
-    _solve,
-    input_signature=[
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.float32),
-        tf.TensorSpec([None, None], tf.int32),
-        tf.TensorSpec([None, None], tf.float32),
-    ],
+def _improve(
+    factors: tf.Tensor,
+    everywhere: tf.Tensor,
+    penalty: tf.Tensor,
+    others: tf.Tensor,
+    targets: tf.Tensor,
+    start: tf.Tensor,
+    rows: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    design = tf.gather(factors, others)
+    x, residuals = ridge.improve(design, targets, penalty, tf.gather(start, rows), everywhere)
+    return x, tf.reduce_sum(tf.square(residuals))
+
+
+_PROBLEM = [
+    tf.TensorSpec([None, None], tf.float32),
+    tf.TensorSpec([None, None], tf.float32),
+    tf.TensorSpec([None], tf.float32),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None, None], tf.float32),
+]
+_solve_batch = tf.function(_solve, input_signature=_PROBLEM)
+_improve_batch = tf.function(
+    _improve,
+    input_signature=[*_PROBLEM, tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)],
 )
 
 

@@ -1,0 +1,68 @@
+"""One training job in a process of its own: ``python -m benchmarks.speed.whole_job DATASET SPEC [ROOT]``.
+
+DATASET and SPEC are the JSON of a ``DatasetSpec`` and a ``TrainingSpec``, ROOT a folder that holds the former's file.
+Prints one JSON object: what each stage took, from the moment that TensorFlow is imported, and how much more memory the
+process had at its peak than at that moment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.speed.memory import peak_bytes
+from mfserve_registry.jobs import Progress
+from mfserve_registry.spec import DatasetSpec, TrainingSpec
+from mfserve_trainer.datasets import cache_folder
+from mfserve_trainer.fit_process import import_tensorflow
+from mfserve_trainer.messages import FitTask
+
+
+def main() -> None:
+    dataset, spec = (
+        DatasetSpec.model_validate_json(sys.argv[1]),
+        TrainingSpec.model_validate_json(sys.argv[2]),
+    )
+    import_tensorflow()
+    imported = peak_bytes()
+    from mfserve_trainer.training import train
+
+    begun: list[tuple[str, float, int]] = []
+
+    def follow(step: Progress) -> None:
+        if step.epoch == 0:
+            begun.append((step.stage, time.perf_counter(), peak_bytes()))
+
+    with tempfile.TemporaryDirectory(prefix="mfserve-speed-") as folder:
+        staged, scratch = Path(folder, "staged"), Path(folder, "scratch")
+        staged.mkdir()
+        scratch.mkdir()
+        train(
+            FitTask(
+                dataset=dataset,
+                spec=spec,
+                data_roots=tuple(Path(root) for root in sys.argv[3:]),
+                upload=None,
+                cache=cache_folder(),
+                staged=staged,
+                scratch=scratch,
+                log_dir=Path(folder, "logs"),
+                studies=Path(folder, "studies"),
+            ),
+            follow,
+        )
+        ended = (time.perf_counter(), peak_bytes())
+
+    ends = [*((at, peak) for _, at, peak in begun[1:]), ended]
+    stages = [
+        {"stage": stage, "seconds": end - at, "memory_bytes": peak - imported}
+        for (stage, at, _), (end, peak) in zip(begun, ends, strict=True)
+    ]
+    print(json.dumps({"stages": stages, "memory_bytes": ended[1] - imported}))
+
+
+if __name__ == "__main__":
+    main()
