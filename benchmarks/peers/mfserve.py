@@ -45,8 +45,12 @@ def perform(task: Task, setting: str) -> Answer:
         predictions = recommender.predict_many(pairs)
         ranked = recommender.recommend_many(users, DEPTH)
         check_server(home, snapshot, (pairs, predictions), (users, ranked))
-        # A deviation that the predictions come to carry belongs into Answer.deviation.
-        rated = Answer(predicted=predictions.ratings, rating_seconds=seconds[Stage.RATING_FIT])
+        told = predictions.deviations
+        rated = Answer(
+            predicted=predictions.ratings,
+            deviation=None if told is None else np.where(told > 0, told, np.nan),
+            rating_seconds=seconds[Stage.RATING_FIT],
+        )
         if isinstance(spec.ranking, NoRanking):
             return rated
         top = by_code(ranked, snapshot, task)

@@ -50,6 +50,20 @@ class Oracle:
             if name.startswith(("rating_", "ranking_"))
         }
 
+    def deviation(self, user: str, item: str) -> float:
+        """How far the user's rating may lie from the prediction: the samples' variance, and the noise."""
+        arrays, number = self._doubles, self.user_number[user]
+        predicted = [
+            float(u[:-1] @ i[:-1] + u[-1] + i[-1])
+            for u, i in zip(
+                arrays["rating_user_samples"][number],
+                arrays["rating_item_samples"][self.items.index(item)],
+                strict=True,
+            )
+        ]
+        variance = sum((p - sum(predicted) / len(predicted)) ** 2 for p in predicted) / (len(predicted) - 1)
+        return float((variance + arrays["rating_user_noise"][number]) ** 0.5)
+
     def rating_scores(self, user: str) -> NDArray[np.float64]:
         """Unclipped predicted rating of every item."""
         number, arrays = self.user_number[user], self._doubles

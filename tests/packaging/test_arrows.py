@@ -67,7 +67,19 @@ DECLARED = {
     "mfserve_server": BASE | SHARED | {"grpc_health", "grpc_reflection", "uvloop"},
     "mfserve_trainer": BASE
     | SHARED
-    | {"keras", "optuna", "pandas", "platformdirs", "sklearn", "tensorboard", "tensorflow"},
+    | {
+        "bokeh",
+        "jinja2",
+        "keras",
+        "optuna",
+        "pandas",
+        "platformdirs",
+        "scipy",
+        "sklearn",
+        "tensorboard",
+        "tensorflow",
+    }
+    | {"threadpoolctl"},
 }
 
 

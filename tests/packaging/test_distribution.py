@@ -43,7 +43,9 @@ def content(wheel: Path) -> set[str]:
 def test_wheel_holds_each_package_whole_and_typed(content: set[str], package: str) -> None:
     folder = PACKAGES[package]
     sources = {
-        str(path.relative_to(folder.parent)) for path in folder.rglob("*") if path.suffix in {".py", ".pyi"}
+        str(path.relative_to(folder.parent))
+        for path in folder.rglob("*")
+        if path.suffix in {".py", ".pyi", ".html", ".css"}
     }
     assert sources <= content
     assert f"{package}/py.typed" in content

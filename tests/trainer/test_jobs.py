@@ -60,7 +60,7 @@ def test_a_job_becomes_a_version_and_tells_every_epoch(
     assert version.aliases == ("production",)
     assert version.metrics["ranking_users"] > 0
     assert version.facts["spec"] == QUICK.model_dump(mode="json")
-    assert {artifact.name for artifact in version.artifacts} >= {"rating-training-curve.svg"}
+    assert {artifact.name for artifact in version.artifacts} >= {"rating-training-curve.csv", "report.html"}
     snapshot = Snapshot.open(registry.snapshots.path(version.digest), version.digest)
     assert snapshot.manifest.facts["metrics"] == version.metrics
 
@@ -73,6 +73,7 @@ def test_a_job_becomes_a_version_and_tells_every_epoch(
         (Stage.EVALUATION, 0),
         *((Stage.RATING_REFIT, epoch) for epoch in range(7)),
         *((Stage.RANKING_REFIT, epoch) for epoch in range(5)),
+        (Stage.REPORT, 0),
         (Stage.PUBLISHING, 0),
     ]
     assert list((shared_home / "logs" / job.job_id / "attempt-1").rglob("events.out.tfevents.*"))

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoRating, NoSplit, TrainingSpec
 from mfserve_scoring import Basis, Recommender
+from mfserve_trainer import embedding_logs, training
 from mfserve_trainer.progress import Stage
 from mfserve_trainer.training import Trained, train
 from tests.registry.snapshot.samples import rating_of
@@ -63,7 +65,8 @@ def test_low_rank_ratings_are_learned_and_all_of_them_served(tmp_path: Path, csv
     assert done.facts["split"] == {"kind": "random", "fraction": 0.2, "seed": 7}
     assert done.facts["dataset"]["name"] == "low-rank.csv"
     assert done.facts["dataset"]["ratings"] == len(ratings)
-    assert {artifact.name.split("-")[0] for artifact in done.artifacts} == {"rating", "ranking"}
+    names = ["rating-training-curve.csv", "ranking-training-curve.csv", "report.html"]
+    assert [artifact.name for artifact in done.artifacts] == names
     assert_complete(
         steps,
         {
@@ -73,6 +76,7 @@ def test_low_rank_ratings_are_learned_and_all_of_them_served(tmp_path: Path, csv
             Stage.EVALUATION: 0,
             Stage.RATING_REFIT: 6,
             Stage.RANKING_REFIT: 4,
+            Stage.REPORT: 0,
             Stage.PUBLISHING: 0,
         },
     )
@@ -117,7 +121,28 @@ def test_without_a_split_there_are_no_metrics(tmp_path: Path, csv: Path) -> None
     assert done.facts["metrics"] is None
     assert snapshot.ranking is None
     assert Recommender(snapshot).recommend("u0000", 3).basis is Basis.MODEL
-    assert_complete(steps, {Stage.LOADING: 0, Stage.RATING_FIT: 6, Stage.PUBLISHING: 0})
+    assert_complete(steps, {Stage.LOADING: 0, Stage.RATING_FIT: 6, Stage.REPORT: 0, Stage.PUBLISHING: 0})
+
+
+def test_a_defect_in_the_report_loses_no_training(
+    tmp_path: Path, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(training, "page", broken)
+    monkeypatch.setattr(embedding_logs, "write", broken)
+    with capture_logs() as logs:
+        done, snapshot = trained(tmp_path, csv, QUICK.model_copy(update={"refit": False}))
+    assert [artifact.name for artifact in done.artifacts] == [
+        "rating-training-curve.csv",
+        "ranking-training-curve.csv",
+    ]
+    assert snapshot.digest == done.digest
+    assert [(entry["log_level"], entry["part"]) for entry in logs] == [
+        ("error", "embedding logs"),
+        ("error", "page"),
+    ]
 
 
 def test_without_a_rating_engine_the_ranking_head_is_graded_by_the_ratings(tmp_path: Path, csv: Path) -> None:
@@ -138,6 +163,7 @@ def test_without_a_rating_engine_the_ranking_head_is_graded_by_the_ratings(tmp_p
         Stage.RANKING_FIT,
         Stage.EVALUATION,
         Stage.RANKING_REFIT,
+        Stage.REPORT,
         Stage.PUBLISHING,
     ]
 

@@ -12,6 +12,7 @@ from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.snapshot.content import RatedItems
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import Head, Recommender, metrics
+from mfserve_scoring.answers import RatingPredictions
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.rankers import ByPopularity
 from mfserve_scoring.ratings import RatingModel
@@ -27,6 +28,9 @@ _DEPTH = 20
 
 _Ranked = tuple[NDArray[np.int32], NDArray[np.intp]]
 """Items, best first and user after user, and how many each user has."""
+
+Ranker = Callable[[list[str]], _Ranked]
+"""Ranks for users by their ids."""
 
 
 def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
@@ -53,19 +57,19 @@ def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
 
 def rating_mse(snapshot: Snapshot, holdout: Ratings) -> float:
     """The mean squared error of the rating head as served: what ``evaluate`` calls RATING_HEAD's ``mse``."""
-    return metrics.mse(_served(snapshot, holdout), holdout.rating)
+    return metrics.mse(served_predictions(snapshot, holdout).ratings, holdout.rating)
 
 
 def ndcg_at_10(snapshot: Snapshot, holdout: Ratings) -> float:
     """What ``evaluate`` calls RANKING_HEAD's ``ndcg_at_10``; the holdout needs a relevant item."""
-    ranked = _rankings(_by_head(snapshot, Head.RANKING), list(holdout.user_ids))
+    ranked = rankings(_by_head(snapshot, Head.RANKING), list(holdout.user_ids))
     return metrics.ndcg(ranked, _relevant(snapshot, holdout), 10)
 
 
 def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     if snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
         return []
-    served = _served(snapshot, holdout)
+    served = served_predictions(snapshot, holdout).ratings
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
         "RATING_HEAD_UNCLIPPED": _unclipped(
@@ -84,16 +88,21 @@ def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
     ]
 
 
-def _served(snapshot: Snapshot, holdout: Ratings) -> NDArray[np.float32]:
-    """What the server would answer for each row."""
+def served_predictions(snapshot: Snapshot, holdout: Ratings) -> RatingPredictions:
+    """What the server would answer for each row; the snapshot has a rating head."""
     recommender = Recommender(snapshot)
     parts = []
     for start in range(0, len(holdout), _BATCH_PAIRS):
         rows = slice(start, start + _BATCH_PAIRS)
         users = holdout.user_ids[holdout.user_index[rows]]
         items = holdout.item_ids[holdout.item_index[rows]]
-        parts.append(recommender.predict_many(list(zip(users, items, strict=True))).ratings)
-    return np.concatenate(parts)
+        parts.append(recommender.predict_many(list(zip(users, items, strict=True))))
+    deviations = [part.deviations for part in parts if part.deviations is not None]
+    return RatingPredictions(
+        ratings=np.concatenate([part.ratings for part in parts]),
+        bases=np.concatenate([part.bases for part in parts]),
+        deviations=np.concatenate(deviations) if deviations else None,
+    )
 
 
 def _unclipped(
@@ -110,20 +119,13 @@ def _unclipped(
 
 def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any]]]:
     relevant = _relevant(snapshot, holdout)
-    # Users of whom the snapshot knows nothing get what is popular, as they would be served.
     users = list(holdout.user_ids)
-    rankers: dict[str, Callable[[list[str]], _Ranked]] = {}
-    if snapshot.ranking is not None:
-        rankers["RANKING_HEAD"] = _by_head(snapshot, Head.RANKING)
-    if snapshot.rating is not None:
-        rankers["RATING_HEAD"] = _by_head(snapshot, Head.RATING)
-    rankers["POPULARITY"] = _by_popularity(snapshot)
     with_relevant = int(np.count_nonzero(np.diff(relevant.indptr)))
     if not with_relevant:
         return 0, []
     measured = []
-    for name, ranker in rankers.items():
-        ranked = _rankings(ranker, users)
+    for name, ranker in rankers(snapshot).items():
+        ranked = rankings(ranker, users)
         measured.append(
             {
                 "ranker": name,
@@ -133,6 +135,20 @@ def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any
             }
         )
     return with_relevant, measured
+
+
+def rankers(snapshot: Snapshot) -> dict[str, Ranker]:
+    """What is measured: each head, and popularity.
+
+    Users of whom the snapshot knows nothing get what is popular, as they would be served.
+    """
+    found: dict[str, Ranker] = {}
+    if snapshot.ranking is not None:
+        found["RANKING_HEAD"] = _by_head(snapshot, Head.RANKING)
+    if snapshot.rating is not None:
+        found["RATING_HEAD"] = _by_head(snapshot, Head.RATING)
+    found["POPULARITY"] = _by_popularity(snapshot)
+    return found
 
 
 def _relevant(snapshot: Snapshot, holdout: Ratings) -> RatedItems:
@@ -155,13 +171,14 @@ def relevant_from(scale: RatingScale) -> np.float32:
     return np.float32(scale.minimum + RELEVANT_FROM * (scale.maximum - scale.minimum))
 
 
-def _rankings(ranker: Callable[[list[str]], _Ranked], users: list[str]) -> RatedItems:
+def rankings(ranker: Ranker, users: list[str]) -> RatedItems:
+    """The best 20 items of each user, best first, without those that the user rated in training."""
     parts = [ranker(users[start : start + _BATCH_USERS]) for start in range(0, len(users), _BATCH_USERS)]
     items = np.concatenate([items for items, _ in parts])
     return RatedItems(_indptr(np.concatenate([counts for _, counts in parts])), items)
 
 
-def _by_head(snapshot: Snapshot, head: Head) -> Callable[[list[str]], _Ranked]:
+def _by_head(snapshot: Snapshot, head: Head) -> Ranker:
     recommender = Recommender(snapshot)
 
     def rank(users: list[str]) -> _Ranked:
@@ -171,7 +188,7 @@ def _by_head(snapshot: Snapshot, head: Head) -> Callable[[list[str]], _Ranked]:
     return rank
 
 
-def _by_popularity(snapshot: Snapshot) -> Callable[[list[str]], _Ranked]:
+def _by_popularity(snapshot: Snapshot) -> Ranker:
     popular = ByPopularity(snapshot.item_counts)
 
     def rank(users: list[str]) -> _Ranked:

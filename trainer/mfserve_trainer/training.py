@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import AutoRating, IalsConfig, NoRating, TrainingSpec
+from mfserve_trainer import embedding_logs
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
-from mfserve_trainer.engines import fit_ranking, fit_rating
+from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
+from mfserve_trainer.report import Holdout, draw, guarded, page
 from mfserve_trainer.resolving import resolve
 from mfserve_trainer.splits import split
 from mfserve_trainer.tuning import HEADS, tuned_heads
@@ -33,7 +35,7 @@ class Trained:
     Attributes:
         digest: of the snapshot.
         facts: what its manifest says: "spec", "dataset", "split", "metrics", and "tuning" where there was one.
-        artifacts: files about the fit that is served.
+        artifacts: files about the fit that is served, and the report.
     """
 
     digest: str
@@ -46,6 +48,8 @@ class _Heads:
     rating: RatingHead | None
     ranking: RankingHead | None
     artifacts: tuple[Artifact, ...]
+    epochs: Mapping[str, Sequence[Epoch]]
+    """Those of each head's fit."""
 
 
 def train(task: FitTask, report: ReportStep) -> Trained:
@@ -74,16 +78,19 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         spec = tuned.spec
         meter.plan(_ahead(spec, *sizes))
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
-    measured = None
+    measured = holdout_fit = None
     if held_out:
         meter.begin(Stage.EVALUATION)
-        measured = _measure(served, heads, ratings.take(parts.holdout_rows), task.scratch)
+        content = assemble(served, heads.rating, heads.ranking, facts={})
+        holdout_fit = write_snapshot(task.scratch, content)
+        del content
+        measured = evaluate(_open(task.scratch, holdout_fit), ratings.take(parts.holdout_rows))
     if refitted:
         del heads  # before the second, larger fit begins
         served = ratings
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
-    meter.begin(Stage.PUBLISHING)
+    meter.begin(Stage.REPORT)
     facts = {
         "spec": spec.model_dump(mode="json"),
         "dataset": _dataset_facts(ratings),
@@ -94,8 +101,18 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     if tuned is not None:
         facts["tuning"] = tuned.facts
         artifacts += (tuned.artifact,)
-    digest = write_snapshot(task.staged, assemble(served, heads.rating, heads.ranking, facts))
-    return Trained(digest, facts, artifacts)
+    content = assemble(served, heads.rating, heads.ranking, facts)
+    holdout = None
+    if holdout_fit is not None:
+        fit = _open(task.scratch, holdout_fit)
+        holdout = Holdout.sample(fit, ratings, parts.holdout_rows, spec.seed)
+    pictures = draw(content, heads.epochs, holdout, spec.seed)
+    guarded("embedding logs", lambda: embedding_logs.write(content, task.log_dir), None)
+
+    meter.begin(Stage.PUBLISHING)
+    digest = write_snapshot(task.staged, content)
+    rendered = guarded("page", lambda: page(digest, facts, pictures), None)
+    return Trained(digest, facts, (*artifacts, *([rendered] if rendered else [])))
 
 
 def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: FitTask) -> Tuned | None:
@@ -106,11 +123,9 @@ def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: Fi
     return tune(training, spec, spec.tuning, meter, studies=task.studies, scratch=task.scratch / "validation")
 
 
-def _measure(training: Ratings, heads: _Heads, holdout: Ratings, folder: Path) -> dict[str, Any]:
-    """Metrics of the heads on their snapshot, which is what would be served."""
-    content = assemble(training, heads.rating, heads.ranking, facts={})
-    snapshot = Snapshot.open(folder, write_snapshot(folder, content), verify=False)
-    return evaluate(snapshot, holdout)
+def _open(folder: Path, digest: str) -> Snapshot:
+    """A snapshot that this process has written: what would be served of it."""
+    return Snapshot.open(folder, digest, verify=False)
 
 
 def _fit(
@@ -120,13 +135,14 @@ def _fit(
     rating: RatingHead | None = None
     ranking: RankingHead | None = None
     artifacts: tuple[Artifact, ...] = ()
+    epochs: dict[str, list[Epoch]] = {}
     if not isinstance(spec.rating, AutoRating | NoRating):
         meter.begin(for_rating, spec.rating.passes)
         fitted = fit_rating(
             ratings,
             spec.rating,
             seed=spec.seed,
-            report=lambda epoch: meter.epoch(for_rating, epoch),
+            report=_told(meter, for_rating, epochs.setdefault("Rating head", [])),
             log_dir=log_dir / for_rating.lower(),
         )
         rating, artifacts = fitted.head, fitted.artifacts
@@ -136,11 +152,21 @@ def _fit(
             ratings,
             spec.ranking,
             seed=spec.seed,
-            report=lambda epoch: meter.epoch(for_ranking, epoch),
+            report=_told(meter, for_ranking, epochs.setdefault("Ranking head", [])),
             log_dir=log_dir / for_ranking.lower(),
         )
         ranking, artifacts = ranked.head, (*artifacts, *ranked.artifacts)
-    return _Heads(rating, ranking, artifacts)
+    return _Heads(rating, ranking, artifacts, epochs)
+
+
+def _told(meter: ProgressMeter, stage: Stage, epochs: list[Epoch]) -> ReportEpoch:
+    """Tells the meter of each epoch, and keeps it."""
+
+    def tell(epoch: Epoch) -> None:
+        epochs.append(replace(epoch, head=None))  # which holds all parameters
+        meter.epoch(stage, epoch)
+
+    return tell
 
 
 def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[Work]:
@@ -155,6 +181,7 @@ def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[
         Work(Stage.EVALUATION, 1, holdout),
         Work(Stage.RATING_REFIT, rating, refit),
         Work(Stage.RANKING_REFIT, ranking, refit),
+        Work(Stage.REPORT, 1, 1),
         Work(Stage.PUBLISHING, 1, refit or training),
     ]
     return [work for work in stages if work.passes and work.ratings]

@@ -102,6 +102,7 @@ class TrainingStage(_Named):
     EVALUATION = "EVALUATION"
     RATING_REFIT = "RATING_REFIT"
     RANKING_REFIT = "RANKING_REFIT"
+    REPORT = "REPORT"
     PUBLISHING = "PUBLISHING"
     TUNING_RATING = "TUNING_RATING"
     """Its epochs are trials."""

@@ -9,7 +9,7 @@ import typer
 
 from mfserve import Client
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when
+from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     Alias,
@@ -86,7 +86,7 @@ def versions(
     with options.connect(address, timeout) as client:
         if artifact is not None:
             stored = client.get_artifact(model, artifact, **chosen)
-            written = _write(output or Path(Path(artifact).name), stored.data)
+            written = write_file(output or Path(Path(artifact).name), stored.data)
             if json:
                 as_json({"path": str(written), "artifact": stored.artifact})
             else:
@@ -222,11 +222,3 @@ def _alias_table(model: Model) -> None:
         ("alias", "version", "revision#", "changed"),
         ((one.alias, _targets(one), one.revision, one.update_time) for one in model.aliases),
     )
-
-
-def _write(path: Path, data: bytes) -> Path:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    return path

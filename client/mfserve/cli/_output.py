@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -107,6 +108,15 @@ def jsonable(value: object) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # a loss that has diverged; JSON has no word for it
     return value
+
+
+def write_file(path: Path, data: bytes) -> Path:
+    """Writes a file that somebody asked for, over what was there; gives its path back."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
 def when(time: datetime | None) -> str:

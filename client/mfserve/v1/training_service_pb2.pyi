@@ -84,6 +84,8 @@ class _TrainingStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trainin
     """Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
     TRAINING_STAGE_TUNING_RANKING: _TrainingStage.ValueType  # 9
     """Tunes the ranking head, likewise."""
+    TRAINING_STAGE_REPORT: _TrainingStage.ValueType  # 10
+    """Draws the report that is stored with the version; comes before PUBLISHING."""
 
 class TrainingStage(_TrainingStage, metaclass=_TrainingStageEnumTypeWrapper):
     """TrainingStage is a part of a job."""
@@ -108,6 +110,8 @@ TRAINING_STAGE_TUNING_RATING: TrainingStage.ValueType  # 8
 """Tunes the rating head: its epochs are trials, and their metric is the best value so far."""
 TRAINING_STAGE_TUNING_RANKING: TrainingStage.ValueType  # 9
 """Tunes the ranking head, likewise."""
+TRAINING_STAGE_REPORT: TrainingStage.ValueType  # 10
+"""Draws the report that is stored with the version; comes before PUBLISHING."""
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final

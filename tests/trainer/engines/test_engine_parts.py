@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
 from mfserve_registry.errors import FailedPrecondition
-from mfserve_trainer.engines import Epoch, curve
 from mfserve_trainer.engines.base import require_finite
 from mfserve_trainer.engines.foldin import CANDIDATES, UNDECIDED, choose_regularization
 from tests.trainer.engines.synthetic import random_table, table
@@ -28,23 +26,6 @@ def test_parameters_that_are_no_numbers_are_refused(value: float) -> None:
     with pytest.raises(FailedPrecondition) as refused:
         require_finite("als", good, bad)
     assert refused.value.reason == "TRAINING_DIVERGED"
-
-
-@pytest.mark.parametrize(
-    "losses", [[2.0], [2.0, 1.0, 0.5], [1.0, 1.0], [1.0, 0.0, -1.0], [1e-30, 1e30]], ids=str
-)
-def test_the_curve_stays_inside_its_picture(losses: list[float]) -> None:
-    epochs = [Epoch(place + 1, len(losses), {"a<b": loss}) for place, loss in enumerate(losses)]
-    root = ET.fromstring(curve.as_svg(epochs))  # noqa: S314 - our own output
-    width, height = map(float, root.attrib["viewBox"].split()[2:])
-    (line,) = root.findall("{http://www.w3.org/2000/svg}polyline")
-    points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
-    assert len(points) == len(losses)
-    assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
-    heights = [y for _, y in points]
-    assert sorted(range(len(losses)), key=lambda place: -losses[place]) == sorted(
-        range(len(losses)), key=lambda place: heights[place]
-    )
 
 
 def test_the_fold_in_penalty_is_small_for_exact_factors_and_large_for_noise() -> None:

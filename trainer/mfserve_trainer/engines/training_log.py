@@ -1,4 +1,4 @@
-"""Follows one training: reports each epoch, writes TensorBoard scalars, and draws the curve at the end."""
+"""Follows one training: reports each epoch, writes TensorBoard scalars, and keeps the curve."""
 
 from __future__ import annotations
 
@@ -54,11 +54,8 @@ class TrainingLog:
         self._report(replace(finished, head=head))  # which is not kept: it holds all parameters
 
     def artifacts(self) -> tuple[Artifact, ...]:
-        """The training curve as a table and as a picture."""
-        return (
-            Artifact(f"{self._head}-training-curve.csv", "text/csv", curve.as_csv(self.epochs).encode()),
-            Artifact(f"{self._head}-training-curve.svg", "image/svg+xml", curve.as_svg(self.epochs).encode()),
-        )
+        """The training curve as a table."""
+        return (Artifact(f"{self._head}-training-curve.csv", "text/csv", curve.as_csv(self.epochs).encode()),)
 
 
 def _writer(folder: Path) -> tf.summary.SummaryWriter:
