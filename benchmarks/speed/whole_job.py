@@ -30,11 +30,11 @@ def main() -> None:
     imported = peak_bytes()
     from mfserve_trainer.training import train
 
-    begun: list[tuple[str, float, int]] = []
+    begun: list[tuple[str, float, float, int]] = []
 
     def follow(step: Progress) -> None:
         if step.epoch == 0:
-            begun.append((step.stage, time.perf_counter(), peak_bytes()))
+            begun.append((step.stage, *_now()))
 
     with tempfile.TemporaryDirectory(prefix="mfserve-speed-") as folder:
         staged, scratch = Path(folder, "staged"), Path(folder, "scratch")
@@ -54,14 +54,24 @@ def main() -> None:
             ),
             follow,
         )
-        ended = (time.perf_counter(), peak_bytes())
+        ended = _now()
 
-    ends = [*((at, peak) for _, at, peak in begun[1:]), ended]
+    moments = [(at, cpu, peak) for _, at, cpu, peak in begun]
     stages = [
-        {"stage": stage, "seconds": end - at, "memory_bytes": peak - imported}
-        for (stage, at, _), (end, peak) in zip(begun, ends, strict=True)
+        {
+            "stage": stage,
+            "seconds": end - at,
+            "cpu_seconds": cpu_end - cpu,
+            "memory_bytes": peak - imported,
+        }
+        for (stage, at, cpu, _), (end, cpu_end, peak) in zip(begun, [*moments[1:], ended], strict=True)
     ]
-    print(json.dumps({"stages": stages, "memory_bytes": ended[1] - imported}))
+    print(json.dumps({"stages": stages, "memory_bytes": ended[2] - imported}))
+
+
+def _now() -> tuple[float, float, int]:
+    """Seconds of the clock and of the processor, and the peak of memory so far."""
+    return time.perf_counter(), time.process_time(), peak_bytes()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks.speed.power_law import power_law
 from benchmarks.speed.problem import Problem
-from benchmarks.training_speed import child, factors_of, find_sweeps
+from benchmarks.training_speed import child, defaults_table, factors_of, find_sweeps, job
+from tests.trainer.engines.synthetic import low_rank
+from tests.trainer.samples import QUICK, dataset, write_csv
 
 
 def test_power_law_ratings_are_distinct_and_every_user_has_one() -> None:
@@ -51,6 +53,20 @@ def test_ials_minimises_the_objective_of_the_peers(tmp_path: Path) -> None:
         rated = wide[problem.user[problem.item == item]]
         matrix = wide.T @ wide + 10.0 * rated.T @ rated + 0.5 * np.eye(4)
         np.testing.assert_allclose(items[item], np.linalg.solve(matrix, 11.0 * rated.sum(axis=0)), atol=1e-3)
+
+
+def test_a_job_is_measured_stage_by_stage(tmp_path: Path) -> None:
+    csv = write_csv(low_rank()[0], tmp_path / "low-rank.csv")
+    figures = job(dataset(csv), QUICK, str(tmp_path))
+    stages = [stage["stage"] for stage in figures["stages"]]
+    assert stages[0] == "LOADING"
+    assert stages[-1] == "PUBLISHING"
+    seconds = sum(stage["seconds"] for stage in figures["stages"])
+    assert figures["holdout_seconds"] + figures["refit_seconds"] == pytest.approx(seconds)
+    peaks = [stage["memory_bytes"] for stage in figures["stages"]]
+    assert peaks == sorted(peaks)
+    assert figures["memory_bytes"] == peaks[-1] > 0
+    assert len(defaults_table(figures).splitlines()) == 2 + len(stages) + 2
 
 
 def _problem() -> Problem:
