@@ -158,6 +158,10 @@ class KerasConfig(_Spec):
         return self.epochs
 
 
+KEPT_SAMPLES = 40
+"""Samples that engine ``bayes`` keeps, spread evenly over the sweeps after burn-in."""
+
+
 class BayesConfig(_Spec):
     """Bayesian matrix factorization: Gibbs sampling, averaged over many samples."""
 
@@ -166,8 +170,8 @@ class BayesConfig(_Spec):
     """Length of an embedding in a sample."""
     burn_in: int = Field(30, ge=0, le=10_000)
     """Sweeps before the first sample."""
-    samples: int = Field(120, ge=40, le=10_000)
-    """Sweeps after burn-in; 40 of them, spread evenly, make the head."""
+    samples: int = Field(120, ge=KEPT_SAMPLES, le=10_000)
+    """Sweeps after burn-in; ``KEPT_SAMPLES`` of them, spread evenly, make the head."""
     served_factors: int = Field(32, ge=1, le=512)
     """Length of a served embedding, into which the samples are compressed."""
     interaction_features: int = Field(50, ge=0, le=512)
@@ -186,8 +190,8 @@ class AlsConfig(_Spec):
     factors: int = Field(20, ge=1, le=512)
     iterations: int = Field(20, ge=1, le=500)
     """Each solves all users, then all items."""
-    regularization: float = Field(0.14, gt=0, le=1000)
-    """λ; a row's penalty is λ times its number of ratings."""
+    regularization: float = Field(0.125, gt=0, le=1000)
+    """λ; a row's penalty is λ times its number of ratings, in units of the ratings' standard deviation."""
 
     @property
     def passes(self) -> int:

@@ -247,7 +247,7 @@ cells = st.dictionaries(st.tuples(ids, ids), st.floats(width=32, allow_nan=False
 sensible = st.dictionaries(st.tuples(ids, ids), st.sampled_from([0.5, 3, 10]), min_size=1, max_size=12)
 
 
-@pytest.mark.parametrize(("name", "examples"), [("als", 40), ("keras", 3)])
+@pytest.mark.parametrize(("name", "examples"), [("bayes", 10), ("als", 40), ("keras", 3)])
 def test_whatever_comes_trains_or_is_refused_with_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, name: str, examples: int
 ) -> None:

@@ -16,6 +16,7 @@ from mfserve_registry.spec import (
     NoRanking,
     NoRating,
     TrainingSpec,
+    TuningConfig,
 )
 from mfserve_trainer.ratings import Ratings, from_rows
 from mfserve_trainer.resolving import resolve
@@ -41,9 +42,14 @@ def test_the_rating_engine(asked: Any, ratings: Ratings, taken: Any) -> None:
     assert resolve(spec, ratings) == TrainingSpec(rating=taken, seed=7)
 
 
-@pytest.mark.parametrize(("most", "taken"), [(2, BayesConfig()), (1, AlsConfig())])
-def test_auto_goes_by_the_number_of_ratings(monkeypatch: pytest.MonkeyPatch, most: int, taken: Any) -> None:
-    monkeypatch.setattr("mfserve_trainer.resolving.BAYES_MOST_RATINGS", most)
+@pytest.mark.parametrize(
+    ("most_ratings", "most_rows", "taken"), [(2, 3, BayesConfig()), (1, 3, AlsConfig()), (2, 2, AlsConfig())]
+)
+def test_auto_goes_by_size(
+    monkeypatch: pytest.MonkeyPatch, most_ratings: int, most_rows: int, taken: Any
+) -> None:
+    monkeypatch.setattr("mfserve_trainer.resolving.BAYES_MOST_RATINGS", most_ratings)
+    monkeypatch.setattr("mfserve_trainer.resolving.BAYES_MOST_ROWS", most_rows)
     two = from_rows(["a", "b"], ["x", "x"], [3, 4], scale=SCALE)
     assert resolve(TrainingSpec(), two).rating == taken
 
@@ -56,6 +62,14 @@ def test_an_engine_that_needs_ratings_is_refused_where_there_are_none(engine: An
     assert caught.value.message.startswith(
         f"clicks.csv is implicit: it has no ratings for the engine '{engine.engine}' to learn from."
     )
+
+
+def test_a_rating_head_that_is_not_there_cannot_be_tuned() -> None:
+    with pytest.raises(ValidationError, match="none is trained"):
+        TrainingSpec(rating=NoRating(), tuning=TuningConfig(head="rating"))
+    with pytest.raises(FailedPrecondition, match="there is no rating head to tune") as caught:
+        resolve(TrainingSpec(tuning=TuningConfig(head="rating")), CHOSEN)
+    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", "spec.tuning.head")
 
 
 def test_no_head_at_all_is_refused() -> None:

@@ -7,8 +7,9 @@ from mfserve_registry.spec import AlsConfig, AutoRating, BayesConfig, NoRanking,
 from mfserve_trainer.ratings import Ratings
 
 BAYES_MOST_RATINGS = 5_000_000
-"""Up to so many ratings ``auto`` takes the engine that predicts best; beyond, the one that takes less time and
-memory."""
+BAYES_MOST_ROWS = 500_000
+"""Up to so many ratings, and users and items together, ``auto`` takes the engine that predicts best; beyond, the one
+that takes less time and memory. The samples of 500,000 rows are 1 GB."""
 
 
 def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
@@ -35,10 +36,18 @@ def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
             reason="RATINGS_MISSING",
             field="spec.ranking",
         )
+    if isinstance(rating, NoRating) and spec.tuning is not None and spec.tuning.head == "rating":
+        raise FailedPrecondition(
+            f"{ratings.name} has no ratings, so that there is no rating head to tune: tune the ranking head.",
+            reason="RATINGS_MISSING",
+            field="spec.tuning.head",
+        )
     return spec.model_copy(update={"rating": rating})
 
 
 def _by_size(ratings: Ratings) -> BayesConfig | AlsConfig | NoRating:
     if ratings.implicit:
         return NoRating()
-    return BayesConfig() if len(ratings) <= BAYES_MOST_RATINGS else AlsConfig()
+    rows = len(ratings.user_ids) + len(ratings.item_ids)
+    small = len(ratings) <= BAYES_MOST_RATINGS and rows <= BAYES_MOST_ROWS
+    return BayesConfig() if small else AlsConfig()

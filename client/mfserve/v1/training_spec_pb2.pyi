@@ -477,8 +477,8 @@ Global___NoRating: _TypeAlias = NoRating  # noqa: Y015
 
 @_typing.final
 class AutoRating(_message.Message):
-    """AutoRating leaves the choice to the trainer: `bayes` up to 5 million ratings, `als` beyond, no rating head where the
-    data have no ratings. The version tells what was taken.
+    """AutoRating leaves the choice to the trainer: `bayes` up to 5 million ratings and 500,000 users and items,
+    `als` beyond, no rating head where the data have no ratings. The version tells what was taken.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -98,6 +98,11 @@ def check_rated(rated: RatedItems, items: int) -> None:
         raise _invalid("rated.indices", "must ascend strictly within each user")
 
 
+def check_noise(noise: NDArray[np.float32]) -> None:
+    if (noise <= 0).any():
+        raise _invalid("rating_user_noise", "must hold variances above 0")
+
+
 def check_counts(counts: NDArray[np.int32]) -> None:
     if (counts < 0).any():
         raise _invalid("item_counts", "must not be negative")

@@ -59,6 +59,12 @@ class RatingEntry(_Part):
     # Left out where there is none: older heads keep their bytes, and so their digests.
     posterior: PosteriorEntry | None = Field(None, exclude_if=_absent)
 
+    @model_validator(mode="after")
+    def _folds_as_the_prior_does(self) -> RatingEntry:
+        if self.posterior is not None and not self.folds_bias:
+            raise ValueError("a head with a posterior folds the bias in")
+        return self
+
 
 class RankingEntry(_Part):
     """Scalars of the ranking head; see ``content.RankingHead``."""

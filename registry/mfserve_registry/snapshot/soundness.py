@@ -29,7 +29,7 @@ def check_indices(arrays: Mapping[str, NDArray[Any]], *, users: int, items: int)
 
 
 def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """DamagedSnapshot naming the file that holds a NaN or an infinite number."""
+    """DamagedSnapshot naming the file that holds a NaN, an infinite number or a variance of 0 or less."""
     for name, array in arrays.items():
         # One pass and no array of truth values: whatever is not finite stays so in a sum, and in float64 no sum of
         # finite float32 numbers overflows. Two infinities of opposite sign give NaN, without need of a warning.
@@ -37,6 +37,8 @@ def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
             sound = array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64))
         if not sound:
             raise DamagedSnapshot(f"{name}.npy holds NaN or an infinite number.")
+    if (noise := arrays.get("rating_user_noise")) is not None and (noise <= 0).any():
+        raise DamagedSnapshot("rating_user_noise.npy holds a variance that is not above 0.")
 
 
 def _check_offsets(arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:

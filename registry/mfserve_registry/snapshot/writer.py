@@ -15,6 +15,7 @@ from mfserve_registry.snapshot.checks import (
     check_array,
     check_counts,
     check_heads,
+    check_noise,
     check_rated,
     check_scalars,
     check_sizes,
@@ -97,6 +98,8 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
     )
     for name, array in arrays.items():
         check_array(name, array, specs[name])
+    if "rating_user_noise" in arrays:
+        check_noise(arrays["rating_user_noise"])
     check_counts(content.item_counts)
     check_rated(content.rated, len(content.item_ids))
     return arrays | _tables(content)

@@ -104,7 +104,7 @@ def test_a_tuning_shows_its_trials_and_what_was_chosen(run: Run, shop: Path) -> 
     *_, tables, version = map(json.loads, run(*arguments, "--json").out.splitlines())
     assert (version["version"], len(tables["rating"]["trials"])) == (2, 2)
     rows = [line.split("│") for line in finished.out.splitlines() if line.count("│") in {5, 7}]
-    for head, given in (("rating", "0.1400"), ("ranking", "6")):
+    for head, given in (("rating", "0.1250"), ("ranking", "6.0000")):
         trials, best = tables[head]["trials"], tables[head]["best_trial"]
         shown, rows = rows[:2], rows[2:]
         assert [row[1].strip() for row in shown] == [str(trial["parameters"]["factors"]) for trial in trials]

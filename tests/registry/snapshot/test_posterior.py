@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_registry.snapshot.content import Posterior
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from tests.registry.snapshot.samples import random_content, with_posterior
+from tests.registry.snapshot.test_writer import golden_content
+
+GOLDEN = "163f9e7e13573bede6801c148b15476138d2d136e77dea073d008c2a4caab482"
 
 
 def test_every_array_comes_back_read_only(tmp_path: Path) -> None:
@@ -59,6 +63,50 @@ def test_refuses_samples_of_which_no_deviation_comes(tmp_path: Path, shape: tupl
     posterior = replace(content.rating.posterior, user_samples=np.zeros(shape, dtype=np.float32))
     with pytest.raises(InvalidArgument, match="rating_user_samples"):
         write_snapshot(tmp_path, replace(content, rating=replace(content.rating, posterior=posterior)))
+
+
+def test_a_variance_is_above_zero(tmp_path: Path) -> None:
+    content = with_posterior(random_content(1))
+    posterior = content.rating.posterior
+    assert posterior is not None
+    none = replace(posterior, user_noise=np.zeros_like(posterior.user_noise))
+    with pytest.raises(InvalidArgument, match="rating_user_noise must hold variances above 0"):
+        write_snapshot(tmp_path / "bad", replace(content, rating=replace(content.rating, posterior=none)))
+    # Another writer may not have looked.
+    digest = write_snapshot(tmp_path, content)
+    manifest = json.loads((tmp_path / FILE_NAME).read_bytes())
+    file = tmp_path / "rating_user_noise.npy"
+    data = bytearray(file.read_bytes())
+    data[-4:] = np.float32(-1).tobytes()
+    file.write_bytes(data)
+    manifest["arrays"]["rating_user_noise"]["sha256"] = sha256(data).hexdigest()
+    (tmp_path / FILE_NAME).write_bytes(canonical_json(manifest).encode())
+    digest = digest_of((tmp_path / FILE_NAME).read_bytes())
+    with pytest.raises(DamagedSnapshot, match="not above 0"):
+        Snapshot.open(tmp_path, digest)
+
+
+def test_a_posterior_goes_with_a_bias_that_is_folded_in(tmp_path: Path) -> None:
+    content = with_posterior(random_content(1))
+    with pytest.raises(ValueError, match="folds the bias in"):
+        write_snapshot(tmp_path, replace(content, rating=replace(content.rating, folds_bias=False)))
+
+
+def test_the_digest_of_a_fixed_snapshot_with_a_posterior_never_changes(tmp_path: Path) -> None:
+    content = golden_content()
+    rating = content.rating
+    assert rating is not None
+    users, items = len(content.user_ids), len(content.item_ids)
+    width = rating.item_factors.shape[1] + 1
+    posterior = Posterior(
+        user_samples=np.arange(users * 2 * 3, dtype=np.float32).reshape(users, 2, 3),
+        item_samples=-np.arange(items * 2 * 3, dtype=np.float32).reshape(items, 2, 3),
+        user_noise=np.arange(1, users + 1, dtype=np.float32),
+        prior_mean=np.zeros(width, dtype=np.float32),
+        prior_precision=np.eye(width, dtype=np.float32),
+    )
+    bayesian = replace(content, rating=replace(rating, folds_bias=True, posterior=posterior))
+    assert write_snapshot(tmp_path, bayesian) == GOLDEN
 
 
 def test_a_manifest_with_other_sizes_is_refused(tmp_path: Path) -> None:

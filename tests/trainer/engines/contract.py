@@ -6,6 +6,7 @@ import csv
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -39,7 +40,10 @@ def arrays_of(head: RatingHead | RankingHead) -> Mapping[str, NDArray[np.float32
     names = ["user_factors", "item_factors"]
     if isinstance(head, RatingHead):
         names += ["user_biases", "item_biases"]
-    return {name: getattr(head, name) for name in names}
+    arrays = {name: getattr(head, name) for name in names}
+    if isinstance(head, RatingHead) and head.posterior is not None:
+        arrays |= {field.name: getattr(head.posterior, field.name) for field in fields(head.posterior)}
+    return arrays
 
 
 class EngineContract(ABC, Generic[HeadT]):
@@ -74,7 +78,7 @@ class EngineContract(ABC, Generic[HeadT]):
             "item_biases": (items,),
         }
         for name, array in arrays_of(head).items():
-            assert array.shape == shapes[name], name
+            assert array.shape == shapes.get(name, array.shape), name
             assert array.dtype == np.float32, name
             assert array.flags.c_contiguous, name
             assert np.isfinite(array).all(), name

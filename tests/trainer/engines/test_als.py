@@ -86,9 +86,10 @@ def test_objective_falls_with_every_sweep_and_is_the_one_reported(
 
     errors = ratings.rating - _all_pairs(head)[ratings.user_index, ratings.item_index]
     penalty = 0.0
+    # In the ratings' units all of σ stands on the user's side of a product.
     for index, factors, biases in (
         (ratings.user_index, head.user_factors, head.user_biases),
-        (ratings.item_index, head.item_factors, head.item_biases),
+        (ratings.item_index, head.item_factors * ratings.rating.std(), head.item_biases),
     ):
         penalty += 0.1 * (np.bincount(index) @ ((factors.astype(np.float64) ** 2).sum(axis=1) + biases**2))
     assert reported[-1].metrics["mse"] == pytest.approx(np.mean(errors**2), rel=1e-4)

@@ -1,8 +1,8 @@
 """Engine ``als``: explicit alternating least squares with the biases inside each solve.
 
 Minimises Σ (r − μ − b_u − c_i − p_u · q_i)² + λ Σ_u n_u (‖p_u‖² + b_u²) + λ Σ_i n_i (‖q_i‖² + c_i²), n being
-counts of ratings (the weighting of Zhou et al. 2008, section 3.2). Each half-sweep solves one side exactly while
-the other is fixed, so the objective never rises.
+counts of ratings (the weighting of Zhou et al. 2008, section 3.2), r in units of the ratings' standard deviation. Each
+half-sweep solves one side exactly while the other is fixed, so the objective never rises.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mfserve_trainer.engines import ridge
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
 from mfserve_trainer.engines.histories import Histories, histories, squared_norms
 from mfserve_trainer.engines.training_log import TrainingLog
+from mfserve_trainer.engines.units import Units
 from mfserve_trainer.ratings import Ratings
 
 INITIAL_DEVIATION = 0.1
@@ -31,8 +32,8 @@ def fit(
 ) -> Fitted[RatingHead]:
     """Trains the head; see ``engines.fit_rating``. An epoch solves all users, then all items."""
     n, users, items, k = len(ratings), len(ratings.user_ids), len(ratings.item_ids), config.factors
-    mean = float(np.mean(ratings.rating, dtype=np.float64))
-    of_users, of_items = _both_sides(ratings, mean, k)
+    units = Units.of(ratings)
+    of_users, of_items = _both_sides(ratings, units, k)
     exact = n <= ridge.SOLVED_EXACTLY
 
     item_side = _initial_side(items, k, seed)
@@ -47,20 +48,21 @@ def fit(
             penalty = regularization * (
                 weighted_square(user_side, of_users) + weighted_square(item_side, of_items)
             )
+            per_rating = units.deviation**2 / n
             log.epoch(
-                {"loss": (squared_error + penalty) / n, "mse": squared_error / n},
-                partial(_head, user_side, item_side, mean, config),
+                {"loss": (squared_error + penalty) * per_rating, "mse": squared_error * per_rating},
+                partial(_head, user_side, item_side, units, config),
             )
 
-    return Fitted(_head(user_side, item_side, mean, config), log.artifacts())
+    return Fitted(_head(user_side, item_side, units, config), log.artifacts())
 
 
-def _head(user_side: tf.Tensor, item_side: tf.Tensor, mean: float, config: AlsConfig) -> RatingHead:
+def _head(user_side: tf.Tensor, item_side: tf.Tensor, units: Units, config: AlsConfig) -> RatingHead:
     user_factors, user_biases = _members(user_side)
     item_factors, item_biases = _members(item_side)
     require_finite("als", user_factors, user_biases, item_factors, item_biases)
-    return RatingHead(
-        intercept=mean,
+    head = RatingHead(
+        intercept=0.0,
         user_biases=user_biases,
         item_biases=item_biases,
         user_factors=user_factors,
@@ -68,6 +70,7 @@ def _head(user_side: tf.Tensor, item_side: tf.Tensor, mean: float, config: AlsCo
         regularization=config.regularization,
         folds_bias=True,
     )
+    return units.original(head)
 
 
 def half_sweep(
@@ -102,13 +105,13 @@ def weighted_square(side: tf.Tensor, of_rows: Histories) -> float:
     return float(squared_norms(side) @ of_rows.counts)
 
 
-def _both_sides(ratings: Ratings, mean: float, k: int) -> tuple[Histories, Histories]:
-    """The histories of users and of items, with r − μ; what they were made of is not kept."""
+def _both_sides(ratings: Ratings, units: Units, k: int) -> tuple[Histories, Histories]:
+    """The histories of users and of items, in standard units; what they were made of is not kept."""
     users, items = len(ratings.user_ids), len(ratings.item_ids)
-    centred = ratings.rating - np.float32(mean)
+    standard = units.standard(ratings.rating)
     return (
-        histories(ratings.user_index, ratings.item_index, centred, users, items, width=k + 1),
-        histories(ratings.item_index, ratings.user_index, centred, items, users, width=k + 1),
+        histories(ratings.user_index, ratings.item_index, standard, users, items, width=k + 1),
+        histories(ratings.item_index, ratings.user_index, standard, items, users, width=k + 1),
     )
 
 

@@ -13,7 +13,11 @@ from mfserve_trainer.engines.bayes.rows import draw_rows
 D, ROWS, OTHERS = 4, 5, 40
 
 
-def test_rows_are_drawn_from_the_textbook_conditional() -> None:
+@pytest.mark.parametrize("block_floats", [1 << 25, 100, 1])
+def test_rows_are_drawn_from_the_textbook_conditional(
+    monkeypatch: pytest.MonkeyPatch, block_floats: int
+) -> None:
+    monkeypatch.setattr("mfserve_trainer.engines.bayes.pieces.BLOCK_FLOATS", block_floats)
     random = np.random.default_rng(0)
     # Histories of one rating, of several pieces, and of exactly one piece and two.
     lengths = [1, 37, 16, 32, 7]
@@ -31,7 +35,7 @@ def test_rows_are_drawn_from_the_textbook_conditional() -> None:
     noise = random.normal(size=(ROWS, D)).astype(np.float32)
 
     drawn = draw_rows(
-        pieces(row, other, values, ROWS, OTHERS),
+        pieces(row, other, values, ROWS, OTHERS, width=D),
         side,
         other_precision=tau,
         row_precision=omega,
@@ -65,8 +69,9 @@ def test_pieces_hold_every_rating_once_and_pad_with_nobody() -> None:
     row[:ROWS] = np.arange(ROWS)
     other = random.integers(0, OTHERS, 200).astype(np.int32)
     values = random.normal(size=200).astype(np.float32)
-    cut = pieces(row, other, values, ROWS, OTHERS)
-    others, kept, owner = cut.others.numpy(), cut.values.numpy(), cut.row.numpy()
+    cut = pieces(row, other, values, ROWS, OTHERS, width=D)
+    (block,) = cut.blocks
+    others, kept, owner = block.others.numpy(), block.values.numpy(), block.row.numpy()
     assert others.shape == kept.shape == (len(owner), LENGTH)
     assert (np.diff(owner) >= 0).all()
     real = others < OTHERS

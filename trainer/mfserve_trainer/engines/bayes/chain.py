@@ -12,6 +12,7 @@ from mfserve_trainer.engines.bayes.pieces import Pieces, pieces
 from mfserve_trainer.engines.bayes.priors import Prior, draw_prior
 from mfserve_trainer.engines.bayes.rows import Rows, draw_rows
 from mfserve_trainer.engines.bayes.side_information import interaction_features
+from mfserve_trainer.engines.units import Units
 from mfserve_trainer.ratings import Ratings
 
 Floats = NDArray[np.float32]
@@ -52,25 +53,25 @@ class Sample:
 
 
 class Chain:
-    """A Gibbs sampler of r_ui = μ + b_u + c_i + p_u · q_i + ε_ui.
+    """A Gibbs sampler of r_ui = b_u + c_i + p_u · q_i + ε_ui, r in standard units.
 
     Bayesian probabilistic matrix factorization (Salakhutdinov and Mnih 2008) with the biases inside the rows, each
     user's own noise, and prior means that depend on who rated what.
 
     Args:
         ratings: at least one row; every user and item occurs in the rows.
-        mean: μ.
+        units: of the ratings.
         factors: k.
         features: how many features of the interactions each side's prior mean has; 0 for none.
         seed: of every draw.
     """
 
-    def __init__(self, ratings: Ratings, mean: float, factors: int, features: int, seed: int) -> None:
+    def __init__(self, ratings: Ratings, units: Units, factors: int, features: int, seed: int) -> None:
         self._random = np.random.default_rng(seed)
         users, items, d = len(ratings.user_ids), len(ratings.item_ids), factors + 1
-        centred = (ratings.rating - mean).astype(np.float32)
-        of_users = pieces(ratings.user_index, ratings.item_index, centred, users, items)
-        of_items = pieces(ratings.item_index, ratings.user_index, centred, items, users)
+        standard = units.standard(ratings.rating)
+        of_users = pieces(ratings.user_index, ratings.item_index, standard, users, items, width=d)
+        of_items = pieces(ratings.item_index, ratings.user_index, standard, items, users, width=d)
         user_features, item_features = interaction_features(
             ratings.user_index, ratings.item_index, users, items, components=features, seed=seed
         )

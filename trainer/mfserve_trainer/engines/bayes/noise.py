@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+LEAST_VARIANCE = 1e-6
+"""Of the noise, in standard units: below it a residual, a difference of float32 numbers, is rounding."""
+
 PRIOR_STRENGTH = 8.0
 """ν: a user's own precision is drawn as if eight residuals of average size had been seen already."""
 
@@ -51,8 +54,8 @@ def draw_noise(errors: Floats, counts: NDArray[np.int64], last: Noise, random: n
         last: the draw before.
         random: the generator.
     """
-    scaled = last.overall * errors.astype(np.float64)
-    of_user = random.gamma((PRIOR_STRENGTH + counts) / 2, 2 / (PRIOR_STRENGTH + scaled))
-    total = float(of_user @ errors.astype(np.float64))
+    seen = np.maximum(errors, LEAST_VARIANCE * counts)
+    of_user = random.gamma((PRIOR_STRENGTH + counts) / 2, 2 / (PRIOR_STRENGTH + last.overall * seen))
+    total = float(of_user @ seen)
     overall = random.gamma(1 + counts.sum() / 2, 1 / (1 + total / 2))
     return Noise(overall, of_user.astype(np.float32))

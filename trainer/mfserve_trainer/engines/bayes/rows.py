@@ -52,18 +52,22 @@ def draw_rows(
         prior_precision: (d, d), Λ.
         noise: float32 (rows, d), standard normal.
     """
-    drawn = _draw(
-        of_rows.others,
-        of_rows.values,
-        of_rows.row,
-        other_side,
-        other_precision,
-        row_precision,
-        prior_mean,
-        prior_precision.astype(np.float32),
-        noise,
-    )
-    return Rows(*(part.numpy() for part in drawn))
+    precision = prior_precision.astype(np.float32)
+    drawn = [
+        _draw(
+            block.others,
+            block.values,
+            block.row,
+            other_side,
+            other_precision,
+            row_precision[block.rows],
+            prior_mean[block.rows],
+            precision,
+            noise[block.rows],
+        )
+        for block in of_rows.blocks
+    ]
+    return Rows(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
 
 
 def _draw_all(
