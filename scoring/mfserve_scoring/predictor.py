@@ -28,6 +28,8 @@ class Predictor:
         self.model = RatingModel(head, scale)
         self._fold_in = RatingFoldIn(head)
         self._posterior = head.posterior
+        # Nothing that lies in an interval deviates by more than half of its length (Popoviciu's inequality).
+        self._most_deviation = (scale.maximum - scale.minimum) / 2
         self._mean = mean
         self._user_means = user_means
         self._item_means = item_means
@@ -79,7 +81,8 @@ class Predictor:
             return None
         known = (users >= 0) & (items >= 0)
         found = np.zeros(len(users), dtype=np.float32)
-        found[known] = deviations(self._posterior, users[known], items[known])
+        told = deviations(self._posterior, users[known], items[known])
+        found[known] = np.minimum(told, self._most_deviation)
         return found
 
     def _unclipped(self, basis: RatingBasis, users: Numbers, items: Numbers) -> NDArray[Any]:

@@ -23,6 +23,13 @@ def model_spec(model: str, version: int | None, alias: str | None) -> common_pb2
     return spec
 
 
+def text(name: str, value: object) -> str:
+    """An id as it is sent; TypeError in words, where protobuf's own names neither the argument nor its type."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__} {value!r}: ids are strings")
+    return value
+
+
 def served_version(message: common_pb2.ServedVersion) -> ServedVersion:
     """Ours for the protocol's."""
     return ServedVersion(message.model, message.version, message.digest)

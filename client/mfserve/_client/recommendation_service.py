@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Mapping
 from itertools import islice, repeat
 
 from mfserve._client.calls import Unary
-from mfserve._client.common import model_spec, served_version
+from mfserve._client.common import model_spec, served_version, text
 from mfserve._client.names import HEAD, RATING_BASIS, RECOMMENDATION_BASIS
 from mfserve._types.enums import Head
 from mfserve._types.recommendations import (
@@ -49,7 +49,7 @@ def recommend(
         ranking_head=HEAD.write_optional(ranking_head),
     )
     if user_id is not None:
-        request.user_id = user_id
+        request.user_id = text("user_id", user_id)
     if history is not None:
         request.history.CopyFrom(_history(history))
     return Unary(lambda stubs: stubs.recommendation.Recommend, request, _recommendations)
@@ -60,7 +60,9 @@ def predict_rating(
 ) -> Unary[pb.PredictRatingRequest, pb.PredictRatingResponse, RatingPrediction]:
     """One predicted rating."""
     request = pb.PredictRatingRequest(
-        model_spec=model_spec(model, version, alias), user_id=user_id, item_id=item_id
+        model_spec=model_spec(model, version, alias),
+        user_id=text("user_id", user_id),
+        item_id=text("item_id", item_id),
     )
     return Unary(lambda stubs: stubs.recommendation.PredictRating, request, _prediction)
 
@@ -75,7 +77,10 @@ def batch_predict_ratings(
     remaining = iter(pairs)
     predictions: list[RatingPrediction] = []
     while True:
-        part = [pb.UserItem(user_id=user, item_id=item) for user, item in islice(remaining, MAX_PAIRS)]
+        part = [
+            pb.UserItem(user_id=text("user_id", user), item_id=text("item_id", item))
+            for user, item in islice(remaining, MAX_PAIRS)
+        ]
         if not part and predictions:
             return predictions
         request = pb.BatchPredictRatingsRequest(model_spec=model_spec(model, version, alias), pairs=part)
@@ -92,7 +97,7 @@ def similar_items(
 ) -> Unary[pb.FindSimilarItemsRequest, pb.FindSimilarItemsResponse, SimilarItems]:
     """The items most like one item."""
     request = pb.FindSimilarItemsRequest(
-        model_spec=model_spec(model, version, alias), item_id=item_id, limit=limit
+        model_spec=model_spec(model, version, alias), item_id=text("item_id", item_id), limit=limit
     )
 
     def decode(response: pb.FindSimilarItemsResponse) -> SimilarItems:

@@ -20,6 +20,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mfserve._client.spec import choice_of
+
 
 class CommandError(Exception):
     """A command cannot do what was asked; the text is one line for the person who asked."""
@@ -38,13 +40,13 @@ _PIPED_WIDTH = 200
 
 def console() -> Console:
     """Standard output."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=_PIPED_WIDTH)
+    terminal = Console(emoji=False)
+    return terminal if terminal.is_terminal else Console(width=_PIPED_WIDTH, emoji=False)
 
 
 def say(markup: str) -> None:
     """Prints a note for a person on standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(markup)
+    Console(stderr=True, soft_wrap=True, highlight=False, emoji=False).print(markup)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -96,9 +98,10 @@ def as_json(value: object) -> None:
 
 
 def jsonable(value: object) -> Any:
-    """Dataclasses become objects, times ISO 8601, numbers that are not finite null."""
+    """Dataclasses become objects, with the name of what was chosen in them; times ISO 8601; numbers not finite null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+        known = {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+        return choice_of(value) | known
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, datetime):

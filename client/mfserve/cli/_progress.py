@@ -26,6 +26,9 @@ _STAGES = {
 }
 
 
+_EACH, _EVERY = 30, 10
+
+
 def follow(steps: Iterable[Progress]) -> None:
     """Prints every step as it arrives; notes go to standard error, so that standard output keeps the result."""
     console = Console(stderr=True)
@@ -47,7 +50,9 @@ def follow(steps: Iterable[Progress]) -> None:
                 completed=step.epoch,
                 remaining=_remaining(step),
             )
-            console.print(Text(describe(step)), soft_wrap=True)
+            # A bar shows each epoch; lines are for what stays: of 150 epochs every tenth will do.
+            if step.epoch_count <= _EACH or step.epoch % _EVERY == 0 or step.epoch == step.epoch_count:
+                console.print(Text(describe(step)), soft_wrap=True)
 
 
 def describe(step: Progress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -33,7 +34,12 @@ def report(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write.", show_default="MODEL-VERSION-report.html"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write, over what is there; - for standard output.",
+            show_default="MODEL-VERSION-report.html",
+        ),
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
@@ -43,6 +49,11 @@ def report(
     with options.connect(address, timeout) as client:
         number = client.get_version(model, **options.version_or_alias(version)).version
         stored = _fetch(client, model, number)
+    if output == Path("-"):
+        if open_ or json:
+            raise CommandError("--output - writes the page alone: leave out --open and --json")
+        sys.stdout.buffer.write(stored.data)
+        return
     if output is None:
         folder = Path(tempfile.mkdtemp(prefix="mfserve-")) if open_ else Path()
         output = folder / f"{model}-{number}-{_NAME}"

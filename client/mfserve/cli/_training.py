@@ -339,7 +339,9 @@ def _only(own: dict[str, Any], others: dict[str, Any], choice: str) -> dict[str,
     """The options that belong to a choice; an option of another choice would be ignored, so it is refused."""
     wrong = [name.replace("_", " ") for name, value in others.items() if value is not None]
     if wrong:
-        raise CommandError(f"{choice} has no {' or '.join(wrong)}")
+        raise CommandError(
+            f"{choice} has no {' or '.join(wrong)}: choose the engine or split that they belong to"
+        )
     return own
 
 

@@ -94,8 +94,8 @@ def test_a_tuning_shows_its_trials_and_what_was_chosen(run: Run, shop: Path) -> 
     arguments = ["tune", "tuned", str(shop / "good.csv"), *COLUMNS, *options]
     finished = run(*arguments)
     assert finished.code == 0, finished.err
-    assert "tune the rating head\n  trial 1/2  validation_mse" in finished.err
-    assert "tune the ranking head\n  trial 1/2  validation_ndcg_at_10" in finished.err
+    assert "tune the rating head\n  trial 1/2  best_validation_mse" in finished.err
+    assert "tune the ranking head\n  trial 1/2  best_validation_ndcg_at_10" in finished.err
     assert "Trials of the rating head (als)" in finished.out
     assert "Trials of the ranking head (ials)" in finished.out
     assert finished.out.count("as given, has") == 2

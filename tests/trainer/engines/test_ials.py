@@ -15,7 +15,7 @@ from mfserve_trainer.engines.histories import histories
 from mfserve_trainer.engines.ials import TARGETS, for_size, graded, half_sweep, scaled_penalty
 from mfserve_trainer.ratings import Ratings
 from tests.trainer.engines.contract import EngineContract, ignore
-from tests.trainer.engines.synthetic import HeldOut, random_table, two_camps
+from tests.trainer.engines.synthetic import HeldOut, random_table, table, two_camps
 
 
 class TestIals(EngineContract[RankingHead]):
@@ -144,3 +144,13 @@ def test_the_penalties_of_average_rows_are_regularization_on_data_of_any_size(ex
 
 def _in_absolute_terms(config: IalsConfig, ratings: Ratings) -> float:
     return for_size(config, len(ratings), len(ratings.user_ids), len(ratings.item_ids)).regularization
+
+
+def test_a_handful_of_ratings_says_something() -> None:
+    ratings = table(
+        [(0, 0, 5.0), (0, 1, 4.0), (1, 0, 5.0), (1, 2, 1.0), (2, 1, 4.0), (2, 2, 2.0), (2, 0, 5.0)]
+    )
+    head = fit_ranking(ratings, IalsConfig(), seed=0, report=ignore).head
+    scores = head.user_factors @ head.item_factors.T
+    assert scores[0, 0] > 0.3
+    assert scores[1, 0] > 2 * scores[1, 2]

@@ -116,8 +116,8 @@ def test_the_best_configurations_are_fitted_and_everything_is_told(tmp_path: Pat
         *((Stage.TUNING_RANKING, trial, 6) for trial in range(7)),
     ]
     assert found[15][0] == Stage.RATING_FIT
-    assert steps[7].metrics == {"validation_mse": facts["rating"]["best_value"]}
-    assert steps[14].metrics == {"validation_ndcg_at_10": facts["ranking"]["best_value"]}
+    assert steps[7].metrics == {"best_validation_mse": facts["rating"]["best_value"]}
+    assert steps[14].metrics == {"best_validation_ndcg_at_10": facts["ranking"]["best_value"]}
     assert all(step.remaining_seconds is not None for step in steps[2:])
 
 

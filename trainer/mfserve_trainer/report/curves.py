@@ -9,7 +9,9 @@ from bokeh.models import ColumnDataSource
 
 from mfserve_trainer.engines.base import Epoch
 from mfserve_trainer.report.picture import (
+    GREY,
     INDIGO,
+    INK,
     ORANGE,
     PINK,
     TEAL,
@@ -20,7 +22,7 @@ from mfserve_trainer.report.picture import (
     tidy_legend,
 )
 
-_COLOURS = (INDIGO, TEAL, ORANGE, PINK)
+_COLOURS = (INDIGO, TEAL, ORANGE, PINK, INK, GREY)
 
 
 def picture(head: str, epochs: Sequence[Epoch]) -> Picture:
@@ -32,7 +34,8 @@ def picture(head: str, epochs: Sequence[Epoch]) -> Picture:
     """
     names = list(epochs[0].metrics)
     logarithmic = all(epoch.metrics[name] > 0 for epoch in epochs for name in names)
-    drawn = new_figure("epoch", "", y_axis_type="log" if logarithmic else "linear")
+    axis = "metric, logarithmic" if logarithmic else "metric"
+    drawn = new_figure("epoch", axis, y_axis_type="log" if logarithmic else "linear")
     for place, name in enumerate(names):
         source = ColumnDataSource(
             {

@@ -103,7 +103,7 @@ def _tune_head(
         return fit(validation.fitted, with_parameters(given, parameters), seed=seed, report=report)
 
     def report(finished: int, best_value: float | None) -> None:
-        metrics = {} if best_value is None else {f"validation_{head.metric}": best_value}
+        metrics = {} if best_value is None else {f"best_validation_{head.metric}": best_value}
         meter.epoch(head.stage, Epoch(finished, tuning.trials, metrics))
 
     meter.begin(head.stage, tuning.trials)
