@@ -156,12 +156,18 @@ class Scoring:
 
 
 def checked_history(history: pb.History, scale: RatingScale | None) -> list[tuple[str, float]]:
-    """InvalidArgument where it is empty or too long, an id is wrong or a rating lies outside the scale, if any."""
+    """InvalidArgument where it is empty or too long, an id is wrong, or a rating is missing or not on the scale."""
     check_count(history.ratings, "history.ratings", most=MAX_HISTORY)
     rated = []
     for position, entry in enumerate(history.ratings):
         field = f"history.ratings[{position}]"
         item_id = check_id(entry.item_id, f"{field}.item_id")
+        if scale is not None and not entry.HasField("rating"):
+            raise InvalidArgument(
+                f"Give the rating, {scale.minimum:g} to {scale.maximum:g}: this version was trained on ratings, and a "
+                "history of items alone is for versions of data without ratings.",
+                field=f"{field}.rating",
+            )
         if scale is not None and not scale.holds(entry.rating):
             raise InvalidArgument(
                 f"A rating is {scale.minimum:g} to {scale.maximum:g}, not {entry.rating:g}.",

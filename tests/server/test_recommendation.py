@@ -236,6 +236,15 @@ async def test_similar_items_are_those_of_the_smallest_angle(server: Server, con
         ("Recommend", {"history": history(("i1", 1.0), ("", 1.0))}, "history.ratings[1].item_id"),
         ("Recommend", {"history": history(("i1", 5.5))}, "history.ratings[0].rating"),
         ("Recommend", {"history": history(("i1", float("nan")))}, "history.ratings[0].rating"),
+        (
+            "Recommend",
+            {
+                "history": pb.History(
+                    ratings=[pb.RatedItem(item_id="i1", rating=1), pb.RatedItem(item_id="i2")]
+                )
+            },
+            "history.ratings[1].rating",
+        ),
         ("Recommend", {"ranking_head": 9}, "ranking_head"),
         ("PredictRating", {"user_id": "u1"}, "item_id"),
         ("PredictRating", {"item_id": "i1"}, "user_id"),
