@@ -64,7 +64,7 @@ from tests.client.cli.conftest import Run
             "--early-stopping",
         ),
         (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
-        (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine als has no epochs"),
+        (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
         (["recommend", "movies", "--history", "i0=many"], "ITEM=RATING"),
         (["recommend", "movies", "--history", "=3"], "ITEM=RATING"),
