@@ -57,17 +57,19 @@ def test_lists_are_those_that_would_be_served(fit: Sample) -> None:
 def test_what_is_a_sample_says_so(fit: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fit.holdout.note() == ""
     assert recommended(fit.holdout, seed=0).note() == ""
-    monkeypatch.setattr(holdout, "MOST_ROWS", 50)
+    monkeypatch.setattr(holdout, "MOST_ROWS", 20)
     monkeypatch.setattr(holdout, "MOST_USERS", 7)
     some = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
     again = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
     other = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=1)
-    assert len(some.rows) == 50
+    assert len(some.rows) == 20
     assert some.rows.fingerprint == again.rows.fingerprint != other.rows.fingerprint
-    assert f"50 of {len(fit.held_out):,} held-out ratings" in some.note()
+    assert f"20 of {len(fit.held_out):,} held-out ratings" in some.note()
     lists = recommended(some, seed=0)
     assert lists.users == 7
-    assert f"7 of {len(some.rows.user_ids)} users" in lists.note()
+    everybody = len(set(fit.ratings.user_index[fit.held_out].tolist()))
+    assert len(some.rows.user_ids) < everybody
+    assert f"7 of {everybody} users" in lists.note()
     assert lists.slots["POPULARITY"].sum() == 70
 
 
