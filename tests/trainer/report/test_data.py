@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import Head, Recommender
 from mfserve_trainer.report import activity, calibration, deviation, holdout, popularity
-from mfserve_trainer.report.holdout import Holdout, Predicted, predicted, recommended
+from mfserve_trainer.report.holdout import Holdout, Predicted, Recommended, predicted, recommended
 from tests.trainer.report.samples import Sample
 
 SCALE = RatingScale(minimum=1, maximum=5)
@@ -145,3 +145,12 @@ def test_concentration_is_the_share_of_the_most_frequent(weights: list[int]) -> 
     curve = popularity.concentration(np.array(weights))
     falling = sorted(weights, reverse=True)
     assert curve == pytest.approx([sum(falling[:n]) / sum(weights) for n in range(len(weights) + 1)])
+
+
+def test_a_ranker_whose_lists_are_all_empty_is_left_out() -> None:
+    slots = {"RATING_HEAD": np.array([2, 1, 0]), "POPULARITY": np.zeros(3, dtype=np.int64)}
+    lists = Recommended(slots, item_ratings=np.array([5, 4, 1]), users=1, of_users=1)
+    for picture in (popularity.popularity_picture(lists), popularity.coverage_picture(lists)):
+        assert picture.figure is not None
+        entries = [item.label.value for legend in picture.figure.legend for item in legend.items]
+        assert [entry.partition(":")[0] for entry in entries] == ["Ratings", "Rating head"]
