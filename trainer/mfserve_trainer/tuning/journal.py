@@ -67,9 +67,8 @@ def _locked(file: BinaryIO) -> bool:
     except BlockingIOError:
         _log.info("somebody else is at this search; its trials are not kept", path=file.name)
         return False
-    except (
-        OSError
-    ) as error:  # a file system without locks, such as some NFS: nobody can tell who else is at it
+    except OSError as error:
+        # A file system without locks, such as some NFS: nobody can tell who else is at it.
         _log.warning("the search cannot be locked; its trials are not kept", path=file.name, error=str(error))
         return False
     return True
