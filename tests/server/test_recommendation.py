@@ -14,6 +14,7 @@ from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
 from mfserve_scoring import Basis, RatingBasis
 from mfserve_scoring.deviations import deviations
+from mfserve_server.scoring import work_of_pair
 from tests.registry.snapshot.samples import FullContent, random_content, with_posterior
 from tests.server import oracle
 from tests.server.calls import Server, failure
@@ -328,3 +329,14 @@ def test_scoring_and_api_number_their_bases_alike() -> None:
         assert (
             pb.RatingBasis.Name(pb.RatingBasis.ValueType(rating_basis)) == f"RATING_BASIS_{rating_basis.name}"
         )
+
+
+def test_the_work_of_a_predicted_rating_grows_with_the_samples() -> None:
+    """By it the event loop decides what it hands over to the scoring thread."""
+    content = random_content(2)
+    plain = work_of_pair(content.rating)
+    few, many = (
+        work_of_pair(with_posterior(content, samples=samples, factors=12).rating) for samples in (10, 40)
+    )
+    assert few - plain >= 10 * 13
+    assert many - plain == 4 * (few - plain)
