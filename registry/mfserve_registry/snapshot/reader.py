@@ -108,7 +108,7 @@ def _read_manifest(directory: Path, digest: str) -> tuple[Manifest, int]:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        # A rule that spans fields has no place; it is one of the rating head.
+        # A rule that spans fields names no place: it is of the heads.
         where = ".".join(map(str, error.errors()[0]["loc"])) or "rating"
         raise DamagedSnapshot(f"{FILE_NAME} does not follow format {FORMAT} at '{where}'.") from error
     _check_layout(manifest)
