@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.programs import needs
+
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PATIENCE = 30.0
 
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="chromium and chromium-driver are not installed"
-)
+needs_browser = needs("chromium", "chromedriver")
 
 _FLAGS = (
     "--headless",

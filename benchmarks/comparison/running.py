@@ -26,9 +26,14 @@ def python_of(line: Line) -> Path:
     return Path(sys.executable) if line.package is None else ENVIRONMENTS / line.peer / "bin" / "python"
 
 
+def installed(peer: str) -> bool:
+    """Whether ``make peers`` has finished this peer's environment, and not only begun it."""
+    return (ENVIRONMENTS / peer / ".installed").is_file()
+
+
 def missing(lines: Iterable[Line]) -> set[str]:
     """The peers whose environment is not there."""
-    return {line.peer for line in lines if not python_of(line).exists()}
+    return {line.peer for line in lines if line.package is not None and not installed(line.peer)}
 
 
 def versions(lines: Iterable[Line]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pyarrow import parquet
 from benchmarks.peers.exchange import DEPTH, NOBODY, Answer, Task, answer
 from benchmarks.service import running
 from mfserve import Client
+from mfserve.types import RatingPrediction
 from mfserve_registry import JobRequest, Registry
 from mfserve_registry.settings import ProcessSettings
 from mfserve_registry.snapshot import Snapshot
@@ -143,14 +144,20 @@ def check_server(
     users, ranked = recommended
     rows = random.choice(len(pairs), min(SAMPLE_PAIRS, len(pairs)), replace=False)
     starts = np.concatenate(([0], np.cumsum(ranked.counts)))
+    told = predictions.deviations
+
+    def same_rating(served: RatingPrediction, row: int, how: str) -> None:
+        same(served.rating, float(predictions.ratings[row]), f"the rating of {pairs[row]} {how}")
+        deviation = None if told is None else float(told[row]) or None
+        same(served.stddev, deviation, f"the standard deviation of {pairs[row]} {how}")
+
     with running(home, "--no-trainer") as address, Client(address) as client:
         for row in rows:
-            served = client.predict_rating(MODEL, *pairs[row])
-            same(served.rating, float(predictions.ratings[row]), f"the rating of {pairs[row]}")
+            same_rating(client.predict_rating(MODEL, *pairs[row]), row, "alone")
         for row, served in zip(
             rows, client.batch_predict_ratings(MODEL, [pairs[row] for row in rows]), strict=True
         ):
-            same(served.rating, float(predictions.ratings[row]), f"the rating of {pairs[row]} in a batch")
+            same_rating(served, row, "in a batch")
         for user in random.choice(len(users), min(SAMPLE_USERS, len(users)), replace=False):
             part = slice(starts[user], starts[user + 1])
             items = snapshot.items.take(ranked.item_indices[part])

@@ -32,9 +32,8 @@ def main() -> None:
     problem = Problem.load(folder)
     ratings = _ratings(problem)
     nothing = np.empty(0, dtype=np.int32)
-    problem = replace(
-        problem, user=nothing, item=nothing
-    )  # the pairs are in the ratings; not twice in memory
+    # The pairs are in the ratings: not twice in memory.
+    problem = replace(problem, user=nothing, item=nothing)
     config = IalsConfig(
         factors=problem.factors,
         iterations=sweeps,

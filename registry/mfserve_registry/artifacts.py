@@ -26,7 +26,7 @@ class Artifact:
     """A file to keep with a version.
 
     Attributes:
-        name: unique within the version, such as ``training_curve.svg``.
+        name: unique within the version, such as ``rating-training-curve.csv``.
         media_type: such as ``image/svg+xml``.
         data: its bytes.
     """

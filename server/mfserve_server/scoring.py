@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument, NotFound
+from mfserve_registry.snapshot.content import RatingHead
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import (
     Head,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 _ON_LOOP = 1_000_000
 _LOOK_UP = 1_000
 """Multiplications that take as long as looking up one id."""
+_SAMPLED = 16
+"""Multiplications that take as long as one number of a pair's samples, which is fetched and widened first."""
 _PIECE_USERS = 256
 """Users scored in one go: between pieces of a large batch others get their turn in the scoring thread."""
 
@@ -132,8 +135,8 @@ class Scoring:
             (check_id(pair.user_id, f"pairs[{n}].user_id"), check_id(pair.item_id, f"pairs[{n}].item_id"))
             for n, pair in enumerate(pairs)
         ]
-        # Looking up an id costs about as much as 1,000 multiplications.
-        return await self._run(2000 * len(checked), lambda: loaded.recommender.predict_many(checked))
+        work = len(checked) * work_of_pair(loaded.snapshot.rating)
+        return await self._run(work, lambda: loaded.recommender.predict_many(checked))
 
     async def similar(self, loaded: LoadedVersion, request: pb.FindSimilarItemsRequest) -> SimilarItems:
         """NotFound: ITEM_NOT_FOUND."""
@@ -155,13 +158,30 @@ class Scoring:
         return call() if work <= _ON_LOOP else await self._executors.scoring(call)
 
 
+def work_of_pair(head: RatingHead | None) -> int:
+    """Multiplications that take as long as one predicted rating, its deviation included."""
+    work = 2 * _LOOK_UP
+    if head is not None:
+        work += head.item_factors.shape[1]
+        if head.posterior is not None:
+            _, samples, length = head.posterior.item_samples.shape
+            work += _SAMPLED * samples * length
+    return work
+
+
 def checked_history(history: pb.History, scale: RatingScale | None) -> list[tuple[str, float]]:
-    """InvalidArgument where it is empty or too long, an id is wrong or a rating lies outside the scale, if any."""
+    """InvalidArgument where it is empty or too long, an id is wrong, or a rating is missing or not on the scale."""
     check_count(history.ratings, "history.ratings", most=MAX_HISTORY)
     rated = []
     for position, entry in enumerate(history.ratings):
         field = f"history.ratings[{position}]"
         item_id = check_id(entry.item_id, f"{field}.item_id")
+        if scale is not None and not entry.HasField("rating"):
+            raise InvalidArgument(
+                f"Give the rating, {scale.minimum:g} to {scale.maximum:g}: this version was trained on ratings, and a "
+                "history of items alone is for versions of data without ratings.",
+                field=f"{field}.rating",
+            )
         if scale is not None and not scale.holds(entry.rating):
             raise InvalidArgument(
                 f"A rating is {scale.minimum:g} to {scale.maximum:g}, not {entry.rating:g}.",

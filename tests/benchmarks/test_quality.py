@@ -124,7 +124,7 @@ def test_calibration_counts_the_rows_that_have_a_deviation(split: Split) -> None
 def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ratings = small_ratings()
     quick = {
-        "rating": {"engine": "als", "factors": 4, "iterations": 6},
+        "rating": {"engine": "bayes", "factors": 4, "interaction_features": 4, "burn_in": 4, "samples": 40},
         "ranking": {"engine": "ials", "factors": 4, "iterations": 4},
     }
     lines = [Line(DEFAULT.name, DEFAULT.peer, json.dumps(quick), None), BASELINE]
@@ -141,6 +141,7 @@ def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.Captu
     mean = split.task.rating.mean(dtype=np.float64)
     assert rating[BASELINE.name]["mse"] == pytest.approx(np.mean((split.truth - mean) ** 2))
     assert rating[DEFAULT.name]["mse"] < rating[BASELINE.name]["mse"]
+    assert 0 < rating[DEFAULT.name]["within_1"] < 1
     assert ranking[DEFAULT.name]["ndcg_at_10"] > ranking[BASELINE.name]["ndcg_at_10"]
 
     (tmp_path / "results.json").write_text(json.dumps(results))

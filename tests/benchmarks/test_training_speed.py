@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.comparison import running
+from benchmarks.comparison.lines import DEFAULT, LINES
 from benchmarks.speed.power_law import power_law
 from benchmarks.speed.problem import Problem
-from benchmarks.training_speed import child, defaults_table, factors_of, find_sweeps, job
+from benchmarks.training_speed import child, defaults_table, factors_of, find_sweeps, job, main, scale_table
 from tests.trainer.engines.synthetic import low_rank
 from tests.trainer.samples import QUICK, dataset, write_csv
 
@@ -47,6 +49,7 @@ def test_ials_minimises_the_objective_of_the_peers(tmp_path: Path) -> None:
     objective = problem.objective(users, items)
     assert objective == pytest.approx(reported[-1], rel=1e-5)
     assert find_sweeps(figures["passed"], (reported[2] + reported[3]) / 2) == 4
+    assert find_sweeps(figures["passed"], reported[-1] * 0.9) is None
     # A step of exact ALS in float64, from implicit's equations: (QᵀQ + Σ (c − 1) q qᵀ + reg) p = c Σ q.
     wide = users.astype(np.float64)
     for item in range(20):
@@ -67,6 +70,28 @@ def test_a_job_is_measured_stage_by_stage(tmp_path: Path) -> None:
     assert peaks == sorted(peaks)
     assert figures["memory_bytes"] == peaks[-1] > 0
     assert len(defaults_table(figures).splitlines()) == 2 + len(stages) + 2
+
+
+def test_an_objective_that_is_never_reached_is_a_miss() -> None:
+    ours = {"name": "mfserve ials", "passed": [{}], "seconds": 3.0, "cpu_seconds": 3.0, "objective": 2.0}
+    ratios = {"time_ratio": 1.5, "cpu_time_ratio": 1.5, "memory_ratio": 3.0, "data_bytes": 1e6}
+    assert "MISSED" in scale_table({"rows": [ours], "reached": False} | ratios)
+    assert "MISSED" not in scale_table({"rows": [ours], "reached": True} | ratios)
+
+
+def test_an_environment_that_is_not_finished_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "ENVIRONMENTS", tmp_path)
+    python = tmp_path / "implicit" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert running.missing(LINES) >= {"implicit", "surprise"}
+    assert not running.missing([DEFAULT])
+    with pytest.raises(SystemExit, match="make peers"):
+        main(["--only", "scale"])
+    (tmp_path / "implicit" / ".installed").touch()
+    assert "implicit" not in running.missing(LINES)
 
 
 def _problem() -> Problem:

@@ -59,7 +59,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
     assert answer.served_version == SERVED
 
     await client.recommend("movies", "196", alias="latest")
-    await client.recommend("movies", history=[("50", 1.0)])
+    await client.recommend("movies", history=[("50", 0.0)])
     await client.recommend("movies", history=["50", "181"])
     assert seen == [
         pb.RecommendRequest(
@@ -75,7 +75,7 @@ async def test_recommend(serve: Serve, connect: Connect) -> None:
         pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="movies", alias="latest"), user_id="196"),
         pb.RecommendRequest(
             model_spec=common_pb2.ModelSpec(model="movies"),
-            history=pb.History(ratings=[pb.RatedItem(item_id="50", rating=1)]),
+            history=pb.History(ratings=[pb.RatedItem(item_id="50", rating=0)]),
         ),
         pb.RecommendRequest(
             model_spec=common_pb2.ModelSpec(model="movies"),

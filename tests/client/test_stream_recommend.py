@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -249,14 +249,26 @@ async def test_deadline_of_a_stream(serve: Serve, connect: Connect) -> None:
         await listed(client.stream_recommend("movies", USERS, timeout=0.3))
 
 
-async def test_an_answer_to_another_question_is_no_answer(serve: Serve, connect: Connect) -> None:
-    def mixed_up(requests: Iterator[Any], context: Any) -> Iterator[Any]:
+def _of_another_question(answer: Any) -> None:
+    answer.batch.batch_id += 1
+
+
+def _with_a_column_too_short(answer: Any) -> None:
+    answer.batch.predicted_ratings.pop()
+
+
+@pytest.mark.parametrize("spoil", [_of_another_question, _with_a_column_too_short])
+async def test_a_malformed_answer_is_no_answer(
+    serve: Serve, connect: Connect, spoil: Callable[[Any], None]
+) -> None:
+    def malformed(requests: Iterator[Any], context: Any) -> Iterator[Any]:
         next(requests)
         yield started()
         for request in requests:
-            request.batch.batch_id += 1
-            yield answers(request.batch)
+            answer = answers(request.batch)
+            spoil(answer)
+            yield answer
 
-    client = connect(serve(StreamRecommend=mixed_up).address)
+    client = connect(serve(StreamRecommend=malformed).address)
     with pytest.raises(errors.MfserveError):
-        await listed(client.stream_recommend("movies", USERS, timeout=1.0))
+        await listed(client.stream_recommend("movies", USERS, timeout=0.5))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mfserve_scoring import RatingBasis, Recommender
 from mfserve_scoring.deviations import deviations
@@ -8,16 +9,19 @@ from tests.registry.snapshot.samples import random_content, with_posterior
 from tests.scoring.snapshots import opened
 
 
-def test_deviation_is_that_of_the_samples_and_the_noise() -> None:
-    """Pair by pair, and over more pairs than are done at a time."""
+@pytest.mark.parametrize("numbers", [1, 1000, 1 << 17], ids=["pair by pair", "in parts", "at once"])
+def test_deviation_is_that_of_the_samples_and_the_noise(
+    numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfserve_scoring.deviations._NUMBERS", numbers)
     content = with_posterior(random_content(5))
     posterior = content.rating.posterior
     assert posterior is not None
     random = np.random.default_rng(0)
-    users = random.integers(0, len(content.user_ids), 9000)
-    items = random.integers(0, len(content.item_ids), 9000)
+    users = random.integers(0, len(content.user_ids), 600)
+    items = random.integers(0, len(content.item_ids), 600)
     found = deviations(posterior, users, items)
-    for n in range(0, 9000, 60):
+    for n in range(0, 600, 7):
         of_user = posterior.user_samples[users[n]].astype(np.float64)
         of_item = posterior.item_samples[items[n]].astype(np.float64)
         predicted = [u[:-1] @ i[:-1] + u[-1] + i[-1] for u, i in zip(of_user, of_item, strict=True)]

@@ -14,6 +14,7 @@ from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
 from mfserve_scoring import Basis, RatingBasis
 from mfserve_scoring.deviations import deviations
+from mfserve_server.scoring import work_of_pair
 from tests.registry.snapshot.samples import FullContent, random_content, with_posterior
 from tests.server import oracle
 from tests.server.calls import Server, failure
@@ -236,6 +237,15 @@ async def test_similar_items_are_those_of_the_smallest_angle(server: Server, con
         ("Recommend", {"history": history(("i1", 1.0), ("", 1.0))}, "history.ratings[1].item_id"),
         ("Recommend", {"history": history(("i1", 5.5))}, "history.ratings[0].rating"),
         ("Recommend", {"history": history(("i1", float("nan")))}, "history.ratings[0].rating"),
+        (
+            "Recommend",
+            {
+                "history": pb.History(
+                    ratings=[pb.RatedItem(item_id="i1", rating=1), pb.RatedItem(item_id="i2")]
+                )
+            },
+            "history.ratings[1].rating",
+        ),
         ("Recommend", {"ranking_head": 9}, "ranking_head"),
         ("PredictRating", {"user_id": "u1"}, "item_id"),
         ("PredictRating", {"item_id": "i1"}, "user_id"),
@@ -319,3 +329,14 @@ def test_scoring_and_api_number_their_bases_alike() -> None:
         assert (
             pb.RatingBasis.Name(pb.RatingBasis.ValueType(rating_basis)) == f"RATING_BASIS_{rating_basis.name}"
         )
+
+
+def test_the_work_of_a_predicted_rating_grows_with_the_samples() -> None:
+    """By it the event loop decides what it hands over to the scoring thread."""
+    content = random_content(2)
+    plain = work_of_pair(content.rating)
+    few, many = (
+        work_of_pair(with_posterior(content, samples=samples, factors=12).rating) for samples in (10, 40)
+    )
+    assert few - plain >= 10 * 13
+    assert many - plain == 4 * (few - plain)

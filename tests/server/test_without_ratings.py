@@ -50,7 +50,7 @@ async def test_recommendations_come_without_predicted_ratings(server: Server) ->
 
 
 async def test_a_history_needs_no_ratings(server: Server) -> None:
-    def asked(*ratings: float) -> Awaitable[Any]:
+    def asked(*ratings: float | None) -> Awaitable[Any]:
         items = [pb.RatedItem(item_id=f"i{n}", rating=rating) for n, rating in enumerate(ratings, 1)]
         history = pb.History(ratings=items)
         answer: Awaitable[Any] = server.recommendations.Recommend(
@@ -58,7 +58,7 @@ async def test_a_history_needs_no_ratings(server: Server) -> None:
         )
         return answer
 
-    first, second = await asked(0, 0), await asked(99, -1)
+    first, second = await asked(None, None), await asked(99, -1)
     assert first == second
     assert first.basis == pb.RECOMMENDATION_BASIS_FOLD_IN
 

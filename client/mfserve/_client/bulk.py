@@ -87,6 +87,11 @@ class Bulk:
             raise UnavailableError(
                 f"the server answered batch {answer.batch_id} in place of {asked.batch_id}"
             )
+        if answer.predicted_ratings and len(answer.predicted_ratings) != len(answer.scores):
+            raise UnavailableError(
+                f"the server answered batch {answer.batch_id} with {len(answer.predicted_ratings)} predicted ratings "
+                f"of {len(answer.scores)} items"
+            )
         self._unanswered.popleft()
         return RecommendationBatch(
             user_ids=tuple(asked.user_ids),
@@ -96,7 +101,7 @@ class Bulk:
             scores=array("f", answer.scores),
             # Asked for and still missing where the version has no rating head.
             predicted_ratings=None
-            if self._config.omit_predicted_ratings or len(answer.predicted_ratings) != len(answer.scores)
+            if self._config.omit_predicted_ratings or not answer.predicted_ratings
             else array("f", answer.predicted_ratings),
             offsets=array("q", accumulate(answer.counts, initial=0)),
             bases=tuple(map(RECOMMENDATION_BASIS.read, answer.bases)),

@@ -21,7 +21,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 MAX_PAIRS = 10_000
 """Pairs in one BatchPredictRatings."""
 
-History = Mapping[str, float] | Iterable[tuple[str, float]] | Iterable[str]
+History = Mapping[str, float] | Iterable[tuple[str, float] | str]
 """What a user whom the model never saw has rated; items alone for a model of data without ratings."""
 
 PairsCall = Unary[pb.BatchPredictRatingsRequest, pb.BatchPredictRatingsResponse, list[RatingPrediction]]

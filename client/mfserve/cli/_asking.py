@@ -20,8 +20,8 @@ def recommend(
     history: Annotated[
         list[str] | None,
         typer.Option(
-            help="ITEM=RATING of a user whom the model never saw; repeat for each item. Any rating will do where the "
-            "model knows none."
+            help="ITEM=RATING of a user whom the model never saw; repeat for each item. ITEM alone where the model was "
+            "trained on data without ratings."
         ),
     ] = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
@@ -124,14 +124,16 @@ def similar(
     line(_by(found.served_version))
 
 
-def _rated(text: str) -> tuple[str, float]:
+def _rated(text: str) -> tuple[str, float] | str:
     item, separator, rating = text.rpartition("=")
+    if not separator:
+        return text
     try:
-        if separator and item:
+        if item:
             return item, float(rating)
     except ValueError:
         pass
-    raise CommandError(f"--history {text}: expected ITEM=RATING, such as 50=5")
+    raise CommandError(f"--history {text}: expected ITEM=RATING, such as 50=5, or ITEM alone")
 
 
 def _by(served: ServedVersion) -> str:

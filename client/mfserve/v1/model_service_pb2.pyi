@@ -432,7 +432,7 @@ class Artifact(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name, unique within the version, such as `training_curve.svg`."""
+    """Name, unique within the version, such as `rating-training-curve.csv`."""
     media_type: _builtins.str
     """Media type, such as `image/svg+xml`."""
     size_bytes: _builtins.int

@@ -95,18 +95,22 @@ class RatedItem(_message.Message):
     item_id: _builtins.str
     """Id of the item, 1 to 256 bytes of UTF-8. Required. Items that the version does not know are left out."""
     rating: _builtins.float
-    """The rating, on the data's scale. Required; not read where the version was trained on data without ratings."""
+    """The rating, on the data's scale. Required where the version was trained on ratings; not read where it was trained
+    on data without.
+    """
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
-        rating: _builtins.float = ...,
+        rating: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "rating", b"rating"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "item_id", b"item_id", "rating", b"rating"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rating: _TypeAlias = _typing.Literal["rating"]  # noqa: Y015
+    _WhichOneofArgType__rating: _TypeAlias = _typing.Literal["_rating", b"_rating"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating) -> _WhichOneofReturnType__rating | None: ...
 
 Global___RatedItem: _TypeAlias = RatedItem  # noqa: Y015
 

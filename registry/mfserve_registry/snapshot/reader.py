@@ -108,9 +108,8 @@ def _read_manifest(directory: Path, digest: str) -> tuple[Manifest, int]:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        where = (
-            ".".join(map(str, error.errors()[0]["loc"])) or "rating"
-        )  # a rule that spans fields is of the heads
+        # A rule that spans fields names no place: it is of the heads.
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "rating"
         raise DamagedSnapshot(f"{FILE_NAME} does not follow format {FORMAT} at '{where}'.") from error
     _check_layout(manifest)
     return manifest, len(data)

@@ -80,7 +80,7 @@ def test_data_without_ratings_gives_recommendations_and_no_predictions(run: Run,
     items = json.loads(run("recommend", "chosen", "u1", "--json").out)["items"]
     assert items
     assert {item["predicted_rating"] for item in items} == {None}
-    table = run("recommend", "chosen", "--history", "i1=1").out
+    table = run("recommend", "chosen", "--history", "i1", "--history", "i2=1").out
     assert "basis FOLD_IN" in table
     assert " -" in table
     predicted = run("predict", "chosen", "u1", "i1")

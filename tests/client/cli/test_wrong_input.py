@@ -19,7 +19,7 @@ from tests.client.cli.conftest import Run
         (["recommend", "movies", ""], "user_id"),
         (["recommend", "movies"], "either USER or --history"),
         (["recommend", "movies", "1", "--history", "2=3"], "either USER or --history"),
-        (["recommend", "movies", "--history", "2:3"], "ITEM=RATING"),
+        (["recommend", "movies", "--history", "i0"], "history.ratings[0].rating"),
         (["recommend", "movies", "1", "--version", "1", "--alias", "production"], "not both"),
         (["similar", "movies", "no-such-item"], "item"),
         (["versions", "nothing"], "nothing"),

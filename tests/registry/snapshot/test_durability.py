@@ -6,12 +6,13 @@ Killing a process proves nothing here, because the page cache survives it. So th
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.programs import needs
 
 TRACE = ["strace", "-f", "-y", "-e", "trace=write,fsync,rename,renameat,renameat2"]
 
@@ -28,7 +29,7 @@ print(staged.name, digest)
 """
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@needs("strace")
 def test_files_then_folder_then_rename_then_root(tmp_path: Path) -> None:
     root = tmp_path / "snapshots"
     log = tmp_path / "strace.log"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mfserve_registry.spec import RatingScale
 from mfserve_scoring import Head, Recommender
 from mfserve_trainer.report import activity, calibration, deviation, holdout, popularity
-from mfserve_trainer.report.holdout import Holdout, Predicted, predicted, recommended
+from mfserve_trainer.report.holdout import Holdout, Predicted, Recommended, predicted, recommended
 from tests.trainer.report.samples import Sample
 
 SCALE = RatingScale(minimum=1, maximum=5)
@@ -57,17 +57,19 @@ def test_lists_are_those_that_would_be_served(fit: Sample) -> None:
 def test_what_is_a_sample_says_so(fit: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fit.holdout.note() == ""
     assert recommended(fit.holdout, seed=0).note() == ""
-    monkeypatch.setattr(holdout, "MOST_ROWS", 50)
+    monkeypatch.setattr(holdout, "MOST_ROWS", 20)
     monkeypatch.setattr(holdout, "MOST_USERS", 7)
     some = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
     again = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
     other = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=1)
-    assert len(some.rows) == 50
+    assert len(some.rows) == 20
     assert some.rows.fingerprint == again.rows.fingerprint != other.rows.fingerprint
-    assert f"50 of {len(fit.held_out):,} held-out ratings" in some.note()
+    assert f"20 of {len(fit.held_out):,} held-out ratings" in some.note()
     lists = recommended(some, seed=0)
     assert lists.users == 7
-    assert f"7 of {len(some.rows.user_ids)} users" in lists.note()
+    everybody = len(set(fit.ratings.user_index[fit.held_out].tolist()))
+    assert len(some.rows.user_ids) < everybody
+    assert f"7 of {everybody} users" in lists.note()
     assert lists.slots["POPULARITY"].sum() == 70
 
 
@@ -143,3 +145,12 @@ def test_concentration_is_the_share_of_the_most_frequent(weights: list[int]) -> 
     curve = popularity.concentration(np.array(weights))
     falling = sorted(weights, reverse=True)
     assert curve == pytest.approx([sum(falling[:n]) / sum(weights) for n in range(len(weights) + 1)])
+
+
+def test_a_ranker_whose_lists_are_all_empty_is_left_out() -> None:
+    slots = {"RATING_HEAD": np.array([2, 1, 0]), "POPULARITY": np.zeros(3, dtype=np.int64)}
+    lists = Recommended(slots, item_ratings=np.array([5, 4, 1]), users=1, of_users=1)
+    for picture in (popularity.popularity_picture(lists), popularity.coverage_picture(lists)):
+        assert picture.figure is not None
+        entries = [item.label.value for legend in picture.figure.legend for item in legend.items]
+        assert [entry.partition(":")[0] for entry in entries] == ["Ratings", "Rating head"]

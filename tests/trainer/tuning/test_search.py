@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 from pathlib import Path
@@ -214,3 +216,17 @@ def test_two_at_the_same_search_do_not_wait_for_each_other(tmp_path: Path) -> No
     assert told(one) == told(two)
     with finished_trials(path, "minimize") as kept:
         assert told(kept.trials) == told(one)
+
+
+def test_a_file_system_without_locks_costs_the_kept_trials_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "unlocked.jsonl"
+    with finished_trials(path, "minimize") as kept:
+        trials, _ = searching(3).run(bowl, kept, ignore)
+    assert len(trials) == 3
+    assert path.read_bytes() == b""

@@ -2,7 +2,8 @@
 
 Minimises Σ (r − μ − b_u − c_i − p_u · q_i)² + λ Σ_u n_u (‖p_u‖² + b_u²) + λ Σ_i n_i (‖q_i‖² + c_i²), n being
 counts of ratings (the weighting of Zhou et al. 2008, section 3.2), r in units of the ratings' standard deviation. Each
-half-sweep solves one side exactly while the other is fixed, so the objective never rises.
+half-sweep solves one side while the other is fixed: exactly up to ``ridge.SOLVED_EXACTLY`` ratings, above by a few
+steps of conjugate gradients from where it was. Neither raises the objective but for rounding.
 """
 
 from __future__ import annotations

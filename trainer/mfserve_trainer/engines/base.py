@@ -26,7 +26,8 @@ class Epoch:
         metrics: what was measured on the training rows, such as ``{"loss": 0.81, "mse": 0.74}``; names that
             begin with ``val_`` were measured on the validation part cut from them.
         head: makes the head as it is after this epoch; to be called while the epoch is reported, not later. It raises
-            TRAINING_DIVERGED as the fit would. None from an engine that has no head before its end.
+            TRAINING_DIVERGED as the fit would. None while there is none yet: ``bayes`` has one from its second kept
+            sample on.
     """
 
     number: int

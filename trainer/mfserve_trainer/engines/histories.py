@@ -93,9 +93,8 @@ def histories(
 
     # A counting sort: stable, linear, and without the 64-bit permutation that a comparison sort would return.
     table = coo_array((values, (place[row_index], other_index)), shape=(rated, others))
-    table.has_canonical_format = (
-        True  # no pair twice, and the order within a row is no matter: nothing to sum or sort
-    )
+    # No pair occurs twice, and the order within a row is no matter: nothing to sum or sort.
+    table.has_canonical_format = True
     sorted_by_row = table.tocsr()
     del table  # the sorted copy is enough
 

@@ -9,7 +9,8 @@ SOLVED_EXACTLY = 2_000_000
 """Up to so many ratings the engines solve each regression exactly; above, they improve the last sweep's solution.
 
 With 4 million ratings and 64 factors an exact sweep takes three times the processor's time and gains little: the next
-half-sweep moves the problem anyway. On small data a sweep is short, and there is no reason to be content with less."""
+half-sweep moves the problem anyway. On small data a sweep is short, and there is no reason to be content with less.
+See docs/adr/0009-conjugate-gradients.md."""
 
 STEPS = 3
 """Conjugate-gradient steps of ``improve``. At that size, 2 need a third more sweeps, each a tenth shorter."""

@@ -29,17 +29,20 @@ class Holdout:
         snapshot: of the fit on the training rows.
         rows: all held-out rows, or ``MOST_ROWS`` of them.
         total: how many were held out.
+        users: how many users have held-out rows, in the sample or not.
     """
 
     snapshot: Snapshot
     rows: Ratings
     total: int
+    users: int
 
     @staticmethod
     def sample(snapshot: Snapshot, ratings: Ratings, held_out: NDArray[np.intp], seed: int) -> Holdout:
         """The rows ``held_out`` of ``ratings``, or as many of them as a picture needs."""
         rows = _at_most(MOST_ROWS, held_out, seed)
-        return Holdout(snapshot, ratings.take(rows), len(held_out))
+        users = len(np.unique(ratings.user_index[held_out]))
+        return Holdout(snapshot, ratings.take(rows), len(held_out), users)
 
     def note(self) -> str:
         """Says what is a sample; empty where nothing is."""
@@ -109,14 +112,13 @@ class Recommended:
 def recommended(holdout: Holdout, seed: int) -> Recommended:
     """Asks every ranker for the lists of the users who have held-out rows, or of a sample of them."""
     snapshot = holdout.snapshot
-    everybody = holdout.rows.user_ids
-    users = _at_most(MOST_USERS, everybody, seed)
+    users = _at_most(MOST_USERS, holdout.rows.user_ids, seed)
     slots = {}
     for name, ranker in rankers(snapshot).items():
         lists = rankings(ranker, list(users))
         rank = np.arange(len(lists.indices)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
         slots[name] = np.bincount(lists.indices[rank < LIST_LENGTH], minlength=len(snapshot.items))
-    return Recommended(slots, snapshot.item_counts.astype(np.int64), len(users), len(everybody))
+    return Recommended(slots, snapshot.item_counts.astype(np.int64), len(users), holdout.users)
 
 
 def _known(counts: NDArray[np.integer[Any]], index: Indices) -> NDArray[np.int64]:

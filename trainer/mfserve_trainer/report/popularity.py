@@ -44,6 +44,9 @@ def by_tenth(weight: NDArray[np.int64], item_ratings: NDArray[np.int64]) -> NDAr
 def concentration(weight: NDArray[np.int64]) -> NDArray[np.float64]:
     """The Lorenz curve from its top: share of ``weight`` that the n most frequent items have.
 
+    Args:
+        weight: as for ``by_tenth``.
+
     Returns:
         float (items + 1,), from 0 to 1, concave; it reaches 1 at the share of the items that is covered.
     """
@@ -55,7 +58,7 @@ def popularity_picture(lists: Recommended) -> Picture:
     """Share of the places in lists by how popular the item is, beside the share of ratings."""
     tenths = ["most rated tenth", *(f"{place}th" for place in range(4, _TENTHS)), "least rated tenth"]
     tenths[1:1] = ["2nd", "3rd"]
-    weights = {_RATINGS: lists.item_ratings} | lists.slots
+    weights = _weights(lists)
     drawn = new_figure("items by number of ratings", "share", x_range=FactorRange(factors=tenths))
     in_percent(drawn.yaxis)
     step = 0.84 / len(weights)
@@ -96,7 +99,7 @@ def coverage_picture(lists: Recommended) -> Picture:
     drawn = new_figure("share of the items, the most frequent first", "share of places", y_range=(0, 1.03))
     in_percent(drawn.xaxis)
     in_percent(drawn.yaxis)
-    for name, weight in ({_RATINGS: lists.item_ratings} | lists.slots).items():
+    for name, weight in _weights(lists).items():
         curve = concentration(weight)
         places = _curve_places(len(weight), int(np.count_nonzero(weight)))
         source = ColumnDataSource(
@@ -125,6 +128,13 @@ def coverage_picture(lists: Recommended) -> Picture:
         drawn,
         wide=True,
     )
+
+
+def _weights(lists: Recommended) -> dict[str, NDArray[np.int64]]:
+    """What is drawn: the ratings, and every ranker that has recommended anything; of nothing there are no shares."""
+    return {_RATINGS: lists.item_ratings} | {
+        name: slots for name, slots in lists.slots.items() if slots.any()
+    }
 
 
 def _curve_places(items: int, covered: int) -> NDArray[np.int64]:

@@ -37,12 +37,12 @@ def finished_trials(path: Path, direction: Literal["minimize", "maximize"]) -> I
     """The study at ``path``, which is made if need be; a trial that is added to it is on disk.
 
     Two processes may be at the same search, one of them perhaps stopped or given up for dead. The second one gets a
-    study in memory: it repeats trials, with the same results, and waits for nobody.
+    study in memory: it repeats trials, with the same results, and waits for nobody. So does one whose file system knows
+    no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         if not _locked(file):
-            _log.info("somebody else is at this search; its trials are not kept", path=str(path))
             yield optuna.create_study(direction=direction)
             return
         _drop_torn_line(file)
@@ -65,6 +65,11 @@ def _locked(file: BinaryIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        _log.info("somebody else is at this search; its trials are not kept", path=file.name)
+        return False
+    except OSError as error:
+        # A file system without locks, such as some NFS: nobody can tell who else is at it.
+        _log.warning("the search cannot be locked; its trials are not kept", path=file.name, error=str(error))
         return False
     return True
 
