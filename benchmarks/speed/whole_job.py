@@ -67,7 +67,8 @@ def main() -> None:
         }
         for (stage, at, cpu, _), (end, cpu_end, peak) in zip(begun, [*moments[1:], ended], strict=True)
     ]
-    print(json.dumps({"stages": stages, "memory_bytes": max(stage["memory_bytes"] for stage in stages)}))
+    highest = max(peak for *_, peak in [*moments[1:], ended])
+    print(json.dumps({"stages": stages, "memory_bytes": highest - imported}))
 
 
 def _now() -> tuple[float, float, int]:
