@@ -22,7 +22,7 @@ from mfserve_trainer.datasets.columns import (
     read_titles,
 )
 from mfserve_trainer.datasets.duplicates import settle_duplicates
-from mfserve_trainer.datasets.raw import Malformed, RawRows, Role, invalid, shorten
+from mfserve_trainer.datasets.raw import Malformed, RawRows, Role, invalid, release_unused, shorten
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -57,6 +57,7 @@ def to_ratings(
     # What is learned from is float32, and no value that float32 cannot hold is a rating.
     rating = None if spec.implicit else _optional_numbers(raw, "rating", np.float32)
     times = _optional_numbers(raw, "timestamp", np.float64)
+    release_unused()
 
     scale = None if rating is None else spec.scale or own_scale
     fault = _judge(users, items, rating, times, scale)

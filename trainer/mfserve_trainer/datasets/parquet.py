@@ -6,7 +6,16 @@ from pathlib import Path
 
 from mfserve_registry.errors import InvalidArgument
 from mfserve_trainer.datasets.columns import is_text
-from mfserve_trainer.datasets.raw import Column, Columns, RawRows, Role, invalid, missing_column, shorten
+from mfserve_trainer.datasets.raw import (
+    Column,
+    Columns,
+    RawRows,
+    Role,
+    invalid,
+    missing_column,
+    release_unused,
+    shorten,
+)
 
 
 def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
@@ -32,6 +41,7 @@ def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
         raise _damaged(source) from error
 
     def read(role: Role) -> Column:
+        release_unused()  # what the column before took
         try:
             return file.read(columns=[names[role]]).column(names[role])
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
