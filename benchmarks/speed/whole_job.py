@@ -2,7 +2,7 @@
 
 DATASET and SPEC are the JSON of a ``DatasetSpec`` and a ``TrainingSpec``, ROOT a folder that holds the former's file.
 Prints one JSON object: what each stage took, from the moment that TensorFlow is imported, and how much more memory the
-process had at its peak than at that moment.
+process had at the stage's peak, and at the highest of all, than at that moment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.speed.memory import peak_bytes
+from benchmarks.speed.memory import peak_bytes, restart_peak
 from mfserve_registry.jobs import Progress
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 from mfserve_trainer.datasets import cache_folder
@@ -35,6 +35,7 @@ def main() -> None:
     def follow(step: Progress) -> None:
         if step.epoch == 0:
             begun.append((step.stage, *_now()))
+            restart_peak()
 
     with tempfile.TemporaryDirectory(prefix="mfserve-speed-") as folder:
         staged, scratch = Path(folder, "staged"), Path(folder, "scratch")
@@ -66,11 +67,12 @@ def main() -> None:
         }
         for (stage, at, cpu, _), (end, cpu_end, peak) in zip(begun, [*moments[1:], ended], strict=True)
     ]
-    print(json.dumps({"stages": stages, "memory_bytes": ended[2] - imported}))
+    highest = max(peak for *_, peak in [*moments[1:], ended])
+    print(json.dumps({"stages": stages, "memory_bytes": highest - imported}))
 
 
 def _now() -> tuple[float, float, int]:
-    """Seconds of the clock and of the processor, and the peak of memory so far."""
+    """Seconds of the clock and of the processor, and the peak of memory in the stage that ends."""
     return time.perf_counter(), time.process_time(), peak_bytes()
 
 

@@ -67,8 +67,7 @@ def test_a_job_is_measured_stage_by_stage(tmp_path: Path) -> None:
     seconds = sum(stage["seconds"] for stage in figures["stages"])
     assert figures["holdout_seconds"] + figures["refit_seconds"] == pytest.approx(seconds)
     peaks = [stage["memory_bytes"] for stage in figures["stages"]]
-    assert peaks == sorted(peaks)
-    assert figures["memory_bytes"] == peaks[-1] > 0
+    assert figures["memory_bytes"] == max(peaks) > 0
     assert len(defaults_table(figures).splitlines()) == 2 + len(stages) + 2
 
 

@@ -113,7 +113,9 @@ def _unclipped(
     items = snapshot.items.indices(list(holdout.item_ids))[holdout.item_index]
     known = (users >= 0) & (items >= 0)
     predicted = served.astype(np.float64)
-    predicted[known] = model.unclipped(users[known], items[known])
+    for start in range(0, len(holdout), _BATCH_PAIRS):
+        rows = start + np.flatnonzero(known[start : start + _BATCH_PAIRS])
+        predicted[rows] = model.unclipped(users[rows], items[rows])
     return predicted
 
 

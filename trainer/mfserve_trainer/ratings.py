@@ -7,7 +7,7 @@ and to the evaluation of rankings every row is then as good as a rating can be, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -21,6 +21,8 @@ Indices = NDArray[np.int32]
 
 IMPLICIT_SCALE = RatingScale(minimum=0, maximum=1)
 """The scale on which every row of implicit data is the maximum."""
+
+_PIECE_ROWS = 1 << 20
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -153,21 +155,41 @@ def string_array(strings: Sequence[str]) -> Strings:
 
 
 def _sort_vocabulary(codes: ArrayLike, vocabulary: Sequence[str]) -> tuple[Indices, Strings]:
-    index, used = _shrink(np.asarray(codes, dtype=np.int32), len(vocabulary))
+    index = np.asarray(codes, dtype=np.int32)
+    new_code, used = _shrunk(index, len(vocabulary))
     ids = [vocabulary[code] for code in used]
     # Python compares strings by code point, which is the order of their UTF-8 bytes.
     order = sorted(range(len(ids)), key=ids.__getitem__)
     rank = np.empty(len(ids), dtype=np.int32)
     rank[order] = np.arange(len(ids), dtype=np.int32)
-    return rank[index], string_array([ids[place] for place in order])
+    new_code[used] = rank
+    return _recoded(index, new_code), string_array([ids[place] for place in order])
 
 
 def _shrink(index: Indices, size: int) -> tuple[Indices, NDArray[np.intp]]:
     """The same rows coded with the values that occur only, and those values, ascending."""
+    new_code, used = _shrunk(index, size)
+    return _recoded(index, new_code), used
+
+
+def _shrunk(index: Indices, size: int) -> tuple[Indices, NDArray[np.intp]]:
+    """Codes for the values that occur only, at their places among ``size``, and those values, ascending."""
     occurs = np.zeros(size, dtype=np.bool_)
-    occurs[index] = True
-    new_code = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
-    return new_code[index], np.flatnonzero(occurs)
+    for rows in _pieces(len(index)):
+        occurs[index[rows]] = True
+    return np.cumsum(occurs, dtype=np.int32) - np.int32(1), np.flatnonzero(occurs)
+
+
+def _recoded(index: Indices, new_code: Indices) -> Indices:
+    """``new_code[index]``, without numpy's 64-bit copy of all of ``index``."""
+    recoded = np.empty(len(index), dtype=np.int32)
+    for rows in _pieces(len(index)):
+        recoded[rows] = new_code[index[rows]]
+    return recoded
+
+
+def _pieces(length: int) -> Iterator[slice]:
+    return (slice(start, start + _PIECE_ROWS) for start in range(0, length, _PIECE_ROWS))
 
 
 def _with_fingerprint(

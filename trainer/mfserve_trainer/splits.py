@@ -17,7 +17,7 @@ from mfserve_trainer.ratings import Ratings
 Rows = NDArray[np.intp]
 Words = NDArray[np.uint64]
 
-_CHUNK_ROWS = 1 << 22
+_CHUNK_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

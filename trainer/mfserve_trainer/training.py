@@ -16,6 +16,7 @@ from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
 from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
+from mfserve_trainer.memory import release_free_memory
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
@@ -67,10 +68,13 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
     spec = resolve(task.spec, ratings)
     parts = split(ratings, spec.split)
-    held_out = len(parts.holdout_rows) > 0
+    holdout_rows = parts.holdout_rows
+    held_out = len(holdout_rows) > 0
     refitted = held_out and spec.refit
     served = ratings.take(parts.train_rows) if held_out else ratings
-    sizes = (len(served), len(parts.holdout_rows), len(ratings) if refitted else 0)
+    del parts  # the training rows are four times the holdout's, and 8 bytes each
+    release_free_memory()
+    sizes = (len(served), len(holdout_rows), len(ratings) if refitted else 0)
     meter.plan(_ahead(spec, *sizes))
 
     tuned = _tuned(served, spec, meter, task)
@@ -84,10 +88,12 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         content = assemble(served, heads.rating, heads.ranking, facts={})
         holdout_fit = write_snapshot(task.scratch, content)
         del content
-        measured = evaluate(_open(task.scratch, holdout_fit), ratings.take(parts.holdout_rows))
+        if refitted:
+            del heads  # the snapshot has them, and what comes next needs the memory
+            served = ratings
+            release_free_memory()
+        measured = evaluate(_open(task.scratch, holdout_fit), ratings.take(holdout_rows))
     if refitted:
-        del heads  # before the second, larger fit begins
-        served = ratings
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
     meter.begin(Stage.REPORT)
@@ -105,7 +111,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     holdout = None
     if holdout_fit is not None:
         fit = _open(task.scratch, holdout_fit)
-        holdout = Holdout.sample(fit, ratings, parts.holdout_rows, spec.seed)
+        holdout = Holdout.sample(fit, ratings, holdout_rows, spec.seed)
     pictures = draw(content, heads.epochs, holdout, spec.seed)
     guarded("embedding logs", lambda: embedding_logs.write(content, task.log_dir), None)
 
@@ -146,6 +152,7 @@ def _fit(
             log_dir=log_dir / for_rating.lower(),
         )
         rating, artifacts = fitted.head, fitted.artifacts
+        release_free_memory()
     if isinstance(spec.ranking, IalsConfig):
         meter.begin(for_ranking, spec.ranking.passes)
         ranked = fit_ranking(
@@ -156,6 +163,7 @@ def _fit(
             log_dir=log_dir / for_ranking.lower(),
         )
         ranking, artifacts = ranked.head, (*artifacts, *ranked.artifacts)
+        release_free_memory()
     return _Heads(rating, ranking, artifacts, epochs)
 
 

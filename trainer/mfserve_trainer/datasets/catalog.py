@@ -12,6 +12,7 @@ from mfserve_trainer.datasets.builtin import BUILTINS, fetch_archive, is_cached,
 from mfserve_trainer.datasets.check import to_ratings
 from mfserve_trainer.datasets.download import Progress, cache_folder, no_progress
 from mfserve_trainer.datasets.files import load_file, load_upload
+from mfserve_trainer.datasets.raw import release_unused
 from mfserve_trainer.ratings import Ratings
 
 
@@ -63,8 +64,6 @@ def load(
         InvalidArgument: DATASET_INVALID.
         FailedPrecondition: DATASET_UNAVAILABLE.
     """
-    import pyarrow as pa
-
     source = spec.source
     if isinstance(source, BuiltinDataset):
         dataset = BUILTINS[source.name]
@@ -75,8 +74,7 @@ def load(
         ratings = load_file(source, spec, data_roots)
     else:
         ratings = load_upload(source.upload_id, uploads(source.upload_id), spec)
-    # Arrow keeps what a file took, in case of another one: 34 bytes a rating that the fits can use now.
-    pa.default_memory_pool().release_unused()
+    release_unused()  # the file's columns; the fits can use the memory now
     return ratings
 
 

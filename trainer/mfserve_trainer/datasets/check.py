@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ from mfserve_trainer.datasets.columns import (
     read_titles,
 )
 from mfserve_trainer.datasets.duplicates import settle_duplicates
-from mfserve_trainer.datasets.raw import Malformed, RawRows, Role, invalid, shorten
+from mfserve_trainer.datasets.raw import Malformed, RawRows, Role, invalid, release_unused, shorten
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 _NAMED = 5
 """So many bad rows are named one by one; the others are counted."""
@@ -49,10 +52,12 @@ def to_ratings(
         InvalidArgument: DATASET_INVALID: bad rows or duplicates where the policy is to fail, no row left, or
             no scale to be found because all ratings are equal.
     """
-    users = read_ids(raw.table.column("user"), source=raw.source, name=raw.names["user"])
-    items = read_ids(raw.table.column("item"), source=raw.source, name=raw.names["item"])
-    rating = None if spec.implicit else _optional_numbers(raw, "rating")
-    times = _optional_numbers(raw, "timestamp")
+    users = read_ids(raw.read("user"), source=raw.source, name=raw.names["user"])
+    items = read_ids(raw.read("item"), source=raw.source, name=raw.names["item"])
+    # What is learned from is float32, and no value that float32 cannot hold is a rating.
+    rating = None if spec.implicit else _optional_numbers(raw, "rating", np.float32)
+    times = _optional_numbers(raw, "timestamp", np.float64)
+    release_unused()
 
     scale = None if rating is None else spec.scale or own_scale
     fault = _judge(users, items, rating, times, scale)
@@ -66,35 +71,35 @@ def to_ratings(
         fault[~present] = Fault.NONE
     if spec.bad_rows == "fail":
         _refuse_bad_rows(raw, fault, scale)
-    rows = np.flatnonzero(present & (fault == Fault.NONE))
-    if len(rows) == 0:
+    good = present & (fault == Fault.NONE)
+    if not good.any():
         raise invalid(raw.source, "has no row that can be used.")
 
-    value = np.ones(len(rows), np.float32) if rating is None else rating.values[rows].astype(np.float32)
-    user, item = users.codes[rows], items.codes[rows]
+    rows = None if good.all() else np.flatnonzero(good)
+    user, item = _taken(users.codes, rows), _taken(items.codes, rows)
+    value = np.ones(len(user), np.float32) if rating is None else _taken(rating.values, rows)
     if scale is None and rating is not None:
         scale = _found_scale(raw.source, value)
     settled = settle_duplicates(user, item, value, policy=spec.duplicates)
     if settled.again is not None:
-        again, first = raw.locate(raw.records(rows[list(settled.again)]))
+        again, first = raw.locate(raw.records(np.flatnonzero(good)[list(settled.again)]))
         raise InvalidArgument(
             f"{raw.source}: {again} rates the same item for the same user as {first}. Remove one, or set "
             'duplicates to "first", "last" or "mean".',
             reason="DATASET_INVALID",
             field="dataset.duplicates",
         )
-    kept = rows[settled.rows]
     if titles is None and "title" in raw.names:
-        titles = _titles_of_items(raw, items, rows)
+        titles = _titles_of_items(raw, items, good)
     return ratings.from_codes(
-        users=(users.codes[kept], users.values),
-        items=(items.codes[kept], items.values),
+        users=(_taken(user, settled.rows), users.values),
+        items=(_taken(item, settled.rows), items.values),
         rating=None if rating is None else settled.rating,
         titles=titles,
         scale=scale,
         name=name,
-        skipped=_counts(fault, len(raw.malformed), duplicates=len(rows) - len(kept)),
-        period=_period(times, kept),
+        skipped=_counts(fault, len(raw.malformed), duplicates=len(user) - len(settled.rating)),
+        period=None if times is None else _period(_taken(_taken(times.values, rows), settled.rows)),
     )
 
 
@@ -105,9 +110,8 @@ def _judge(
     fault = users.fault_of_rows()
     found: list[tuple[NDArray[np.bool_] | Faults, Fault | None]] = [(items.fault_of_rows(), None)]
     if rating is not None:
+        value = rating.values
         found.append((rating.missing, Fault.MISSING_FIELD))
-        with np.errstate(over="ignore"):
-            value = rating.values.astype(np.float32)
         found.append((~np.isfinite(value), Fault.NOT_A_NUMBER))
         if scale is not None:
             # As ``RatingScale.holds``: an upload's 4.9 came as float32, which is a little more than the double.
@@ -147,7 +151,7 @@ def _describe(raw: RawRows, row: int, fault: Fault, scale: RatingScale | None) -
     """What is wrong with a row of the table, with the offending value."""
 
     def shown(role: Role) -> str:
-        value = raw.table.column(role)[row].as_py()
+        value = raw.read(role)[row].as_py()
         text = value.decode(errors="replace") if isinstance(value, bytes) else value
         return (
             f"{raw.names[role]} {shorten(text)!r}" if isinstance(text, str) else f"{raw.names[role]} {text}"
@@ -161,7 +165,7 @@ def _describe(raw: RawRows, row: int, fault: Fault, scale: RatingScale | None) -
         return f"{shown('timestamp')} is not a number of seconds"
     source, name = raw.source, raw.names
     for role in ("user", "item"):
-        ids = read_ids(raw.table.column(role).slice(row, 1), source=source, name=name[role])
+        ids = read_ids(raw.read(role).slice(row, 1), source=source, name=name[role])
         if ids.fault_of_rows()[0] == fault:
             if fault is Fault.MISSING_FIELD:
                 return f"{name[role]} is missing"
@@ -191,28 +195,30 @@ def _found_scale(source: str, value: NDArray[np.float32]) -> RatingScale:
     return RatingScale(minimum=smallest, maximum=largest)
 
 
-def _titles_of_items(raw: RawRows, items: Ids, rows: NDArray[np.intp]) -> dict[str, str]:
+def _titles_of_items(raw: RawRows, items: Ids, good: NDArray[np.bool_]) -> dict[str, str]:
     """The first title of each item that is not empty."""
-    titles = read_titles(raw.table.column("title"), source=raw.source, name=raw.names["title"])
+    titles = read_titles(raw.read("title"), source=raw.source, name=raw.names["title"])
     has_title = np.array([*(value != "" for value in titles.values), False])
-    titled = rows[has_title[titles.codes[rows]]]
+    titled = np.flatnonzero(good & has_title[titles.codes])
     item, first = np.unique(items.codes[titled], return_index=True)
     chosen = titles.codes[titled[first]]
     return {items.values[i]: titles.values[t] for i, t in zip(item, chosen, strict=True)}
 
 
-def _optional_numbers(raw: RawRows, role: Role) -> Numbers | None:
+def _optional_numbers(raw: RawRows, role: Role, dtype: type[np.floating[Any]]) -> Numbers | None:
     if role not in raw.names:
         return None
-    return read_numbers(raw.table.column(role), source=raw.source, name=raw.names[role])
+    return read_numbers(raw.read(role), source=raw.source, name=raw.names[role], dtype=dtype)
 
 
-def _period(times: Numbers | None, rows: NDArray[np.intp]) -> tuple[int, int] | None:
-    if times is None:
-        return None
-    known = times.values[rows]
-    known = known[~np.isnan(known)]
+def _period(times: NDArray[np.floating[Any]]) -> tuple[int, int] | None:
+    known = times[~np.isnan(times)]
     return (int(known.min()), int(known.max())) if len(known) else None
+
+
+def _taken(column: NDArray[_Value], rows: NDArray[np.intp] | None) -> NDArray[_Value]:
+    """The column at these rows; None: all of it, and no copy."""
+    return column if rows is None else column[rows]
 
 
 def _counts(fault: Faults, malformed: int, *, duplicates: int) -> dict[str, int]:

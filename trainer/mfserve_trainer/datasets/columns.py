@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ MAX_ID_BYTES = 256
 # Decimal notation only: no "nan", "inf", "1_000" or "0x10".
 _NUMBER = r"^[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*$"
 _LARGEST_EXACT = 2.0**53
+
+_PIECE_ROWS = 1 << 20
 
 
 class Fault(enum.IntEnum):
@@ -62,11 +65,12 @@ class Numbers:
     """A column of numbers.
 
     Attributes:
-        values: float64 (n,); NaN where there is none.
+        values: float32 or float64 (n,), as was asked for; NaN where there is none, and infinite where the type cannot
+            hold it.
         missing: bool (n,), an empty or null field.
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[np.floating[Any]]
     missing: NDArray[np.bool_]
 
 
@@ -98,29 +102,32 @@ def read_ids(column: Column, *, source: str, name: str) -> Ids:
     return _ids(codes, [_whole(value) for value in distinct.to_pylist()])
 
 
-def read_numbers(column: Column, *, source: str, name: str) -> Numbers:
+def read_numbers(
+    column: Column, *, source: str, name: str, dtype: type[np.floating[Any]] = np.float64
+) -> Numbers:
     """Reads numbers or their decimal notation; what is no finite number becomes NaN.
+
+    Args:
+        column: of text or of any type of number, or coded.
+        source: how messages name the file.
+        name: the column's, in messages.
+        dtype: float32 or float64, of the values.
 
     Raises:
         InvalidArgument: DATASET_INVALID: a type that is neither text nor number.
     """
     import pyarrow as pa
 
-    kind = value_type(column)
-    if pa.types.is_dictionary(column.type):
-        # Chunk by chunk: a measured value may be different on every row, and one dictionary of all is dear.
-        parts = [_decode_numbers(chunk, source, name) for chunk in column.chunks]
-        return _joined(parts)
-    if is_text(kind) or pa.types.is_null(kind):
-        return _joined([_parse_numbers(chunk) for chunk in column.chunks])
-    if pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        raise invalid(source, f"has values of type {kind} in column {name!r}; they must be numbers.")
-    # NaN is how a float column says that nothing is there.
-    missing = np.asarray(column.is_null(nan_is_null=True), dtype=np.bool_)
-    values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
-    return Numbers(np.where(np.isfinite(values), values, np.nan), missing)
+    convert = _number_reader(value_type(column), source, name)
+    values = np.empty(len(column), dtype=dtype)
+    missing = np.empty(len(column), dtype=np.bool_)
+    # Chunk by chunk, where they are coded: a measured value may be different on every row, and one dictionary of all is
+    # dear.
+    most = max(1, len(column)) if pa.types.is_dictionary(column.type) else _PIECE_ROWS
+    with np.errstate(over="ignore"):
+        for rows, piece in _pieces(column, most):
+            values[rows], missing[rows] = convert(piece)
+    return Numbers(values, missing)
 
 
 def read_titles(column: Column, *, source: str, name: str) -> Ids:
@@ -155,10 +162,10 @@ def encode(column: Column) -> tuple[NDArray[np.int32], Any]:
     column = column.unify_dictionaries()
     if column.num_chunks == 0:
         return np.empty(0, dtype=np.int32), pa.array([], column.type.value_type)
-    codes = [
-        np.asarray(chunk.indices.cast(pa.int32()).fill_null(-1), dtype=np.int32) for chunk in column.chunks
-    ]
-    return np.concatenate(codes), column.chunk(0).dictionary
+    codes = np.empty(len(column), dtype=np.int32)
+    for rows, piece in _pieces(column):
+        codes[rows] = piece.indices.cast(pa.int32()).fill_null(-1)
+    return codes, column.chunk(0).dictionary
 
 
 _MISSING = ("", Fault.MISSING_FIELD)
@@ -193,29 +200,66 @@ def _whole(value: float | None) -> tuple[str, Fault]:
     return str(int(value)), Fault.NONE
 
 
-def _joined(parts: list[Numbers]) -> Numbers:
-    return Numbers(
-        np.concatenate([np.empty(0), *(part.values for part in parts)]),
-        np.concatenate([np.empty(0, dtype=np.bool_), *(part.missing for part in parts)]),
-    )
+def _pieces(column: Column, most: int = _PIECE_ROWS) -> Iterator[tuple[slice, Any]]:
+    """Which rows, and the pyarrow array of them: at most so many at a time, so that copies of a piece are small."""
+    begin = 0
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), most):
+            piece = chunk.slice(start, most)
+            yield slice(begin, begin + len(piece)), piece
+            begin += len(piece)
 
 
-def _decode_numbers(chunk: Any, source: str, name: str) -> Numbers:
+_Converted = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Values, and which are missing: float64 (n,) and bool (n,)."""
+
+
+def _number_reader(kind: Any, source: str, name: str) -> Callable[[Any], _Converted]:
+    """How arrays whose values have this pyarrow type are read."""
     import pyarrow as pa
 
-    codes = np.asarray(chunk.indices.fill_null(-1), dtype=np.int64)
-    distinct = read_numbers(pa.chunked_array([chunk.dictionary]), source=source, name=name)
-    # Appended for the code -1.
-    return Numbers(np.append(distinct.values, np.nan)[codes], np.append(distinct.missing, np.True_)[codes])
+    convert: Callable[[Any], _Converted]
+    if is_text(kind) or pa.types.is_null(kind):
+        convert = _parse_numbers
+    elif (
+        pa.types.is_timestamp(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+    ):
+        convert = _convert_numbers
+    else:
+        raise invalid(source, f"has values of type {kind} in column {name!r}; they must be numbers.")
+
+    def decode(array: Any) -> _Converted:
+        if not pa.types.is_dictionary(array.type):
+            return convert(array)
+        codes = np.asarray(array.indices.fill_null(-1), dtype=np.int64)
+        values, missing = convert(array.dictionary)
+        # Appended for the code -1.
+        return np.append(values, np.nan)[codes], np.append(missing, np.True_)[codes]
+
+    return decode
 
 
-def _parse_numbers(texts: Any) -> Numbers:
+def _convert_numbers(array: Any) -> _Converted:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    # NaN is how a float column says that nothing is there.
+    missing = np.asarray(array.is_null(nan_is_null=True), dtype=np.bool_)
+    values = np.asarray(array.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan), missing
+
+
+def _parse_numbers(texts: Any) -> _Converted:
     import pyarrow as pa
     from pyarrow import compute
 
     values = np.full(len(texts), np.nan)
     if pa.types.is_null(texts.type):
-        return Numbers(values, np.ones(len(texts), dtype=np.bool_))
+        return values, np.ones(len(texts), dtype=np.bool_)
     raw = texts.cast(pa.large_binary())
     empty = np.asarray(compute.equal(compute.binary_length(raw), 0).fill_null(True), dtype=np.bool_)
     is_number = compute.match_substring_regex(raw, _NUMBER).fill_null(False)
@@ -224,7 +268,7 @@ def _parse_numbers(texts: Any) -> Numbers:
     parsed = np.asarray(bare.cast(pa.float64()), dtype=np.float64)
     # 1e999 is a number, but not one that anybody can compute with.
     values[np.asarray(is_number, dtype=np.bool_)] = np.where(np.isfinite(parsed), parsed, np.nan)
-    return Numbers(values, empty)
+    return values, empty
 
 
 def value_type(column: Column) -> Any:

@@ -114,7 +114,7 @@ def read_delimited(open_file: Opener, columns: Columns, dialect: Dialect, *, sou
         _refuse_stray_quote(open_file, dialect, source)
     return RawRows(
         source=source,
-        table=pa.table({role: _true_bytes(table.column(_latin(name))) for role, name in names.items()}),
+        read=lambda role: _true_bytes(table.column(_latin(names[role]))),
         names=names,
         locate=lambda records: _lines(open_file, dialect, records),
         first_record=1 if dialect.header else 2,

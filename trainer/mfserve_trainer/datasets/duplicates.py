@@ -14,12 +14,12 @@ class Settled:
     """What is left when every pair occurs once.
 
     Attributes:
-        rows: (m,), ascending positions of the rows that stay.
+        rows: (m,), ascending positions of the rows that stay; None: all of them.
         rating: float32 (m,), their ratings.
         again: with the policy "fail": the first row that repeats a pair, and the first row that has it.
     """
 
-    rows: NDArray[np.intp]
+    rows: NDArray[np.intp] | None
     rating: NDArray[np.float32]
     again: tuple[int, int] | None = None
 
@@ -40,16 +40,11 @@ def settle_duplicates(
         policy: "first" and "last" keep that row of the file; "mean" keeps the first row with the mean of all
             the pair's ratings, taken in float64.
     """
-    everything = np.arange(len(rating), dtype=np.intp)
-    if len(rating) == 0:
-        return Settled(everything, rating)
-    pair = user.astype(np.int64) * (int(item.max()) + 1) + item
     # Most data has no duplicate, and sorting values is several times faster than sorting positions.
-    in_order = np.sort(pair)
-    if not (in_order[1:] == in_order[:-1]).any():
-        return Settled(everything, rating)
-    del in_order
+    if len(rating) == 0 or not _some_equal(_pairs(user, item)):
+        return Settled(None, rating)
 
+    pair = _pairs(user, item)
     order = np.argsort(pair, kind="stable")  # stable: rows of one pair stay in file order
     pair = pair[order]
     starts_group = np.concatenate(([True], pair[1:] != pair[:-1]))
@@ -60,9 +55,7 @@ def settle_duplicates(
         group = np.cumsum(starts_group) - 1
         repeats = order[~starts_group]
         earliest = int(np.argmin(repeats))
-        return Settled(
-            everything, rating, (int(repeats[earliest]), int(first[group[~starts_group][earliest]]))
-        )
+        return Settled(None, rating, (int(repeats[earliest]), int(first[group[~starts_group][earliest]])))
     if policy == "last":
         ends = np.append(starts[1:], len(order)) - 1
         rows = np.sort(order[ends])
@@ -74,3 +67,17 @@ def settle_duplicates(
     means = sums / np.diff(np.append(starts, len(order)))
     by_row = np.argsort(first)
     return Settled(first[by_row], means[by_row].astype(np.float32))
+
+
+def _pairs(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
+    """One number for each pair, made in place: with all rows' pairs in it, no other array is as large."""
+    pair = user.astype(np.int64)
+    pair *= int(item.max()) + 1
+    pair += item
+    return pair
+
+
+def _some_equal(values: NDArray[np.int64]) -> bool:
+    """Whether two of the values are the same; sorts them."""
+    values.sort()
+    return bool((values[1:] == values[:-1]).any())

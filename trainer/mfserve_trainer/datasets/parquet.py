@@ -1,11 +1,21 @@
-"""Reads Parquet: only the columns that are wanted, repeated texts as codes."""
+"""Reads Parquet: only the columns that are wanted, one at a time, repeated texts as codes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mfserve_registry.errors import InvalidArgument
 from mfserve_trainer.datasets.columns import is_text
-from mfserve_trainer.datasets.raw import Columns, RawRows, invalid, missing_column, shorten
+from mfserve_trainer.datasets.raw import (
+    Column,
+    Columns,
+    RawRows,
+    Role,
+    invalid,
+    missing_column,
+    release_unused,
+    shorten,
+)
 
 
 def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
@@ -26,13 +36,20 @@ def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
             if (times := schema.names.count(name)) > 1:
                 raise invalid(source, f"has {times} columns called {shorten(name)!r}; rename all but one.")
         texts = [name for name in names.values() if is_text(schema.field(name).type)]
-        with parquet.ParquetFile(path, read_dictionary=texts, memory_map=True) as file:
-            table = file.read(columns=list(dict.fromkeys(names.values())))
+        file = parquet.ParquetFile(path, read_dictionary=texts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise invalid(source, "is no Parquet file, or a damaged one.") from error
+        raise _damaged(source) from error
+
+    def read(role: Role) -> Column:
+        release_unused()  # what the column before took
+        try:
+            return file.read(columns=[names[role]]).column(names[role])
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _damaged(source) from error
+
     return RawRows(
         source=source,
-        table=pa.table({role: table.column(name) for role, name in names.items()}),
+        read=read,
         names=names,
         locate=lambda records: [f"row {record}" for record in records],
     )
@@ -50,4 +67,8 @@ def column_names(path: Path, *, source: str) -> list[str]:
     try:
         return list(parquet.read_schema(path).names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise invalid(source, "is no Parquet file, or a damaged one.") from error
+        raise _damaged(source) from error
+
+
+def _damaged(source: str) -> InvalidArgument:
+    return invalid(source, "is no Parquet file, or a damaged one.")

@@ -13,8 +13,7 @@ from mfserve_registry.errors import InvalidArgument
 
 Role = Literal["user", "item", "rating", "timestamp", "title"]
 
-# pyarrow ships no types; these names say at least what is meant.
-Table = Any
+# pyarrow ships no types; this name says at least what is meant.
 Column = Any
 
 
@@ -54,7 +53,8 @@ class RawRows:
 
     Attributes:
         source: how messages name the file.
-        table: pyarrow table with one column per role.
+        read: the pyarrow column of a role, all of one length. It may read the file again each time, so that no column
+            need stay in memory once it is judged.
         names: role to the column's name in the file.
         locate: turns record numbers into words such as "line 7". The first data row of a table is record
             ``first_record``.
@@ -65,7 +65,7 @@ class RawRows:
     """
 
     source: str
-    table: Table
+    read: Callable[[Role], Column]
     names: Mapping[Role, str]
     locate: Callable[[Sequence[int]], list[str]]
     first_record: int = 1
@@ -81,6 +81,13 @@ class RawRows:
         )
         shift = np.searchsorted(rows_before, rows, side="right")
         return [int(record) for record in rows + self.first_record + shift]
+
+
+def release_unused() -> None:
+    """Gives back what Arrow keeps of freed columns in case of other ones: 20 bytes a rating."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def missing_column(source: str, role: Role, wanted: str, present: Sequence[str]) -> InvalidArgument:
