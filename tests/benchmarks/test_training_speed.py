@@ -67,7 +67,8 @@ def test_a_job_is_measured_stage_by_stage(tmp_path: Path) -> None:
     seconds = sum(stage["seconds"] for stage in figures["stages"])
     assert figures["holdout_seconds"] + figures["refit_seconds"] == pytest.approx(seconds)
     peaks = [stage["memory_bytes"] for stage in figures["stages"]]
-    assert figures["memory_bytes"] == max(peaks) > 0
+    # So little data may need no more than the import has needed already.
+    assert figures["memory_bytes"] == max(peaks) >= 0
     assert len(defaults_table(figures).splitlines()) == 2 + len(stages) + 2
 
 

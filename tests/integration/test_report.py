@@ -39,5 +39,5 @@ def test_a_person_sees_the_films(page: Path) -> None:
 
 
 def test_the_logs_hold_the_embeddings(movielens: MovieLens) -> None:
-    (run,) = movielens.service.home.glob("logs/*/attempt-1/embeddings")
+    run = movielens.service.home / "logs" / movielens.job.job_id / "attempt-1" / "embeddings"
     assert len((run / "ranking-items.tsv").read_text().splitlines()) == 1682

@@ -39,7 +39,7 @@ async def test_train_queues_a_job_that_shows_its_defaults(server: Server, regist
     job = (await server.trainings.Train(request)).job
     assert job.state == pb.TRAINING_JOB_STATE_PENDING
     assert (job.model, job.request_id, job.promote_to_alias) == ("movies", "request-1", "candidate")
-    assert (job.spec.keras.epochs, job.spec.keras.batch_size, job.spec.ials.factors) == (3, 32, 32)
+    assert (job.spec.keras.epochs, job.spec.keras.batch_size, job.spec.ials.factors) == (3, 32, 48)
     assert job.dataset.builtin.name == "movielens-100k"
     assert (job.attempt, job.max_attempts) == (0, 3)
     assert not any(

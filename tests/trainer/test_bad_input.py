@@ -104,7 +104,9 @@ def test_one_rating_in_all(tmp_path: Path, engine: Any) -> None:
     rows = [("u", "i", 4.0)]
     _, snapshot = fit(tmp_path, rows, engine)
     check_answers(snapshot, rows)
-    assert predicted(snapshot, "u", "i") == pytest.approx(4.0, abs=0.1)
+    # The mean of 40 samples of one rating's posterior is not that exact.
+    tolerance = 0.5 if engine.engine == "bayes" else 0.1
+    assert predicted(snapshot, "u", "i") == pytest.approx(4.0, abs=tolerance)
     assert len(Recommender(snapshot).recommend("u", 5).item_indices) == 0  # nothing is left
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.jobs import Progress
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.spec import AlsConfig, KerasConfig, NoRanking, NoRating, NoSplit, TrainingSpec
+from mfserve_registry.spec import KerasConfig, NoRanking, NoRating, NoSplit, TrainingSpec
 from mfserve_scoring import Basis, Recommender
 from mfserve_trainer import embedding_logs, training
 from mfserve_trainer.progress import Stage
@@ -190,7 +190,7 @@ def test_a_training_that_diverges_fails(tmp_path: Path) -> None:
     rows = [f"u{u},i{i},{(-1) ** (u + i)}e38,T" for u in range(8) for i in range(8)]
     csv = tmp_path / "huge.csv"
     csv.write_text("\n".join(["user_id,item_id,rating,title", *rows, ""]))
-    spec = QUICK.model_copy(update={"rating": AlsConfig(factors=4, iterations=6)})
+    spec = QUICK.model_copy(update={"rating": KerasConfig(factors=2, epochs=1)})
     with pytest.raises(RegistryError) as refused:
         trained(tmp_path / "fit", csv, spec)
     assert refused.value.reason == "TRAINING_DIVERGED"

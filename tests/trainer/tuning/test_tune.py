@@ -249,8 +249,10 @@ def test_where_every_trial_diverges_the_training_fails(tmp_path: Path) -> None:
     rows = [f"u{u},i{i},{(-1) ** (u + i)}e38,T" for u in range(12) for i in range(12)]
     csv = tmp_path / "huge.csv"
     csv.write_text("\n".join(["user_id,item_id,rating,title", *rows, ""]))
-    spec = SPEC.model_copy(update={"tuning": TuningConfig(trials=2)})
-    with pytest.raises(FailedPrecondition, match="Every trial of the als engine diverged") as refused:
+    spec = SPEC.model_copy(
+        update={"rating": KerasConfig(factors=2, epochs=1), "tuning": TuningConfig(trials=2, head="rating")}
+    )
+    with pytest.raises(FailedPrecondition, match="Every trial of the keras engine diverged") as refused:
         trained(tmp_path / "fit", csv, spec)
     assert refused.value.reason == "TRAINING_DIVERGED"
 

@@ -61,7 +61,6 @@ def fit(
 def _head(user_side: tf.Tensor, item_side: tf.Tensor, units: Units, config: AlsConfig) -> RatingHead:
     user_factors, user_biases = _members(user_side)
     item_factors, item_biases = _members(item_side)
-    require_finite("als", user_factors, user_biases, item_factors, item_biases)
     head = RatingHead(
         intercept=0.0,
         user_biases=user_biases,
@@ -71,7 +70,9 @@ def _head(user_side: tf.Tensor, item_side: tf.Tensor, units: Units, config: AlsC
         regularization=config.regularization,
         folds_bias=True,
     )
-    return units.original(head)
+    head = units.original(head)
+    require_finite("als", head.user_factors, head.user_biases, head.item_factors, head.item_biases)
+    return head
 
 
 def half_sweep(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import tensorflow as tf
 
 from mfserve_registry.artifacts import Artifact
@@ -49,7 +50,8 @@ class TrainingLog:
         self.epochs.append(finished)
         with self._writer.as_default(step=finished.number):
             for name, value in finished.metrics.items():
-                tf.summary.scalar(name, value)
+                # float64, since a loss may have left float32's range, which Python's floats may not.
+                tf.summary.scalar(name, np.float64(value))
         self._writer.flush()
         self._report(replace(finished, head=head))  # which is not kept: it holds all parameters
 

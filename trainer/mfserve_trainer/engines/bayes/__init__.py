@@ -44,4 +44,6 @@ def fit(
 
 
 def _head(samples: Sequence[Sample], units: Units, config: BayesConfig) -> RatingHead:
-    return units.original(head_of(samples, config.served_factors))
+    head = units.original(head_of(samples, config.served_factors))
+    require_finite("bayes", head.user_factors, head.user_biases, head.item_factors, head.item_biases)
+    return head
