@@ -68,13 +68,15 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
     spec = resolve(task.spec, ratings)
     parts = split(ratings, spec.split)
-    holdout_rows = parts.holdout_rows
-    held_out = len(holdout_rows) > 0
+    held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
     served = ratings.take(parts.train_rows) if held_out else ratings
-    del parts  # the training rows are four times the holdout's, and 8 bytes each
+    holdout = ratings.take(parts.holdout_rows) if held_out else None
+    sizes = (len(served), len(parts.holdout_rows), len(ratings) if refitted else 0)
+    del parts
+    if held_out:
+        ratings = ratings.set_aside(task.scratch / "ratings")  # until the refit
     release_free_memory()
-    sizes = (len(served), len(holdout_rows), len(ratings) if refitted else 0)
     meter.plan(_ahead(spec, *sizes))
 
     tuned = _tuned(served, spec, meter, task)
@@ -83,7 +85,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         meter.plan(_ahead(spec, *sizes))
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
     measured = holdout_fit = None
-    if held_out:
+    if holdout is not None:
         meter.begin(Stage.EVALUATION)
         content = assemble(served, heads.rating, heads.ranking, facts={})
         holdout_fit = write_snapshot(task.scratch, content)
@@ -92,7 +94,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
             del heads  # the snapshot has them, and what comes next needs the memory
             served = ratings
             release_free_memory()
-        measured = evaluate(_open(task.scratch, holdout_fit), ratings.take(holdout_rows))
+        measured = evaluate(_open(task.scratch, holdout_fit), holdout)
     if refitted:
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
@@ -108,11 +110,10 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         facts["tuning"] = tuned.facts
         artifacts += (tuned.artifact,)
     content = assemble(served, heads.rating, heads.ranking, facts)
-    holdout = None
-    if holdout_fit is not None:
-        fit = _open(task.scratch, holdout_fit)
-        holdout = Holdout.sample(fit, ratings, holdout_rows, spec.seed)
-    pictures = draw(content, heads.epochs, holdout, spec.seed)
+    drawn_from = None
+    if holdout_fit is not None and holdout is not None:
+        drawn_from = Holdout.sample(_open(task.scratch, holdout_fit), holdout, spec.seed)
+    pictures = draw(content, heads.epochs, drawn_from, spec.seed)
     guarded("embedding logs", lambda: embedding_logs.write(content, task.log_dir), None)
 
     meter.begin(Stage.PUBLISHING)

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +95,14 @@ def test_minus_zero_is_zero() -> None:
 )
 def test_dtypes(dtype: type, array: str) -> None:
     assert getattr(ratings_of([("a", "x", 1)]), array).dtype == dtype
+
+
+def test_rows_set_aside_are_the_same_rows(tmp_path: Path) -> None:
+    ratings = from_rows(["b", "a", "b"], ["x", "y", "y"], [1.0, 5.0, 3.0], scale=FIVE_STARS)
+    aside = ratings.set_aside(tmp_path / "aside")
+    for name in ("user_index", "item_index", "rating"):
+        column = getattr(aside, name)
+        np.testing.assert_array_equal(column, getattr(ratings, name))
+        assert column.dtype == getattr(ratings, name).dtype
+        assert not column.flags.writeable
+    assert aside.take(np.arange(3)).fingerprint == ratings.fingerprint

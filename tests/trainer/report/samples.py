@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def holdout(self) -> Holdout:
-        return Holdout.sample(self.snapshot, self.ratings, self.held_out, seed=0)
+        return Holdout.sample(self.snapshot, self.ratings.take(self.held_out), seed=0)
 
     def facts(self) -> dict[str, object]:
         spec = QUICK.model_dump(mode="json")

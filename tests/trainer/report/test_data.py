@@ -59,9 +59,9 @@ def test_what_is_a_sample_says_so(fit: Sample, monkeypatch: pytest.MonkeyPatch) 
     assert recommended(fit.holdout, seed=0).note() == ""
     monkeypatch.setattr(holdout, "MOST_ROWS", 20)
     monkeypatch.setattr(holdout, "MOST_USERS", 7)
-    some = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
-    again = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=0)
-    other = Holdout.sample(fit.snapshot, fit.ratings, fit.held_out, seed=1)
+    some = Holdout.sample(fit.snapshot, fit.ratings.take(fit.held_out), seed=0)
+    again = Holdout.sample(fit.snapshot, fit.ratings.take(fit.held_out), seed=0)
+    other = Holdout.sample(fit.snapshot, fit.ratings.take(fit.held_out), seed=1)
     assert len(some.rows) == 20
     assert some.rows.fingerprint == again.rows.fingerprint != other.rows.fingerprint
     assert f"20 of {len(fit.held_out):,} held-out ratings" in some.note()

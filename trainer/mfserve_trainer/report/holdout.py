@@ -38,11 +38,10 @@ class Holdout:
     users: int
 
     @staticmethod
-    def sample(snapshot: Snapshot, ratings: Ratings, held_out: NDArray[np.intp], seed: int) -> Holdout:
-        """The rows ``held_out`` of ``ratings``, or as many of them as a picture needs."""
-        rows = _at_most(MOST_ROWS, held_out, seed)
-        users = len(np.unique(ratings.user_index[held_out]))
-        return Holdout(snapshot, ratings.take(rows), len(held_out), users)
+    def sample(snapshot: Snapshot, held_out: Ratings, seed: int) -> Holdout:
+        """The held-out rows, or as many of them as a picture needs."""
+        rows = _at_most(MOST_ROWS, np.arange(len(held_out)), seed)
+        return Holdout(snapshot, held_out.take(rows), len(held_out), len(held_out.user_ids))
 
     def note(self) -> str:
         """Says what is a sample; empty where nothing is."""
