@@ -185,6 +185,7 @@ def test_the_keras_engine_trains_through_the_same_pipeline(tmp_path: Path, csv: 
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_training_that_diverges_fails(tmp_path: Path) -> None:
     """Ratings of 10³⁸ are finite, the squares of their errors are not."""
     rows = [f"u{u},i{i},{(-1) ** (u + i)}e38,T" for u in range(8) for i in range(8)]

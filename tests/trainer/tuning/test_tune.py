@@ -245,6 +245,7 @@ def test_bad_trials_end_early(tmp_path: Path) -> None:
     assert ("4",) in epochs["PRUNED"]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_where_every_trial_diverges_the_training_fails(tmp_path: Path) -> None:
     rows = [f"u{u},i{i},{(-1) ** (u + i)}e38,T" for u in range(12) for i in range(12)]
     csv = tmp_path / "huge.csv"
