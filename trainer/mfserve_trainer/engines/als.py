@@ -17,39 +17,30 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RatingHead
 from mfserve_registry.spec import AlsConfig
-from mfserve_trainer.engines import ridge
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
-from mfserve_trainer.engines.histories import Histories, histories, squared_norms
+from mfserve_trainer.engines.histories import Histories, both_sides, squared_norms
+from mfserve_trainer.engines.sweeps import Given, initial_side, solve_rows
 from mfserve_trainer.engines.training_log import TrainingLog
 from mfserve_trainer.engines.units import Units
 from mfserve_trainer.ratings import Ratings
-
-INITIAL_DEVIATION = 0.1
-"""About the length of q_i at the start: each of its k entries has this standard deviation, divided by √k."""
 
 
 def fit(
     ratings: Ratings, config: AlsConfig, *, seed: int, report: ReportEpoch, log_dir: Path | None
 ) -> Fitted[RatingHead]:
     """Trains the head; see ``engines.fit_rating``. An epoch solves all users, then all items."""
-    n, users, items, k = len(ratings), len(ratings.user_ids), len(ratings.item_ids), config.factors
-    units = Units.of(ratings)
-    of_users, of_items = _both_sides(ratings, units, k)
-    exact = n <= ridge.SOLVED_EXACTLY
-
-    item_side = _initial_side(items, k, seed)
-    user_side = tf.zeros((users + 1, k + 1))
-    regularization = config.regularization
+    units, width, regularization = Units.of(ratings), config.factors + 1, config.regularization
+    of_users, of_items = both_sides(ratings, units.standard(ratings.rating), width=width)
+    item_side = initial_side(len(ratings.item_ids), config.factors, seed, width=width)
+    user_side = tf.zeros((len(ratings.user_ids) + 1, width))
+    per_rating = units.deviation**2 / len(ratings)
     with TrainingLog("rating", config.iterations, report, log_dir) as log:
         for _ in range(config.iterations):
-            user_side, _ = half_sweep(of_users, item_side, regularization, None if exact else user_side)
-            item_side, squared_error = half_sweep(
-                of_items, user_side, regularization, None if exact else item_side
-            )
+            user_side, _ = half_sweep(of_users, item_side, regularization, user_side)
+            item_side, squared_error = half_sweep(of_items, user_side, regularization, item_side)
             penalty = regularization * (
                 weighted_square(user_side, of_users) + weighted_square(item_side, of_items)
             )
-            per_rating = units.deviation**2 / n
             log.epoch(
                 {"loss": (squared_error + penalty) * per_rating, "mse": squared_error * per_rating},
                 partial(_head, user_side, item_side, units, config),
@@ -76,7 +67,7 @@ def _head(user_side: tf.Tensor, item_side: tf.Tensor, units: Units, config: AlsC
 
 
 def half_sweep(
-    of_rows: Histories, other_side: tf.Tensor, regularization: float, start: tf.Tensor | None = None
+    of_rows: Histories, other_side: tf.Tensor, regularization: float, last: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, float]:
     """Solves (Σ a aᵀ + λ n_u I) [p_u; b_u] = Σ a (r − μ − c_i), a = [q_i; 1], for every row u of one side.
 
@@ -84,88 +75,24 @@ def half_sweep(
         of_rows: the histories of the side to solve, holding r − μ.
         other_side: float32 (others + 1, k + 1), its rows [q_i; c_i], the last one zero ("nobody").
         regularization: λ.
-        start: float32 (rows + 1, k + 1), the side so far, which is then improved only; None solves exactly.
+        last: float32 (rows + 1, k + 1), the side so far; see ``sweeps.solve_rows``.
 
     Returns:
         The side, float32 (rows + 1, k + 1), rows [p_u; b_u] and a zero last one; and Σ of the squared residuals.
     """
     one = tf.pad(tf.ones_like(other_side[:-1, :1]), [[0, 1], [0, 0]])
-    design_table = tf.concat([other_side[:, :-1], one], axis=1)
-    bias_table = other_side[:, -1]
-    penalty = tf.constant(regularization, tf.float32)
-    solved = []
-    for batch in of_rows.batches:
-        problem = (design_table, bias_table, penalty, batch.others, batch.values, batch.counts)
-        solved.append(
-            _solve_batch(*problem) if start is None else _improve_batch(*problem, start, batch.rows)
-        )
-    return of_rows.assemble(x for x, _ in solved), float(tf.add_n([squared for _, squared in solved]))
+    width = other_side.shape[1]
+    given = Given(
+        design=tf.concat([other_side[:, :-1], one], axis=1),
+        offsets=other_side[:, -1],
+        shared_gram=tf.zeros((width, width)),
+    )
+    return solve_rows(of_rows, given, lambda counts: regularization * counts, last)
 
 
 def weighted_square(side: tf.Tensor, of_rows: Histories) -> float:
     """Σ_u n_u (‖p_u‖² + b_u²)."""
     return float(squared_norms(side) @ of_rows.counts)
-
-
-def _both_sides(ratings: Ratings, units: Units, k: int) -> tuple[Histories, Histories]:
-    """The histories of users and of items, in standard units; what they were made of is not kept."""
-    users, items = len(ratings.user_ids), len(ratings.item_ids)
-    standard = units.standard(ratings.rating)
-    return (
-        histories(ratings.user_index, ratings.item_index, standard, users, items, width=k + 1),
-        histories(ratings.item_index, ratings.user_index, standard, items, users, width=k + 1),
-    )
-
-
-def _solve(
-    design_table: tf.Tensor,
-    bias_table: tf.Tensor,
-    penalty: tf.Tensor,
-    others: tf.Tensor,
-    centred: tf.Tensor,
-    counts: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    design = tf.gather(design_table, others)
-    target = centred - tf.gather(bias_table, others)
-    x = ridge.solve(design, target, penalty * counts)
-    return x, tf.reduce_sum(tf.square(ridge.residuals(design, target, x)))
-
-
-def _improve(
-    design_table: tf.Tensor,
-    bias_table: tf.Tensor,
-    penalty: tf.Tensor,
-    others: tf.Tensor,
-    centred: tf.Tensor,
-    counts: tf.Tensor,
-    start: tf.Tensor,
-    rows: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    design = tf.gather(design_table, others)
-    target = centred - tf.gather(bias_table, others)
-    x, residuals = ridge.improve(design, target, penalty * counts, tf.gather(start, rows))
-    return x, tf.reduce_sum(tf.square(residuals))
-
-
-_PROBLEM = [
-    tf.TensorSpec([None, None], tf.float32),
-    tf.TensorSpec([None], tf.float32),
-    tf.TensorSpec([], tf.float32),
-    tf.TensorSpec([None, None], tf.int32),
-    tf.TensorSpec([None, None], tf.float32),
-    tf.TensorSpec([None], tf.float32),
-]
-_solve_batch = tf.function(_solve, input_signature=_PROBLEM)
-_improve_batch = tf.function(
-    _improve,
-    input_signature=[*_PROBLEM, tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)],
-)
-
-
-def _initial_side(size: int, k: int, seed: int) -> tf.Tensor:
-    """float32 (size + 1, k + 1): small random factors, no biases, and nobody."""
-    factors = np.random.default_rng(seed).normal(0.0, INITIAL_DEVIATION / np.sqrt(k), (size, k))
-    return tf.constant(np.pad(factors, ((0, 1), (0, 1))), tf.float32)
 
 
 def _members(side: tf.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -19,6 +19,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
+from mfserve_trainer.ratings import Ratings
+
 SHORTEST_SHARE = 0.8
 """The shortest history of a batch has at least this share of the longest one's length."""
 BATCH_FLOATS = 1 << 22
@@ -112,6 +114,15 @@ def histories(
             )
         )
     return Histories(tuple(batches), tf.constant(place, tf.int32), counts)
+
+
+def both_sides(ratings: Ratings, values: NDArray[np.float32], *, width: int) -> tuple[Histories, Histories]:
+    """The histories of users and of items, holding ``values``, one for each rating."""
+    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    return (
+        histories(ratings.user_index, ratings.item_index, values, users, items, width=width),
+        histories(ratings.item_index, ratings.user_index, values, items, users, width=width),
+    )
 
 
 def squared_norms(side: tf.Tensor) -> NDArray[np.float32]:

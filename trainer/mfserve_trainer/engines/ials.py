@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RankingHead
 from mfserve_registry.spec import IalsConfig, RatingScale
-from mfserve_trainer.engines import ridge
 from mfserve_trainer.engines.base import Fitted, ReportEpoch, require_finite
-from mfserve_trainer.engines.histories import Histories, histories, squared_norms
+from mfserve_trainer.engines.histories import Histories, both_sides, squared_norms
+from mfserve_trainer.engines.sweeps import Given, initial_side, solve_rows
 from mfserve_trainer.engines.training_log import TrainingLog
 from mfserve_trainer.ratings import Ratings
 
@@ -28,8 +28,8 @@ TARGETS = (0.1, 0.25, 0.5, 0.8, 1.0)
 
 An item that was chosen and then disliked says more than one never chosen: the lowest target is above 0."""
 
-INITIAL_DEVIATION = 0.1
-"""Each of the k entries of a factor starts with this standard deviation, divided by √k (section 4.3)."""
+SMALL = 500.0
+"""The least g of ``for_size``: MovieLens 100K has 560, and 540 without a fifth of its ratings."""
 
 
 def fit(
@@ -38,15 +38,13 @@ def fit(
     """Trains the head; see ``engines.fit_ranking``. An epoch solves all users, then all items."""
     users, items, k = len(ratings.user_ids), len(ratings.item_ids), config.factors
     config = for_size(config, len(ratings), users, items)
-    of_users, of_items = _both_sides(ratings, k)
-    exact = len(ratings) <= ridge.SOLVED_EXACTLY
-
-    item_side = _initial_side(items, k, seed)
+    of_users, of_items = both_sides(ratings, graded(ratings.rating, ratings.scale), width=k)
+    item_side = initial_side(items, k, seed, width=k)
     user_side = tf.zeros((users + 1, k))
     with TrainingLog("ranking", config.iterations, report, log_dir) as log:
         for _ in range(config.iterations):
-            user_side, _ = half_sweep(of_users, item_side, config, None if exact else user_side)
-            item_side, squared_error = half_sweep(of_items, user_side, config, None if exact else item_side)
+            user_side, _ = half_sweep(of_users, item_side, config, user_side)
+            item_side, squared_error = half_sweep(of_items, user_side, config, item_side)
             everywhere = config.unobserved_weight * _dot(gram(user_side), gram(item_side))
             penalty = penalty_term(user_side, of_users, items, config) + penalty_term(
                 item_side, of_items, users, config
@@ -75,10 +73,6 @@ def _head(user_side: tf.Tensor, item_side: tf.Tensor, config: IalsConfig) -> Ran
     )
 
 
-SMALL = 500.0
-"""The least g of ``for_size``: MovieLens 100K has 560, and 540 without a fifth of its ratings."""
-
-
 def graded(rating: NDArray[np.float32], scale: RatingScale) -> NDArray[np.float32]:
     """float32 (n,), the target of each rating: ``TARGETS`` interpolated over the scale."""
     points = np.linspace(scale.minimum, scale.maximum, len(TARGETS))
@@ -104,7 +98,7 @@ def for_size(config: IalsConfig, ratings: int, users: int, items: int) -> IalsCo
 
 
 def half_sweep(
-    of_rows: Histories, other_side: tf.Tensor, config: IalsConfig, start: tf.Tensor | None = None
+    of_rows: Histories, other_side: tf.Tensor, config: IalsConfig, last: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, float]:
     """Solves (Σ_observed q qᵀ + α₀ QᵀQ + λ (n_u + α₀ I)^ν · 1) p_u = Σ_observed t q for every row u of one side.
 
@@ -114,21 +108,18 @@ def half_sweep(
         of_rows: the histories of the side to solve, holding the targets.
         other_side: float32 (others + 1, k), Q, the last row zero ("nobody").
         config: λ, α₀ and ν.
-        start: float32 (rows + 1, k), the side so far, which is then improved only; None solves exactly.
+        last: float32 (rows + 1, k), the side so far; see ``sweeps.solve_rows``.
 
     Returns:
         The side, float32 (rows + 1, k), its last row zero; and Σ_observed of the squared residuals.
     """
-    everywhere = config.unobserved_weight * gram(other_side)
+    given = Given(
+        design=other_side,
+        offsets=tf.zeros(other_side.shape[0]),
+        shared_gram=config.unobserved_weight * gram(other_side),
+    )
     others = other_side.shape[0] - 1
-    solved = []
-    for batch in of_rows.batches:
-        penalty = scaled_penalty(batch.counts, others, config)
-        problem = (other_side, everywhere, penalty, batch.others, batch.values)
-        solved.append(
-            _solve_batch(*problem) if start is None else _improve_batch(*problem, start, batch.rows)
-        )
-    return of_rows.assemble(x for x, _ in solved), float(tf.add_n([squared for _, squared in solved]))
+    return solve_rows(of_rows, given, lambda counts: scaled_penalty(counts, others, config), last)
 
 
 def scaled_penalty(counts: tf.Tensor, others: int, config: IalsConfig) -> tf.Tensor:
@@ -148,55 +139,3 @@ def penalty_term(side: tf.Tensor, of_rows: Histories, others: int, config: IalsC
 
 def _dot(left: tf.Tensor, right: tf.Tensor) -> float:
     return float(tf.reduce_sum(left * right))
-
-
-def _both_sides(ratings: Ratings, k: int) -> tuple[Histories, Histories]:
-    """The histories of users and of items, with targets; what they were made of is not kept."""
-    users, items = len(ratings.user_ids), len(ratings.item_ids)
-    target = graded(ratings.rating, ratings.scale)
-    return (
-        histories(ratings.user_index, ratings.item_index, target, users, items, width=k),
-        histories(ratings.item_index, ratings.user_index, target, items, users, width=k),
-    )
-
-
-def _solve(
-    factors: tf.Tensor, everywhere: tf.Tensor, penalty: tf.Tensor, others: tf.Tensor, targets: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    design = tf.gather(factors, others)
-    x = ridge.solve(design, targets, penalty, everywhere)
-    return x, tf.reduce_sum(tf.square(ridge.residuals(design, targets, x)))
-
-
-def _improve(
-    factors: tf.Tensor,
-    everywhere: tf.Tensor,
-    penalty: tf.Tensor,
-    others: tf.Tensor,
-    targets: tf.Tensor,
-    start: tf.Tensor,
-    rows: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    design = tf.gather(factors, others)
-    x, residuals = ridge.improve(design, targets, penalty, tf.gather(start, rows), everywhere)
-    return x, tf.reduce_sum(tf.square(residuals))
-
-
-_PROBLEM = [
-    tf.TensorSpec([None, None], tf.float32),
-    tf.TensorSpec([None, None], tf.float32),
-    tf.TensorSpec([None], tf.float32),
-    tf.TensorSpec([None, None], tf.int32),
-    tf.TensorSpec([None, None], tf.float32),
-]
-_solve_batch = tf.function(_solve, input_signature=_PROBLEM)
-_improve_batch = tf.function(
-    _improve,
-    input_signature=[*_PROBLEM, tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int32)],
-)
-
-
-def _initial_side(size: int, k: int, seed: int) -> tf.Tensor:
-    """float32 (size + 1, k): small random factors, and nobody."""
-    factors = np.random.default_rng(seed).normal(0.0, INITIAL_DEVIATION / np.sqrt(k), (size, k))
-    return tf.constant(np.pad(factors, ((0, 1), (0, 0))), tf.float32)
