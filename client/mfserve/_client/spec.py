@@ -45,17 +45,6 @@ _MESSAGES: Final[dict[type[Any], type[Message]]] = {
 }
 
 
-_WORDS: Final = {"no_rating": "none", "no_ranking": "none", "no_split": "none"}
-
-
-def choice_of(value: object) -> dict[str, str]:
-    """Which engine or split an option is: ``{"engine": "als"}``, ``{"kind": "random"}``; empty for anything else."""
-    field = _FIELDS.get(type(value))
-    if field is None:
-        return {}
-    return {"kind" if field in _ONEOFS["split"] else "engine": _WORDS.get(field, field)}
-
-
 def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
     """The protocol's message; what is None stays absent."""
     chosen = {}

@@ -7,7 +7,7 @@ The fields have the names of the protocol's messages; units, ranges and defaults
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 from mfserve._types.enums import Head
 
@@ -180,6 +180,20 @@ class TrainingSpec:
     """Seed of the training, 0 to 4,294,967,295. Default 0."""
     tuning: Tuning | None = None
     """How the parameters of the engines are tuned. Default: they are not."""
+
+
+ENGINES: Final[dict[type[Any], str]] = {
+    AutoRating: "auto",
+    Bayes: "bayes",
+    Als: "als",
+    Keras: "keras",
+    NoRating: "none",
+    Ials: "ials",
+    NoRanking: "none",
+}
+"""Names of the engines, by the class of their options."""
+SPLITS: Final[dict[type[Any], str]] = {KeyedHash: "keyed_hash", RandomSplit: "random", NoSplit: "none"}
+"""Names of the splits, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

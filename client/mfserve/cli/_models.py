@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mfserve import Client
+from mfserve._types.spec import ENGINES
 from mfserve.cli import _options as options
 from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._tables import ranking_table, rating_table
@@ -192,7 +193,7 @@ def show_version(version: ModelVersion) -> None:
 def engines(version: ModelVersion) -> str:
     """Names of a version's engines, the rating head's first."""
     return "+".join(
-        type(engine).__name__.lower()
+        ENGINES[type(engine)]
         for engine in (version.spec.rating, version.spec.ranking)
         if engine is not None and not isinstance(engine, NoRating | NoRanking)
     )

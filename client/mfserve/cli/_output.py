@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mfserve._client.spec import choice_of
+from mfserve._types.spec import ENGINES, SPLITS
 
 
 class CommandError(Exception):
@@ -101,7 +101,7 @@ def jsonable(value: object) -> Any:
     """Dataclasses become objects, with the name of what was chosen in them; times ISO 8601; numbers not finite null."""
     if is_dataclass(value) and not isinstance(value, type):
         known = {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
-        return choice_of(value) | known
+        return chosen(value) | known
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, datetime):
@@ -111,6 +111,15 @@ def jsonable(value: object) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # a loss that has diverged; JSON has no word for it
     return value
+
+
+def chosen(value: object) -> dict[str, str]:
+    """Which engine or split an option is: ``{"engine": "als"}``, ``{"kind": "random"}``; empty for anything else."""
+    if engine := ENGINES.get(type(value)):
+        return {"engine": engine}
+    if split := SPLITS.get(type(value)):
+        return {"kind": split}
+    return {}
 
 
 def write_file(path: Path, data: bytes) -> Path:

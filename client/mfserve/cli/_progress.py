@@ -26,7 +26,8 @@ _STAGES = {
 }
 
 
-_EACH, _EVERY = 30, 10
+_FEW = 30
+"""A stage of so many epochs has a line for each; of more, every tenth."""
 
 
 def follow(steps: Iterable[Progress]) -> None:
@@ -50,8 +51,8 @@ def follow(steps: Iterable[Progress]) -> None:
                 completed=step.epoch,
                 remaining=_remaining(step),
             )
-            # A bar shows each epoch; lines are for what stays: of 150 epochs every tenth will do.
-            if step.epoch_count <= _EACH or step.epoch % _EVERY == 0 or step.epoch == step.epoch_count:
+            # Of 150 epochs nobody reads each line; a bar counts them all.
+            if step.epoch_count <= _FEW or step.epoch % 10 == 0 or step.epoch == step.epoch_count:
                 console.print(Text(describe(step)), soft_wrap=True)
 
 

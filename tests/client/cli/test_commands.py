@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfserve import Client
-from mfserve._client.spec import choice_of
+from mfserve.cli._output import chosen
 from tests.client.cli.conftest import Run
 from tests.integration.service import RunningService
 
@@ -39,9 +39,9 @@ def the_same(told: Any, found: Any) -> bool:
     """Whether a JSON document says all that an answer of the SDK says, field by field."""
     if is_dataclass(found):
         names = [field.name for field in fields(found)]
-        chosen = choice_of(found)  # an option's class is its name in JSON
+        kind = chosen(found)  # an option's class is its name in JSON
         same = all(the_same(told[name], getattr(found, name)) for name in names)
-        return set(told) == {*names, *chosen} and same and chosen.items() <= told.items()
+        return set(told) == {*names, *kind} and same and kind.items() <= told.items()
     if isinstance(found, Mapping):
         return set(told) == set(found) and all(the_same(told[key], found[key]) for key in found)
     if isinstance(found, list | tuple):
