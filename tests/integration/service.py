@@ -7,17 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 
+from tests.waiting import eventually
+
 STOP_SECONDS = 30.0
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +69,6 @@ def running_service(home: Path, *flags: str, **environment: str) -> Iterator[Run
             process.kill()
             process.wait()
         process.stdout.close()
-
-
-def eventually(look: Callable[[], Found | None], what: str, seconds: float = 60.0) -> Found:
-    """What ``look`` finds, asked again until it finds something; fails after so many seconds.
-
-    For things that only another process knows and announces to nobody.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := look():
-            return found
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain until {what}"
-        time.sleep(0.02)
 
 
 def _line(process: psutil.Process) -> list[str]:

@@ -13,7 +13,8 @@ import pytest
 from mfserve import Als, Client, Ials, NoSplit
 from mfserve.types import ModelVersion, Recommendations
 from tests.integration.oracle import oracle
-from tests.integration.service import RunningService, eventually, running_service
+from tests.integration.service import RunningService, running_service
+from tests.waiting import eventually
 
 CALLERS = 8
 TRAINING_SECONDS = 120.0

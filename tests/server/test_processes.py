@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve_registry import Registry
 from tests.server.samples import publish
+from tests.waiting import eventually
 
 SERVE = [sys.executable, "-m", "mfserve", "serve"]
 PATIENCE = 60.0
@@ -89,17 +89,10 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def wait_until(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_two_processes_answer_on_one_port_and_end_on_sigterm(home: Path) -> None:
     with serving(home, "--workers", "2") as running:
         assert len(set(running.workers)) == 2
-        wait_until(lambda: running.pids() == set(running.workers))
+        eventually(lambda: running.pids() == set(running.workers), "all workers answer")
         assert running.recommend().served_version.version == 1
         answered_by = set()
 
@@ -107,7 +100,7 @@ def test_two_processes_answer_on_one_port_and_end_on_sigterm(home: Path) -> None
             answered_by.add(running.status().answered_by)
             return len(answered_by) == 2
 
-        wait_until(both_have_answered)
+        eventually(both_have_answered, "both have answered")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(PATIENCE) == 0
         assert not any(psutil.pid_exists(pid) for pid in running.workers)
@@ -126,7 +119,7 @@ def test_a_worker_that_is_killed_is_started_again_while_the_other_answers(home: 
                 server.pid not in running.workers and server.versions for server in running.status().servers
             )
 
-        wait_until(another_is_there)
+        eventually(another_is_there, "another worker is there")
         assert running.process.poll() is None
 
 
@@ -156,7 +149,7 @@ def test_children_do_not_outlive_a_parent_that_is_killed(home: Path) -> None:
     with serving(home, "--workers", "2") as running:
         running.process.kill()
         running.process.wait(PATIENCE)
-        wait_until(lambda: not any(_runs(pid) for pid in running.workers))
+        eventually(lambda: not any(_runs(pid) for pid in running.workers), "no worker runs")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
@@ -171,9 +164,9 @@ def test_a_bound_command_ends_with_its_parent() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        wait_until(lambda: psutil.Process(pid).name() == "sleep")
+        eventually(lambda: psutil.Process(pid).name() == "sleep", "the child runs")
         parent.kill()
-    wait_until(lambda: not _runs(pid))
+    eventually(lambda: not _runs(pid), "the child has ended")
 
 
 def _runs(pid: int) -> bool:

@@ -16,13 +16,13 @@ from mfserve_trainer.progress import Stage
 from tests.trainer.samples import ENDLESS, QUICK, SECONDS_LONG
 from tests.trainer.trainers import (
     Trainer,
-    eventually,
     finished,
     fitting,
     running_trainer,
     submit,
     versions,
 )
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mfserve_registry import JobState, Registry
 from tests.trainer.samples import ENDLESS, SECONDS_LONG
-from tests.trainer.trainers import claimed, eventually, finished, fitting, running_trainer, submit, versions
+from tests.trainer.trainers import claimed, finished, fitting, running_trainer, submit, versions
+from tests.waiting import eventually
 
 DAYS = 2 * 86_400
 

@@ -10,7 +10,8 @@ import psutil
 
 from mfserve_registry import JobState, Registry
 from tests.trainer.samples import ENDLESS, QUICK, SECONDS_LONG
-from tests.trainer.trainers import claimed, eventually, finished, fitting, running_trainer, submit, versions
+from tests.trainer.trainers import claimed, finished, fitting, running_trainer, submit, versions
+from tests.waiting import eventually
 
 
 def test_terminated_trainer_gives_its_job_back(registry: Registry, home: Path, csv: Path) -> None:

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 
@@ -20,10 +18,10 @@ from mfserve_registry import Job, JobRequest, JobState, Registry
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 from mfserve_trainer.progress import Stage
 from tests.trainer.samples import QUICK, dataset
+from tests.waiting import eventually
 
 SECONDS = 90.0
 _numbers = count(1)
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +117,3 @@ def versions(registry: Registry, model: str) -> list[int]:
     if model not in {found.model for found in registry.models.list().items}:
         return []
     return [version.version for version in registry.models.list_versions(model).items]
-
-
-def eventually(look: Callable[[], Found | None], what: str, seconds: float = SECONDS) -> Found:
-    """What ``look`` finds, asked again until it finds something; fails after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain until {what}"
-        time.sleep(0.02)
-    return found

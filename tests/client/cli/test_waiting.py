@@ -12,9 +12,9 @@ from mfserve import Client
 from mfserve_registry import Claim, Progress, Registry
 from mfserve_registry.snapshot import write_snapshot
 from tests.client.cli.conftest import Run, Start
-from tests.integration.service import eventually
 from tests.registry.snapshot.samples import random_content
 from tests.server.samples import FACTS, LEASE
+from tests.waiting import eventually
 
 STEPS = [Progress("RATING_FIT", 0, 2), Progress("RATING_FIT", 1, 2, {"loss": 0.5})]
 

@@ -294,7 +294,8 @@ def test_the_largest_finite_numbers_are_read(folder: Path) -> None:
     content = random_content(22)
     largest = np.full_like(content.rating.user_factors, np.finfo(np.float32).max)
     changed = replace(content, rating=replace(content.rating, user_factors=largest))
-    Snapshot.open(folder, write_snapshot(folder, changed))
+    snapshot = Snapshot.open(folder, write_snapshot(folder, changed))
+    np.testing.assert_array_equal(rating_of(snapshot).user_factors, largest)
 
 
 def test_nothing_can_be_written_through_a_snapshot(folder: Path, digest: str) -> None:

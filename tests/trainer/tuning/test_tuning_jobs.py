@@ -11,7 +11,8 @@ from mfserve_registry import JobState, Registry
 from mfserve_registry.spec import AlsConfig, NoRanking, TuningConfig
 from mfserve_trainer.progress import Stage
 from tests.trainer.samples import QUICK
-from tests.trainer.trainers import eventually, finished, running_trainer, submit, versions
+from tests.trainer.trainers import finished, running_trainer, submit, versions
+from tests.waiting import eventually
 
 TRIALS = 4
 SPEC = QUICK.model_copy(
