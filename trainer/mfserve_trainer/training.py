@@ -99,16 +99,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
     meter.begin(Stage.REPORT)
-    facts = {
-        "spec": spec.model_dump(mode="json"),
-        "dataset": _dataset_facts(ratings),
-        "split": spec.split.model_dump(mode="json"),
-        "metrics": measured,
-    }
-    artifacts = heads.artifacts
-    if tuned is not None:
-        facts["tuning"] = tuned.facts
-        artifacts += (tuned.artifact,)
+    facts = _facts(spec, ratings, measured, tuned)
     content = assemble(served, heads.rating, heads.ranking, facts)
     drawn_from = None
     if holdout_fit is not None and holdout is not None:
@@ -119,7 +110,9 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     meter.begin(Stage.PUBLISHING)
     digest = write_snapshot(task.staged, content)
     rendered = guarded("page", lambda: page(digest, facts, pictures), None)
-    return Trained(digest, facts, (*artifacts, *([rendered] if rendered else [])))
+    more = [] if tuned is None else [tuned.artifact]
+    more += [] if rendered is None else [rendered]
+    return Trained(digest, facts, (*heads.artifacts, *more))
 
 
 def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: FitTask) -> Tuned | None:
@@ -194,6 +187,19 @@ def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[
         Work(Stage.PUBLISHING, 1, refit or training),
     ]
     return [work for work in stages if work.passes and work.ratings]
+
+
+def _facts(
+    spec: TrainingSpec, ratings: Ratings, measured: dict[str, Any] | None, tuned: Tuned | None
+) -> dict[str, Any]:
+    """What the manifest says of the training."""
+    facts = {
+        "spec": spec.model_dump(mode="json"),
+        "dataset": _dataset_facts(ratings),
+        "split": spec.split.model_dump(mode="json"),
+        "metrics": measured,
+    }
+    return facts if tuned is None else facts | {"tuning": tuned.facts}
 
 
 def _dataset_facts(ratings: Ratings) -> Mapping[str, Any]:

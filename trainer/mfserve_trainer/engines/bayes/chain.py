@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mfserve_scoring.exact import Floats
 from mfserve_trainer.engines.bayes.noise import Noise, draw_noise
 from mfserve_trainer.engines.bayes.pieces import Pieces, pieces
 from mfserve_trainer.engines.bayes.priors import Prior, draw_prior
@@ -14,8 +14,6 @@ from mfserve_trainer.engines.bayes.rows import Rows, draw_rows
 from mfserve_trainer.engines.bayes.side_information import interaction_features
 from mfserve_trainer.engines.units import Units
 from mfserve_trainer.ratings import Ratings
-
-Floats = NDArray[np.float32]
 
 INITIAL_DEVIATION = 0.1
 """Standard deviation of every factor and bias before the first sweep."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from mfserve_scoring.exact import Floats
 
 LEAST_VARIANCE = 1e-6
 """Of the noise, in standard units: below it a residual, a difference of float32 numbers, is rounding."""

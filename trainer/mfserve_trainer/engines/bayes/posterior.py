@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import Posterior, RatingHead
+from mfserve_scoring.exact import Doubles, Floats
 from mfserve_scoring.foldin import gram
 from mfserve_trainer.engines.bayes.chain import Sample
-
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
 
 RESOLVED = 1e-6
 """Singular values below this share of the largest are rounding."""

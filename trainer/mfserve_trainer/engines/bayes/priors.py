@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import wishart
 
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
+from mfserve_scoring.exact import Doubles, Floats
 
 
 @dataclass(frozen=True, slots=True)

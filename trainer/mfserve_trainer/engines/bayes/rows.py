@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mfserve_scoring.exact import Floats
 from mfserve_trainer.engines.bayes.pieces import Pieces
-
-Floats = NDArray[np.float32]
 
 
 class Rows(NamedTuple):
