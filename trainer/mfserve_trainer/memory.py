@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 from contextlib import suppress
 
 
@@ -13,6 +12,5 @@ def release_free_memory() -> None:
     A fit cuts its histories into thousands of arrays that are too small to be returned one by one when they are freed:
     20 bytes a rating, which the next stage would need on top of its own, as it allocates in other sizes.
     """
-    gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
