@@ -43,7 +43,7 @@ class StringTable:
     @classmethod
     def build(cls, strings: Sequence[str], *, field: str) -> StringTable:
         """Lays out ``strings``; InvalidArgument naming ``field`` where one is not a str or has a lone surrogate."""
-        return cls(*_pack([_encode(text, f"{field}[{i}]") for i, text in enumerate(strings)]))
+        return cls(*_pack(_encode_all(strings, field)))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -94,7 +94,8 @@ class IdTable(StringTable):
             InvalidArgument: naming ``field[i]``, where an id is not a str, is empty, is longer than 256 bytes in
                 UTF-8, has a lone surrogate, or occurs twice.
         """
-        encoded = [_encode_id(text, f"{field}[{i}]") for i, text in enumerate(strings)]
+        encoded = _encode_all(strings, field)
+        _refuse_bad_lengths(encoded, field)
         _refuse_duplicates(encoded, field)
         return cls(*_pack(encoded), _fill_slots(encoded))
 
@@ -122,6 +123,13 @@ def slot_count(ids: int) -> int:
     return 1 << max(1, (2 * ids - 1).bit_length())
 
 
+def _encode_all(strings: Sequence[str], field: str) -> list[bytes]:
+    try:
+        return list(map(str.encode, strings))
+    except (TypeError, UnicodeEncodeError):  # now to the first that is wrong, with its place
+        return [_encode(text, f"{field}[{i}]") for i, text in enumerate(strings)]
+
+
 def _encode(text: str, field: str) -> bytes:
     if not isinstance(text, str):
         raise InvalidArgument(f"{field} must be a string, not {type(text).__name__}.", field=field)
@@ -133,18 +141,20 @@ def _encode(text: str, field: str) -> bytes:
         ) from None
 
 
-def _encode_id(text: str, field: str) -> bytes:
-    encoded = _encode(text, field)
-    if not encoded:
-        raise InvalidArgument(f"{field} is an empty id.", field=field)
-    if len(encoded) > MAX_ID_BYTES:
-        raise InvalidArgument(
-            f"{field} is an id of {len(encoded)} bytes; at most {MAX_ID_BYTES} are allowed.", field=field
-        )
-    return encoded
+def _refuse_bad_lengths(encoded: Sequence[bytes], field: str) -> None:
+    for index, length in enumerate(map(len, encoded)):
+        if length == 0:
+            raise InvalidArgument(f"{field}[{index}] is an empty id.", field=f"{field}[{index}]")
+        if length > MAX_ID_BYTES:
+            raise InvalidArgument(
+                f"{field}[{index}] is an id of {length} bytes; at most {MAX_ID_BYTES} are allowed.",
+                field=f"{field}[{index}]",
+            )
 
 
 def _refuse_duplicates(encoded: Sequence[bytes], field: str) -> None:
+    if len(set(encoded)) == len(encoded):
+        return
     seen: dict[bytes, int] = {}
     for index, text in enumerate(encoded):
         first = seen.setdefault(text, index)
