@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from mfserve_server.threads import lower_priority
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -16,13 +18,14 @@ REGISTRY_THREADS = 4
 class Executors:
     """Three kinds of work that must not wait for each other.
 
-    ``registry`` waits for the database and the disk. ``loading`` reads and verifies snapshots, one at a time.
+    ``registry`` waits for the database and the disk. ``loading`` reads and verifies snapshots, one at a
+    time, with what the others leave of the cores.
     ``scoring`` computes, one piece at a time: BLAS brings its own threads, which share the cores with other workers.
     """
 
     def __init__(self) -> None:
         self._registry = ThreadPoolExecutor(REGISTRY_THREADS, "registry")
-        self._loading = ThreadPoolExecutor(1, "loading")
+        self._loading = ThreadPoolExecutor(1, "loading", lower_priority)
         self._scoring = ThreadPoolExecutor(1, "scoring")
 
     async def registry(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

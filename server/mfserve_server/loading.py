@@ -10,6 +10,8 @@ from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
+from mfserve_server.releasing import Releaser
+from mfserve_server.verification import Verification
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -50,13 +52,15 @@ class Loader:
 
     Args:
         store: where the snapshots are.
-        verified: digests whose checksums have been verified since the server's start, by its parent process.
+        verification: shared with the other processes of the machine.
+        releaser: where snapshots are unmapped that nobody answers from any more.
     """
 
-    def __init__(self, store: SnapshotStore, verified: frozenset[str] = frozenset()) -> None:
+    def __init__(self, store: SnapshotStore, verification: Verification, releaser: Releaser) -> None:
         self._store = store
-        self._verified = set(verified)
-        # By digest; whatever nobody answers from any more is unmapped.
+        self._verification = verification
+        self._releaser = releaser
+        # By digest.
         self._open: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
 
     def load(self, wanted: ResolvedVersion) -> LoadedVersion:
@@ -70,10 +74,12 @@ class Loader:
         return LoadedVersion(wanted.model, wanted.version, wanted.digest, scorer, served)
 
     def _open_scorer(self, digest: str) -> Scorer:
-        snapshot = Snapshot.open(self._store.path(digest), digest, verify=digest not in self._verified)
+        directory = self._store.path(digest)
+        self._verification.require(directory, digest)
+        snapshot = Snapshot.open(directory, digest, verify=False)
         scorer = Scorer(snapshot, Recommender(snapshot))
+        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender)
         warm_up(scorer)
-        self._verified.add(digest)
         self._open[digest] = scorer
         return scorer
 

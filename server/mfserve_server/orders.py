@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict
 
 from mfserve_server.settings import Settings
@@ -13,11 +15,11 @@ class Orders(BaseModel):
     Attributes:
         settings: with the address and the port that were found.
         worker: its place among the processes, from 0.
-        verified: digests of the snapshots whose checksums the parent has verified.
+        verdicts: folder of this start for what the processes find in verifying snapshots.
     """
 
     model_config = ConfigDict(frozen=True)
 
     settings: Settings
     worker: int
-    verified: frozenset[str]
+    verdicts: Path

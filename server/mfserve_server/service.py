@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import grpc.aio
@@ -19,6 +21,7 @@ from mfserve_server.handlers import register
 from mfserve_server.health import Health
 from mfserve_server.loading import Loader
 from mfserve_server.modeling import ModelDesk
+from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
 from mfserve_server.scoring import Scoring
 from mfserve_server.servicers.model import ModelService
@@ -26,6 +29,7 @@ from mfserve_server.servicers.recommendation import RecommendationService
 from mfserve_server.servicers.training import TrainingService
 from mfserve_server.settings import Settings
 from mfserve_server.training import JobWatch, TrainingDesk
+from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
 
 # 10,000 pairs of ids of 256 bytes are 5 MiB: grpcio's 4 MiB would refuse what the API allows.
@@ -48,7 +52,8 @@ class Service:
         settings: how.
         registry: open; stays open after ``stop``.
         worker: this process's place among those on the port, from 0.
-        verified: digests of snapshots whose checksums have been verified since the start, by the parent process.
+        verdicts: folder in which the processes of this start share what verifying snapshots has found; by default one
+            of this process's own.
     """
 
     def __init__(
@@ -57,15 +62,20 @@ class Service:
         registry: Registry,
         *,
         worker: int = 0,
-        verified: frozenset[str] = frozenset(),
+        verdicts: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._held = ExitStack()
+        if verdicts is None:
+            verdicts = Path(self._held.enter_context(TemporaryDirectory(prefix="mfserve-verdicts-")))
+        releaser = Releaser()
+        self._held.callback(releaser.close)
         self._executors = Executors()
         self._draining = asyncio.Event()
         changes = asyncio.Event()
         self._catalog = Catalog(
             registry,
-            Loader(registry.snapshots, verified),
+            Loader(registry.snapshots, Verification(verdicts), releaser),
             self._executors,
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
@@ -128,6 +138,7 @@ class Service:
         await self._reporter.withdraw()
         await self._catalog.close()
         self._executors.close()
+        self._held.close()
 
     def _register_servicers(self, registry: Registry) -> None:
         desk = TrainingDesk(registry, self._settings.data_roots)

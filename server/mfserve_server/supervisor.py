@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -61,6 +63,11 @@ class Supervisor:
             RegistryError, OSError: the registry cannot be opened.
             NeverReady: the workers die before they are ready.
         """
+        # On this machine and of this start: what an earlier one found proves nothing.
+        with TemporaryDirectory(prefix="mfserve-verdicts-") as verdicts:
+            await self._run(Path(verdicts))
+
+    async def _run(self, verdicts: Path) -> None:
         loop = asyncio.get_running_loop()
         for caught in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(caught, self._take_signal)
@@ -69,9 +76,9 @@ class Supervisor:
         workers = [self._worker(number, told) for number, told in enumerate(orders)]
         keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
         try:
-            verified = await asyncio.to_thread(_prepare, self._settings)
+            await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
-                told.set_result(self._orders(number, verified))
+                told.set_result(self._orders(number, verdicts))
             await self._until_ready(workers, keeping)
             if not self._stop.is_set():
                 self._announce(
@@ -139,8 +146,9 @@ class Supervisor:
         command = [sys.executable, "-m", "mfserve_server.worker"]
         return Child(f"worker {number}", command, environment, orders)
 
-    def _orders(self, number: int, verified: frozenset[str]) -> bytes:
-        return Orders(settings=self._settings, worker=number, verified=verified).model_dump_json().encode()
+    def _orders(self, number: int, verdicts: Path) -> bytes:
+        orders = Orders(settings=self._settings, worker=number, verdicts=verdicts)
+        return orders.model_dump_json().encode()
 
     def _trainer(self) -> Child | None:
         if not self._settings.trainer:
@@ -155,10 +163,12 @@ class Supervisor:
         return Child("trainer", [*bound, *command], trainer_environment(self._settings, os.environ))
 
 
-def _prepare(settings: Settings) -> frozenset[str]:
-    from mfserve_server.preparation import prepare  # the registry's imports, while the workers do theirs
+def _prepare(settings: Settings, verdicts: Path) -> None:
+    # The registry's imports, while the workers do theirs.
+    from mfserve_server.preparation import prepare
+    from mfserve_server.verification import Verification
 
-    return prepare(settings)
+    prepare(settings, Verification(verdicts))
 
 
 def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ async def run(orders: Orders) -> int:
         _log.error("cannot open the registry", reason=error.reason, message=error.message)
         return 1
     with registry:
-        service = Service(orders.settings, registry, worker=orders.worker, verified=orders.verified)
+        service = Service(orders.settings, registry, worker=orders.worker, verdicts=orders.verdicts)
         try:
             port = await service.start()
         except OSError as error:

@@ -1,0 +1,127 @@
+"""Each snapshot is verified once for all processes of a start, and all of them know how it ended.
+
+The parent makes a folder for them. In it every digest has a file, whose lock (flock) the process that verifies holds:
+others wait for it and then read the verdict, which the file holds. A process that dies frees its lock and leaves no
+verdict, so that the next one verifies. A new start has a new folder: it believes nothing that an earlier one found.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from mfserve_registry.errors import DamagedSnapshot
+from mfserve_registry.snapshot import Snapshot
+
+REFUSAL_SECONDS = 60.0
+"""A refusal counts so long, though the files be the same: an unreadable disk may have become readable."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying a snapshot has found.
+
+    Attributes:
+        files: which files were read, as ``_identify`` tells them.
+        at: when, in seconds of the monotonic clock, which all processes of a machine share.
+        reason, message: of the refusal; None where the snapshot is whole.
+    """
+
+    files: str
+    at: float
+    reason: str | None = None
+    message: str | None = None
+
+    def holds(self, files: str) -> bool:
+        """Whether it still tells of these files."""
+        fresh = self.message is None or time.monotonic() < self.at + REFUSAL_SECONDS
+        return self.files == files and fresh
+
+    def enforce(self) -> None:
+        """DamagedSnapshot where it is a refusal."""
+        if self.message is not None:
+            raise DamagedSnapshot(self.message, reason=self.reason)
+
+
+class Verification:
+    """Verifies snapshots, once among all processes with the same folder.
+
+    Args:
+        folder: made for this start, on this machine, writable for these processes only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def require(self, directory: Path, digest: str) -> None:
+        """Returns when the snapshot in ``directory`` is known to be whole, by whomever it was verified.
+
+        Raises:
+            DamagedSnapshot: as from ``Snapshot.open``; also where that was another process's finding.
+        """
+        try:
+            verdict = self._shared(directory, digest)
+        except OSError as error:  # the disk is full, or somebody has tidied up among the temporary files
+            _log.warning("verifies for itself", digest=digest, message=str(error))
+            verdict = _verify(directory, digest)
+        verdict.enforce()
+
+    def _shared(self, directory: Path, digest: str) -> Verdict:
+        with _locked(self._folder / digest) as file:
+            verdict = _read(file)
+            if verdict is None or not verdict.holds(_identify(directory)):
+                verdict = _verify(directory, digest)
+                _write(file, verdict)
+            return verdict
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file, or dying, unlocks it
+        yield file
+
+
+def _read(file: BinaryIO) -> Verdict | None:
+    """None where there is none, or its writer died over it."""
+    try:
+        return Verdict(**json.loads(file.read()))
+    except ValueError:
+        return None
+
+
+def _write(file: BinaryIO, verdict: Verdict) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps(asdict(verdict)).encode())
+    file.flush()
+
+
+def _verify(directory: Path, digest: str) -> Verdict:
+    files, began = _identify(directory), time.monotonic()
+    try:
+        Snapshot.open(directory, digest)
+    except DamagedSnapshot as error:
+        return Verdict(files, time.monotonic(), error.reason, error.message)
+    _log.info("verified", digest=digest, seconds=round(time.monotonic() - began, 3))
+    return Verdict(files, time.monotonic())
+
+
+def _identify(directory: Path) -> str:
+    """Tells the files of a folder from any that are put into their place. No such folder: ""."""
+    try:
+        entries = sorted((entry.name, entry.stat()) for entry in os.scandir(directory))
+    except OSError:
+        return ""
+    return " ".join(f"{name}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in entries)
