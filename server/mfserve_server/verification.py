@@ -97,7 +97,7 @@ def _read(file: BinaryIO) -> Verdict | None:
     """None where there is none, or its writer died over it."""
     try:
         return Verdict(**json.loads(file.read()))
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import psutil
@@ -66,9 +66,9 @@ class Running:
 
 
 @contextmanager
-def serving(home: Path, *flags: str, **environment: str) -> Iterator[Running]:
+def serving(home: Path, *flags: str, log: IO[bytes] | None = None) -> Iterator[Running]:
     command = [*SERVE, "--home", str(home), "--port", "0", "--no-trainer", "--json", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process:
         try:
             assert process.stdout is not None
             yield Running(process, json.loads(process.stdout.readline()))
@@ -121,6 +121,46 @@ def test_a_worker_that_is_killed_is_started_again_while_the_other_answers(home: 
 
         eventually(another_is_there, "another worker is there")
         assert running.process.poll() is None
+
+
+def test_two_processes_verify_each_version_once_and_refuse_what_is_damaged(
+    home: Path, tmp_path: Path
+) -> None:
+    with (
+        Registry.open(home) as registry,
+        (tmp_path / "log").open("wb") as log,
+        serving(home, "--workers", "2", "--log-format", "json", log=log) as running,
+    ):
+        whole = publish(registry, seed=1, promote_to="production")
+        eventually(lambda: _states(running, 2) == ["SERVING_STATE_AVAILABLE"] * 2, "both have loaded")
+        damaged = publish(registry, seed=2)
+        (registry.snapshots.path(damaged.digest) / "item_counts.npy").unlink()
+        registry.aliases.set("movies", "production", 3, expected_revision=2)
+        eventually(lambda: _states(running, 3) == ["SERVING_STATE_FAILED"] * 2, "both have refused")
+        assert running.recommend().served_version.version == 2
+        if sys.platform == "linux":
+            for pid in running.workers:
+                assert 10 in {_niceness(thread) for thread in Path(f"/proc/{pid}/task").iterdir()}
+                assert os.getpriority(os.PRIO_PROCESS, pid) == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    verified = [line["digest"] for line in lines if line["event"] == "verified"]
+    assert len(verified) == 2
+    assert whole.digest in verified
+
+
+def _states(running: Running, version: int) -> list[str]:
+    """What every process says of a version."""
+    return [
+        models_pb.ServingState.Name(held.state)
+        for server in running.status().servers
+        for held in server.versions
+        if held.served_version.version == version
+    ]
+
+
+def _niceness(thread: Path) -> int:
+    """Field 19 of stat; the name in field 2 may hold blanks (proc(5))."""
+    return int((thread / "stat").read_text().rpartition(")")[2].split()[16])
 
 
 def test_a_drain_lets_calls_end_and_a_second_signal_does_not_wait(home: Path) -> None:
