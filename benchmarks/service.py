@@ -42,11 +42,13 @@ def started(home: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator[S
         *(sys.executable, "-m", "mfserve", "serve", "--home", str(home), "--port", "0", "--json"),
         *flags,
     ]
-    with (home / "service.log").open("ab") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-    try:
-        ready = json.loads(server.stdout.readline() if server.stdout else b"")
-        yield Started(ready["address"], ready["pid"], tuple(ready["workers"]))
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+    with (
+        (home / "service.log").open("ab") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as server,
+    ):
+        try:
+            ready = json.loads(server.stdout.readline() if server.stdout else b"")
+            yield Started(ready["address"], ready["pid"], tuple(ready["workers"]))
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)

@@ -13,30 +13,28 @@ from benchmarks.service import Started, started
 from mfserve import Client
 from mfserve_registry import Registry
 
-WORKERS = 4
 MODEL = "large"
 _CALLS = 200
 
 
-def measure(folder: Path, size: Size, runs: int) -> dict[str, Any]:
-    """Starts ``WORKERS`` workers on a snapshot of this size, ``runs`` times warm and once cold, and weighs them."""
+def measure(folder: Path, size: Size, workers: int, runs: int) -> dict[str, Any]:
+    """Starts so many workers on a snapshot of this size, ``runs`` times warm and once cold, and weighs them."""
     home, empty = folder / "memory", folder / "base"
     snapshot = _publish(home, size)
     _publish(empty, Size(10, 40, factors=2))
-    warm = [_start(home) for _ in range(runs)]
+    warm = [_start(home, workers) for _ in range(runs)]
     _forget_pages(home / "snapshots")
-    cold_seconds, _ = _start(home)
-    _, base = _start(empty)
+    cold_seconds, _ = _start(home, workers)
+    _, base = _start(empty, workers)
     pss = warm[-1][1]
     return {
         "users": size.users,
         "items": size.items,
         "factors": size.factors,
-        "workers": WORKERS,
+        "workers": workers,
         "snapshot_bytes": snapshot,
         "pss_bytes": pss["workers"],
-        "pss_total_bytes": sum(pss["workers"]),
-        "pss_limit_bytes": round(1.3 * snapshot + WORKERS * 120e6),
+        "pss_limit_bytes": round(1.3 * snapshot + workers * 120e6),
         "anonymous_bytes": pss["anonymous"],
         "parent_pss_bytes": pss["parent"],
         "base_pss_bytes": base["workers"],
@@ -46,7 +44,7 @@ def measure(folder: Path, size: Size, runs: int) -> dict[str, Any]:
     }
 
 
-def pss_bytes(pid: int, field: str = "Pss") -> int:
+def rollup_bytes(pid: int, field: str = "Pss") -> int:
     """A field of a process's smaps_rollup (proc(5)).
 
     "Pss" is the proportional set size: a page that n processes have mapped counts 1/n in each.
@@ -63,18 +61,18 @@ def _publish(home: Path, size: Size) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def _start(home: Path) -> tuple[float, dict[str, Any]]:
+def _start(home: Path, workers: int) -> tuple[float, dict[str, Any]]:
     """Seconds from the start of the parent to an answer after all workers are ready, and what they weigh."""
     began = time.perf_counter()
-    with started(home, "--no-trainer", "--workers", str(WORKERS)) as service:
+    with started(home, "--no-trainer", "--workers", str(workers)) as service:
         with Client(service.address) as client:
             client.recommend(MODEL, "u1")
             seconds = time.perf_counter() - began
         _ask(service)
         return seconds, {
-            "workers": [pss_bytes(pid) for pid in service.workers],
-            "anonymous": [pss_bytes(pid, "Pss_Anon") for pid in service.workers],
-            "parent": pss_bytes(service.parent),
+            "workers": [rollup_bytes(pid) for pid in service.workers],
+            "anonymous": [rollup_bytes(pid, "Pss_Anon") for pid in service.workers],
+            "parent": rollup_bytes(service.parent),
         }
 
 

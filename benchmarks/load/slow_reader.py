@@ -68,7 +68,8 @@ async def _measure(address: str, worker: int, plan: Plan) -> dict[str, Any]:
     await asyncio.sleep(min(2.0, plan.before))
     began = time.monotonic()
     await asyncio.sleep(plan.before)
-    stopped, resting, received = time.monotonic(), _resident_bytes(worker), 0
+    resting, received = _resident_bytes(worker), 0
+    stopped, resumed, largest = time.monotonic(), 0.0, 0
     async for batch in _stream(address, plan.batches):
         if (batch.batch_id, _content(batch)) != (received, expected[received % _DISTINCT]):
             raise SystemExit(f"batch {received} of the stream has a wrong answer")

@@ -16,6 +16,8 @@ from benchmarks.service import started
 from mfserve_registry import Registry
 
 LARGE_MODEL, SMALL_MODEL = "large", "small"
+_PATIENCE = 60.0
+"""Most seconds that a swap may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,7 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
 async def _swaps(registry: Registry, address: str, plan: Plan) -> dict[str, Any]:
     large, small = (
         Traffic(address, model, size.users, rate)
-        for model, size, rate in zip(
-            (LARGE_MODEL, SMALL_MODEL), (plan.size, SMALL), plan.rates, strict=True
-        )
+        for model, size, rate in zip((LARGE_MODEL, SMALL_MODEL), (plan.size, SMALL), plan.rates, strict=True)
     )
     over = asyncio.Event()
     running = [asyncio.create_task(traffic.run(over)) for traffic in (large, small)]
@@ -71,8 +71,9 @@ async def _swaps(registry: Registry, address: str, plan: Plan) -> dict[str, Any]
         await asyncio.sleep(plan.quiet)
         moved = time.monotonic()
         await _move(registry, 2 - number % 2)
-        while large.answered[-1].version != 2 - number % 2:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(_PATIENCE):
+            while large.answered[-1].version != 2 - number % 2:  # noqa: ASYNC110 - another process's doing
+                await asyncio.sleep(0.01)
         swapped = time.monotonic()
         await asyncio.sleep(plan.around / 2)
         swaps.append((began, moved, swapped))

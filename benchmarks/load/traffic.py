@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import grpc.aio
@@ -60,7 +60,9 @@ class Traffic:
                 due += 1 / self.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 request = pb.RecommendRequest(
-                    model_spec=ModelSpec(model=self.model), user_id=f"u{random.integers(self.users)}", limit=10
+                    model_spec=ModelSpec(model=self.model),
+                    user_id=f"u{random.integers(self.users)}",
+                    limit=10,
                 )
                 task = asyncio.create_task(self._call(call, request, due))
                 self._pending.add(task)
@@ -72,7 +74,7 @@ class Traffic:
         return [one for one in self.answered if start <= one.at < end]
 
     async def _call(
-        self, call: Callable[..., grpc.aio.UnaryUnaryCall], request: pb.RecommendRequest, due: float
+        self, call: Callable[..., Awaitable[pb.RecommendResponse]], request: pb.RecommendRequest, due: float
     ) -> None:
         version = None
         try:

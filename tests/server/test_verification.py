@@ -177,7 +177,12 @@ def test_what_is_released_dies_in_the_releasers_thread() -> None:
     owner, part = Part(), Part()
     died = threading.Event()
     where: list[str] = []
-    finalize(part, lambda: (where.append(threading.current_thread().name), died.set()))
+
+    def tell() -> None:
+        where.append(threading.current_thread().name)
+        died.set()
+
+    finalize(part, tell)
     releaser = Releaser()
     releaser.keep_until_gone(owner, part)
     del part
