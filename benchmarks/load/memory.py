@@ -14,7 +14,7 @@ from mfserve import Client
 from mfserve_registry import Registry
 
 MODEL = "large"
-_CALLS = 200
+_CONNECTIONS, _CALLS = 10, 20
 
 
 def measure(folder: Path, size: Size, workers: int, runs: int) -> dict[str, Any]:
@@ -77,10 +77,10 @@ def _start(home: Path, workers: int) -> tuple[float, dict[str, Any]]:
 
 
 def _ask(service: Started) -> None:
-    for number in range(_CALLS // 10):
+    for number in range(_CONNECTIONS):
         with Client(service.address) as client:  # each its own connection, so that every worker gets some
-            for call in range(10):
-                client.recommend(MODEL, f"u{number * 10 + call}")
+            for call in range(_CALLS):
+                client.recommend(MODEL, f"u{number * _CALLS + call}")
 
 
 def _forget_pages(folder: Path) -> None:
