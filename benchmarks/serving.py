@@ -25,6 +25,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.markdown import Markdown
+
 from benchmarks.load.cores import stay_on_load_core
 
 SECTIONS = ("unary", "bulk", "sharing")
@@ -36,9 +39,7 @@ def main(given: Sequence[str] | None = None) -> None:
     stay_on_load_core()
     check(options)
     with tempfile.TemporaryDirectory(prefix="mfserve-serving-") as name:
-        folder = Path(name)
-        home = prepare(options, folder)
-        found = {section: run(section, options, home, folder) for section in options.only}
+        found = measure(options, Path(name))
     if options.json:
         packages = ("mfserve", "grpcio", "protobuf", "numpy", "uvloop")
         facts = {
@@ -73,9 +74,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
         help="a small random model, for seconds, without peers: to try the procedure",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each run there")
-    parser.add_argument(
-        "--markdown", action="store_true", help="print nothing but the tables of docs/benchmarks.md"
-    )
+    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/benchmarks.md")
     options = parser.parse_args(given)
     if options.quick:
         options.runs, options.seconds, options.rounds, options.batch_sizes = 1, 0.2, 1, [64]
@@ -92,65 +91,93 @@ def check(options: argparse.Namespace) -> None:
         raise SystemExit("no environment for mlserver: run make peers")
 
 
-def prepare(options: argparse.Namespace, folder: Path) -> Path:
-    """A home with the models that are asked for."""
-    from benchmarks.load import catalogue
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The figures of each section. Its tables are printed as soon as they are there."""
+    from benchmarks.load import bulk, contestants, sharing, unary
+
+    runs, seconds = options.runs, options.seconds
+    with contestants.Services() as services:
+        sections: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str]]] = {
+            "unary": (
+                lambda home: unary.measure(
+                    services, home, DEFAULT, folder,
+                    runs=runs, rounds=options.rounds, seconds=seconds, peers=not options.quick,
+                ),
+                unary.tables,
+            ),
+            "bulk": (
+                lambda home: bulk.measure(
+                    services, home, (DEFAULT,) if options.quick else (DEFAULT, NARROW), folder,
+                    runs=runs, seconds=seconds, batch_sizes=options.batch_sizes,
+                ),
+                bulk.tables,
+            ),
+            "sharing": (
+                lambda home: sharing.measure(
+                    services, home, runs=runs, seconds=seconds if options.quick else 4 * seconds
+                ),
+                sharing.tables,
+            ),
+        }  # fmt: skip
+        homes = random_models(folder) if options.quick else models(options, folder)
+        found = {}
+        for section in options.only:
+            measured, tables = sections[section]
+            found[section] = measured(homes[section])
+            show(f"### {section}\n\n{tables(found[section])}\n", markdown=options.markdown)
+    return found
+
+
+def show(text: str, *, markdown: bool) -> None:
+    """Markdown as it is for documents, and laid out for people."""
+    if markdown:
+        print(text, flush=True)
+    else:
+        Console().print(Markdown(text))
+
+
+def random_models(folder: Path) -> dict[str, Path]:
+    """Small ones, all in one home."""
+    from benchmarks.load import catalogue, sharing
+
+    home = folder / "home"
+    home.mkdir()
+    catalogue.publish(home, DEFAULT, users=60, items=200, factors=12)
+    catalogue.publish(home, sharing.MODEL, users=50, items=3000, factors=8)
+    return dict.fromkeys(SECTIONS, home)
+
+
+def models(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
+    """A home for each section that is asked for: MovieLens 100K, trained, and a million random items."""
+    from benchmarks.load import catalogue, sharing
+
+    homes = {}
+    if trained := {"unary", "bulk"} & set(options.only):
+        homes = dict.fromkeys(trained, options.home or folder / "movielens")
+        train(homes[trained.pop()], {DEFAULT} | ({NARROW} if "bulk" in options.only else set()))
+    if "sharing" in options.only:
+        homes["sharing"] = folder / "catalogue"
+        homes["sharing"].mkdir()
+        catalogue.publish(homes["sharing"], sharing.MODEL, users=1000, items=1_000_000, factors=64)
+    return homes
+
+
+def train(home: Path, wanted: set[str]) -> None:
+    """Trains those of the models that are not there yet."""
     from benchmarks.service import running
     from mfserve import Client, Ials, NoRating
 
-    home: Path = options.home or folder / "home"
-    if options.home is None:
-        home.mkdir()
-    if options.quick:
-        catalogue.publish(home, DEFAULT, users=60, items=200, factors=12)
-        return home
-    wanted = {DEFAULT} if "unary" in options.only else set()
-    if "bulk" in options.only:
-        wanted = {DEFAULT, NARROW}
+    home.mkdir(parents=True, exist_ok=True)
     with running(home) as address, Client(address) as client:
         there = {model.model for model in client.list_models()}
-        if DEFAULT in wanted - there:
-            client.train(DEFAULT, dataset="movielens-100k").result()
-        if NARROW in wanted - there:
+        for model in wanted - there:
+            narrow = model == NARROW  # its rating head would not be asked
             client.train(
-                NARROW, dataset="movielens-100k", rating=NoRating(), ranking=Ials(factors=20)
+                model,
+                dataset="movielens-100k",
+                rating=NoRating() if narrow else None,
+                ranking=Ials(factors=20) if narrow else None,
             ).result()
-    return home
-
-
-def run(section: str, options: argparse.Namespace, home: Path, folder: Path) -> Any:
-    """Figures of one section; its tables are printed as soon as they are there."""
-    from benchmarks.load import bulk, sharing, unary
-
-    timing = {"runs": options.runs, "seconds": options.seconds}
-    sizes = (
-        {"users": 50, "items": 3000, "factors": 8}
-        if options.quick
-        else {"users": 1000, "items": 1_000_000, "factors": 64}
-    )
-    models = (DEFAULT,) if options.quick else (DEFAULT, NARROW)
-    measure: dict[str, tuple[Callable[[], Any], Callable[[Any], str]]] = {
-        "unary": (
-            lambda: unary.measure(
-                home, DEFAULT, folder, rounds=options.rounds, peers=not options.quick, **timing
-            ),
-            unary.tables,
-        ),
-        "bulk": (
-            lambda: bulk.measure(home, models, folder, batch_sizes=options.batch_sizes, **timing),
-            bulk.tables,
-        ),
-        "sharing": (
-            lambda: sharing.measure(
-                folder, **sizes, runs=options.runs, seconds=options.seconds * (1 if options.quick else 4)
-            ),
-            sharing.tables,
-        ),
-    }
-    measured, tables = measure[section]
-    figures = measured()
-    print(f"### {section}\n\n{tables(figures)}\n", flush=True)
-    return figures
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.load import contestants
+from benchmarks.load.contestants import Services
 from benchmarks.load.cores import spending
 from benchmarks.load.oracle import Arrays
 from benchmarks.load.stats import Figures, Rows, interleaved, ratio, table, with_spread
@@ -38,25 +38,29 @@ Found = Iterator[tuple[int, Callable[[], Iterator[tuple[str, Sequence[str]]]]]]
 
 
 def measure(
-    home: Path, models: Sequence[str], folder: Path, *, runs: int, seconds: float, batch_sizes: Sequence[int]
+    services: Services,
+    home: Path,
+    models: Sequence[str],
+    folder: Path,
+    *,
+    runs: int,
+    seconds: float,
+    batch_sizes: Sequence[int],
 ) -> dict[str, Rows]:
     """By model and batch size: ``{"movies, 256 users a message": rows}``."""
     found = {}
-    with ExitStack() as stack:
-        ours = stack.enter_context(contestants.mfserve(home, {}))
-        for model in models:
-            arrays = Arrays.published(home, model)
-            path = folder / f"{model}.npz"
-            arrays.save(path)
-            with contestants.plain(path) as plain:
-                for size in batch_sizes:
-                    field = _field(ours, plain, model, arrays, size)
-                    for receive in field.values():
-                        receive(seconds / 4, -1)
-                    rows = interleaved(
-                        runs, {name: _run(receive, seconds) for name, receive in field.items()}
-                    )
-                    found[f"{model}, {size} users a message"] = rows
+    ours = services.of(home, {})
+    for model in models:
+        arrays = Arrays.published(home, model)
+        path = folder / f"{model}.npz"
+        arrays.save(path)
+        with contestants.plain(path) as plain:
+            for size in batch_sizes:
+                field = _field(ours, plain, model, arrays, size)
+                for receive in field.values():
+                    receive(seconds / 4, -1)
+                rows = interleaved(runs, {name: _run(receive, seconds) for name, receive in field.items()})
+                found[f"{model}, {size} users a message"] = rows
     return found
 
 

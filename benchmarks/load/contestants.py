@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -126,12 +126,20 @@ def plain(arrays: Path) -> Iterator[Serving]:
         yield Serving(f"127.0.0.1:{int(process.stdout.readline())}", process.pid)
 
 
-@contextmanager
-def mfserve(home: Path, settings: Mapping[str, str]) -> Iterator[Serving]:
-    """``mfserve serve`` with one worker and no trainer."""
-    environment = {**ONE_THREAD, **settings}
-    with serving(home, "--no-trainer", core=SERVER_CORE, environment=environment) as started:
-        yield started
+class Services(ExitStack):
+    """``mfserve serve`` with one worker and no trainer, one for each home and settings, until the end of the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: dict[tuple[Path, frozenset[tuple[str, str]]], Serving] = {}
+
+    def of(self, home: Path, settings: Mapping[str, str]) -> Serving:
+        """The one with these settings, variables of its environment; started when first asked for."""
+        key = home, frozenset(settings.items())
+        if key not in self._started:
+            service = serving(home, "--no-trainer", core=SERVER_CORE, environment={**ONE_THREAD, **settings})
+            self._started[key] = self.enter_context(service)
+        return self._started[key]
 
 
 @contextmanager

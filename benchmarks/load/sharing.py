@@ -10,7 +10,8 @@ from statistics import median
 import grpc.aio
 import numpy as np
 
-from benchmarks.load import catalogue, contestants
+from benchmarks.load import contestants
+from benchmarks.load.contestants import Services
 from benchmarks.load.cores import spending
 from benchmarks.load.oracle import Arrays
 from benchmarks.load.stats import Figures, Rows, interleaved, ratio, table, with_spread
@@ -31,23 +32,17 @@ CALLERS = (1, 64)
 CHECKED = 10
 
 
-def measure(folder: Path, *, runs: int, seconds: float, users: int, items: int, factors: int) -> Rows:
+def measure(services: Services, home: Path, *, runs: int, seconds: float) -> Rows:
     """Rows ``"64 callers, shared"`` and so on. One server at a time is loaded."""
-    home = folder / "catalogue"
-    home.mkdir()
-    catalogue.publish(home, MODEL, users=users, items=items, factors=factors)
     arrays = Arrays.published(home, MODEL)
-    with (
-        contestants.mfserve(home, SETTINGS["shared"]) as shared,
-        contestants.mfserve(home, SETTINGS["each by itself"]) as alone,
-    ):
-        servers = {"shared": shared, "each by itself": alone}
-        field = {
-            f"{callers} caller{'s' * (callers > 1)}, {name}": _runner(server, arrays, callers, seconds)
-            for callers in CALLERS
-            for name, server in servers.items()
-        }
-        return interleaved(runs, field)
+    field = {
+        f"{callers} caller{'s' * (callers > 1)}, {name}": _runner(
+            services.of(home, settings), arrays, callers, seconds
+        )
+        for callers in CALLERS
+        for name, settings in SETTINGS.items()
+    }
+    return interleaved(runs, field)
 
 
 def _runner(server: Serving, arrays: Arrays, callers: int, seconds: float) -> Callable[[int], Figures]:

@@ -10,7 +10,7 @@ from threading import Event, Thread
 import numpy as np
 
 from benchmarks.load import contestants
-from benchmarks.load.contestants import Contestant
+from benchmarks.load.contestants import Contestant, Services
 from benchmarks.load.cores import spending
 from benchmarks.load.h2load import load
 from benchmarks.load.oracle import Arrays
@@ -26,7 +26,15 @@ ASK_SECONDS = 0.05
 
 
 def measure(
-    home: Path, model: str, folder: Path, *, runs: int, rounds: int, seconds: float, peers: bool
+    services: Services,
+    home: Path,
+    model: str,
+    folder: Path,
+    *,
+    runs: int,
+    rounds: int,
+    seconds: float,
+    peers: bool,
 ) -> Rows:
     """Every run has some rounds; each round loads with eight users drawn anew, the same for all contestants."""
     arrays = Arrays.published(home, model)
@@ -36,8 +44,8 @@ def measure(
         server = stack.enter_context(contestants.plain(path))
         field: dict[str, Contestant] = {LIMIT: contestants.Limit(server)}
         for name, settings in ((ALONE, contestants.NO_KEPT_REPLIES), (KEPT, {})):
-            ours = stack.enter_context(contestants.mfserve(home, settings))
-            field[name] = stack.enter_context(contestants.recommender(ours, model, arrays))
+            ours = contestants.recommender(services.of(home, settings), model, arrays)
+            field[name] = stack.enter_context(ours)
         field[NAIVE] = stack.enter_context(contestants.recommender(server, model, arrays))
         if peers:
             field[MLSERVER] = stack.enter_context(contestants.mlserver(arrays, path))
