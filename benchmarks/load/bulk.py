@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import median
+from threading import Semaphore
 from time import perf_counter
 
 import grpc
@@ -30,6 +31,8 @@ ROWS = "mfserve, SDK: ten objects a user"
 ARRAYS = "mfserve, SDK: NumPy arrays"
 NAIVE = "naive, nothing left out, by a bare stub"
 LIMIT = "the limit: a constant batch, by a bare stub"
+IN_FLIGHT = 16
+"""Batches that the bare stub has sent and not seen answered: flow control alone would let it send for seconds."""
 CHECKED = 20
 """Users of each run whose items are compared with the right ones."""
 
@@ -135,11 +138,13 @@ def stub(server: Serving, method: str, model: str, users: Iterator[list[str]]) -
         model_spec=common_pb2.ModelSpec(model=model), limit=10, omit_predicted_ratings=True
     )
     sent: list[list[str]] = []
+    room = Semaphore(IN_FLIGHT)
 
     def requests() -> Iterator[pb.StreamRecommendRequest]:
         yield pb.StreamRecommendRequest(config=config)
         for number, ids in enumerate(users, start=1):
             sent.append(ids)
+            room.acquire()
             yield pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=number, user_ids=ids))
 
     with grpc.insecure_channel(server.address, [("grpc.max_receive_message_length", -1)]) as channel:
@@ -148,6 +153,7 @@ def stub(server: Serving, method: str, model: str, users: Iterator[list[str]]) -
         )(requests())
         next(answers)
         for number, answer in enumerate(answers):
+            room.release()
             batch = answer.batch
             yield len(batch.counts), partial(_of_message, batch, sent[number])
 
