@@ -31,6 +31,7 @@ def test_every_section_measures_every_contestant(tmp_path: Path) -> None:
         "-m",
         "benchmarks.serving",
         "--quick",
+        "--markdown",
         "--json",
         str(tmp_path / "figures.json"),
     ]
