@@ -23,7 +23,7 @@ READY_GENERATE := $(VENV_GENERATE)/.installed
 
 # Those that benchmarks/quality.py compares with: an environment each, as they do not agree on numpy.
 VENV_PEERS ?= .venv-peers
-PEERS := cornac implicit myfm spark surprise
+PEERS := cornac implicit mlserver myfm spark surprise
 READY_PEERS := $(PEERS:%=$(VENV_PEERS)/%/.installed)
 
 .PHONY: help setup demo test storm peers lint format breaking generate check-generated docs lock clean

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.load.cores import on_core
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,25 @@ def running(home: Path, *flags: str) -> Iterator[str]:
 
 
 @contextmanager
-def started(home: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator[Started]:
-    """The same with its processes; ``prefix`` is a command that starts others, such as ``taskset -c 0``."""
-    command = [
-        *prefix,
-        *(sys.executable, "-m", "mfserve", "serve", "--home", str(home), "--port", "0", "--json"),
-        *flags,
-    ]
+def started(
+    home: Path, *flags: str, core: int | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Started]:
+    """The same with its processes, which are all on one core where one is given."""
+    command = [sys.executable, "-m", "mfserve", "serve", "--home", str(home), "--port", "0", "--json", *flags]
     with (
         (home / "service.log").open("ab") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as server,
+        subprocess.Popen(
+            command if core is None else on_core(core, *command),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, **(environment or {})},
+        ) as server,
     ):
         try:
-            ready = json.loads(server.stdout.readline() if server.stdout else b"")
+            line = server.stdout.readline() if server.stdout else b""
+            if not line:
+                raise SystemExit(f"mfserve serve did not start: see {home / 'service.log'}")
+            ready = json.loads(line)
             yield Started(ready["address"], ready["pid"], tuple(ready["workers"]))
         finally:
             server.send_signal(signal.SIGTERM)

@@ -52,7 +52,7 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
     with Registry.open(home) as registry:
         publish(registry, MODEL, SIZE, seed=1)
     cores = sorted(os.sched_getaffinity(0))
-    with started(home, "--no-trainer", prefix=("taskset", "-c", str(cores[0]))) as service:
+    with started(home, "--no-trainer", core=cores[0]) as service:
         os.sched_setaffinity(0, {cores[-1]})
         try:
             return asyncio.run(_measure(service.address, service.workers[0], plan))

@@ -36,7 +36,7 @@ QUICK = Size(5_000, 20_000, factors=16)
 SMALL = Size(1_000, 2_000, factors=20)
 
 
-def publish(registry: Registry, model: str, size: Size, *, seed: int, promote: bool = True) -> Version:
+def publish(registry: Registry, model: str, size: Size, *, seed: int = 0, promote: bool = True) -> Version:
     """Publishes the next version of ``model``; the same seed gives the same digest.
 
     Args:

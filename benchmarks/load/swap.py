@@ -49,7 +49,7 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
             publish(registry, LARGE_MODEL, plan.size, seed=seed, promote=seed == 1)
         publish(registry, SMALL_MODEL, SMALL, seed=1)
         cores = sorted(os.sched_getaffinity(0))
-        with started(home, "--no-trainer", prefix=("taskset", "-c", str(cores[0]))) as service:
+        with started(home, "--no-trainer", core=cores[0]) as service:
             os.sched_setaffinity(0, {cores[-1]})
             try:
                 return asyncio.run(_swaps(registry, service.address, plan))

@@ -42,7 +42,7 @@ def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_command_lines_run(movielens: MovieLens, tmp_path: Path) -> None:
     lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
-    assert len(lines) == 14
+    assert len(lines) == 15
     (tmp_path / "protos").symlink_to(ROOT / "protos")
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"MFSERVE_ADDRESS": movielens.service.address, "PATH": scripts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import chain, islice
 
 from mfserve._client.calls import Download, Paged, Unary
 from mfserve._client.common import model_spec, moment, served_version
@@ -87,6 +88,18 @@ def get_embeddings(
         lambda stubs: stubs.model.GetEmbeddings,
         request,
         lambda parts: _embeddings(EMBEDDING_SIDE.read(wanted), parts),
+    )
+
+
+def first_users(
+    model: str, most: int, version: int | None, alias: str | None
+) -> Download[pb.GetEmbeddingsRequest, pb.GetEmbeddingsResponse, list[str]]:
+    """Ids of users, in the order of the snapshot, at most so many: the call ends when they have arrived."""
+    whole = get_embeddings(model, EmbeddingSide.USER, None, version, alias)
+    return Download(
+        whole.method,
+        whole.request,
+        lambda parts: list(islice(chain.from_iterable(part.ids for part in parts), most)),
     )
 
 

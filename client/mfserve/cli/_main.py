@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mfserve import MfserveError, __version__
-from mfserve.cli import _asking, _embeddings, _jobs, _models, _report, _status, _training, _tuning
+from mfserve.cli import _asking, _bench, _embeddings, _jobs, _models, _report, _status, _training, _tuning
 from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
@@ -57,6 +57,7 @@ for command in (
     _jobs.jobs,
     _status.status,
     _embeddings.embeddings,
+    _bench.bench,
 ):
     app.command()(command)
 

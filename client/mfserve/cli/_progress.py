@@ -1,16 +1,20 @@
-"""Shows a training as it goes: a live bar in a terminal, a line for every epoch everywhere."""
+"""Shows how far something is: a live bar in a terminal; of a training also a line for every epoch, everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Coroutine, Iterable
 from contextlib import nullcontext
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
 from mfserve.types import Progress, TrainingStage
+
+T = TypeVar("T")
 
 _STAGES = {
     TrainingStage.LOADING: "load the ratings",
@@ -75,3 +79,31 @@ def _remaining(step: Progress) -> str:
         return ""
     minutes, seconds = divmod(round(step.remaining_seconds), 60)
     return f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
+
+
+async def passing(what: str, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits work that takes about so many seconds, with a bar on a terminal meanwhile."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return await work
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        transient=True,
+    )
+    with bars:
+        bar = bars.add_task(what, total=seconds, left="")
+        ticking = asyncio.create_task(_tick(bars, bar, seconds))
+        try:
+            return await work
+        finally:
+            ticking.cancel()
+
+
+async def _tick(bars: Bars, bar: TaskID, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(0.2)
+        done = bars.tasks[0].elapsed or 0.0
+        bars.update(bar, completed=min(done, seconds), left=f"{max(seconds - done, 0):.0f} s left")

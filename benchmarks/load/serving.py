@@ -1,0 +1,13 @@
+"""Whom the load is put on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a server listens, mfserve's or a peer's, and the process that answers there."""
+
+    address: str
+    pid: int

@@ -1,0 +1,280 @@
+"""``mfserve bench``: how fast a server answers for a model."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import cycle, takewhile
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import typer
+
+from mfserve import AsyncClient
+from mfserve._client import model_service
+from mfserve._client.sync_transport import Transport
+from mfserve.cli import _load as load
+from mfserve.cli import _options as options
+from mfserve.cli._latencies import histogram, summary
+from mfserve.cli._output import CommandError, as_json, console, line, plain, table
+from mfserve.cli._progress import passing
+from mfserve.types import ServedVersion
+
+_MOST_USERS = 10_000
+_BAR = 30
+
+
+class Part(StrEnum):
+    """What can be measured alone."""
+
+    RECOMMEND = "recommend"
+    BULK = "bulk"
+
+
+@dataclass(slots=True)
+class Bulk:
+    """What a bulk stream has brought so far."""
+
+    users: int = 0
+    seconds: float = 0.0
+
+    @property
+    def users_per_second(self) -> float:
+        """Users whose recommendations arrived."""
+        return self.users / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class Bench:
+    """What to measure, and what has been measured so far."""
+
+    address: str
+    model: str
+    users: Sequence[str]
+    served_version: ServedVersion
+    callers: int
+    seconds: float
+    warm_up: float
+    rate: float | None
+    batch_size: int
+    parts: Sequence[Part]
+    timeout: float
+    arguments: dict[str, Any]
+    """Of ``recommend`` and ``stream_recommend``: limit and version or alias."""
+    recommend: load.Load = field(default_factory=load.Load)
+    bulk: Bulk = field(default_factory=Bulk)
+
+    async def run(self) -> bool:
+        """Measures one part after the other; False where it was interrupted."""
+        try:
+            async with AsyncClient(self.address, timeout=self.timeout) as client:
+                for part in self.parts:
+                    measure = self._recommend if part is Part.RECOMMEND else self._bulk
+                    await passing("warm up", self.warm_up, measure(client, load.Load(), Bulk(), self.warm_up))
+                    await passing(
+                        part.value, self.seconds, measure(client, self.recommend, self.bulk, self.seconds)
+                    )
+        except asyncio.CancelledError:  # Ctrl-C
+            return False
+        return True
+
+    async def _recommend(self, client: AsyncClient, into: load.Load, _: Bulk, seconds: float) -> None:
+        pick = random.Random(0)  # noqa: S311 - any draw will do
+
+        def call() -> Any:
+            return client.recommend(self.model, pick.choice(self.users), **self.arguments)
+
+        await load.put(into, call, callers=self.callers, seconds=seconds, rate=self.rate)
+
+    async def _bulk(self, client: AsyncClient, _: load.Load, into: Bulk, seconds: float) -> None:
+        begin = perf_counter()
+        users = takewhile(lambda _: perf_counter() < begin + seconds, cycle(self.users))
+        async with client.stream_recommend(
+            self.model, users, batch_size=self.batch_size, predicted_ratings=False, **self.arguments
+        ) as stream:
+            async for batch in stream.batches():
+                into.users += len(batch)
+                into.seconds = perf_counter() - begin
+
+
+def bench(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    *,
+    callers: Annotated[
+        int, typer.Option("--concurrency", "-c", min=1, max=1024, help="Calls under way at the same time.")
+    ] = 8,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help="How long to measure, each of the two parts.")
+    ] = 10.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0, max=600, help="Seconds of the same load before each, not counted.")
+    ] = 1.0,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=1e6,
+            help="Calls per second to send whether or not the answers keep up. A latency then counts from the time at "
+            "which the call was due.",
+            show_default="each caller calls again as soon as it is answered",
+        ),
+    ] = None,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    user_ids: Annotated[
+        Path | None,
+        typer.Option(help="File with the users to ask for, an id a line.", show_default="the model's own"),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=4096, help="Users in a message of the bulk stream.")
+    ] = 256,
+    only: Annotated[Part | None, typer.Option(help="The only part to measure.", show_default="both")] = None,
+    version: options.Version = None,
+    alias: options.Alias = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    json: options.Json = False,
+) -> None:
+    """Measure how fast a server answers: latencies of `recommend` and the rate of the bulk stream.
+
+    Users are drawn at random. The times are those of a program in Python that uses the SDK, which is itself at work for
+    a part of each: one such process may not be able to keep a server busy. Ctrl-C ends the measurement and shows what
+    there is.
+    """
+    if only is Part.BULK and rate is not None:
+        raise CommandError("--rate is for calls, and --only bulk makes none")
+    chosen = {"limit": limit, **options.choice(version, alias)}
+    with options.connect(address, timeout) as client:
+        # First, as this call does not wait for a server that is not there.
+        client.get_version(model, **options.choice(version, alias))
+        users = _first_users(address, timeout, model, version, alias) if user_ids is None else _read(user_ids)
+        if not users:
+            raise CommandError(f"there are no users to ask for in {model if user_ids is None else user_ids}")
+        # What is wrong with the arguments is said here, and not once for each call.
+        answer = client.recommend(model, users[0], **chosen)
+        made = Bench(
+            address=address,
+            model=model,
+            users=users,
+            served_version=answer.served_version,
+            callers=callers,
+            seconds=seconds,
+            warm_up=warm_up,
+            rate=rate,
+            batch_size=batch_size,
+            parts=[only] if only else list(Part),
+            timeout=timeout,
+            arguments=chosen,
+        )
+        complete = asyncio.run(made.run())
+    if made.recommend.failures and not made.recommend.latencies:
+        raise CommandError(f"no call was answered: {next(iter(made.recommend.failures))}")
+    (as_json if json else _show)(_figures(made, complete=complete))
+    if not complete:
+        raise KeyboardInterrupt
+
+
+def _first_users(
+    address: str, timeout: float, model: str, version: int | None, alias: str | None
+) -> list[str]:
+    transport = Transport(address, timeout)
+    try:
+        return transport.download(model_service.first_users(model, _MOST_USERS, version, alias), timeout)
+    finally:
+        transport.close()
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        return [user for user in path.read_text("utf-8").splitlines() if user]
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"cannot read {path}: it is not text in UTF-8") from error
+
+
+def _figures(made: Bench, *, complete: bool) -> dict[str, Any]:
+    """What --json prints; latencies in milliseconds."""
+    found: dict[str, Any] = {"served_version": made.served_version, "complete": complete}
+    found |= {"users": len(made.users), "limit": made.arguments["limit"]}
+    ordered = sorted(made.recommend.latencies)
+    if Part.RECOMMEND in made.parts:
+        found["recommend"] = {
+            "concurrency": made.callers,
+            "rate": made.rate,
+            "seconds": made.recommend.seconds,
+            "calls": len(ordered),
+            "calls_per_second": made.recommend.calls_per_second,
+            "unsent": made.recommend.unsent,
+            "failures": made.recommend.failures,
+            "latency_ms": {name: 1000 * value for name, value in summary(ordered).items()}
+            if ordered
+            else None,
+            "histogram_ms": [
+                {"above": 1000 * lower, "up_to": 1000 * upper, "calls": calls}
+                for lower, upper, calls in (histogram(ordered) if ordered else ())
+            ],
+        }
+    if Part.BULK in made.parts:
+        found["bulk"] = {
+            "batch_size": made.batch_size,
+            "seconds": made.bulk.seconds,
+            "users": made.bulk.users,
+            "users_per_second": made.bulk.users_per_second,
+        }
+    return found
+
+
+def _show(found: dict[str, Any]) -> None:
+    served = found["served_version"]
+    line(
+        f"[bold]{plain(served.model)} version {served.version}[/], {found['limit']} items each for users drawn from "
+        f"{found['users']:,}"
+    )
+    if (told := found.get("recommend")) and told["calls"]:
+        _show_calls(told)
+    if (told := found.get("bulk")) and told["users"]:
+        line(
+            f"Bulk stream, {told['batch_size']} users a message: {told['users_per_second']:,.0f} users per second "
+            f"({told['users']:,} in {told['seconds']:.1f} s)"
+        )
+
+
+def _show_calls(told: dict[str, Any]) -> None:
+    mode = "" if told["rate"] is None else f", {told['rate']:g} calls due per second"
+    line(
+        f"Recommend, concurrency {told['concurrency']}{mode}: {told['calls_per_second']:,.0f} calls per second "
+        f"({told['calls']:,} in {told['seconds']:.1f} s)"
+    )
+    latency = told["latency_ms"]
+    table(
+        "Latency in milliseconds", [f"{name}#" for name in latency], [[*map(_milliseconds, latency.values())]]
+    )
+    _draw(told["histogram_ms"])
+    if told["unsent"]:
+        line(
+            f"[bold]{told['unsent']:,} calls were due and could not be sent[/]: "
+            "--rate is more than the server and --concurrency allow"
+        )
+    for reason, count in told["failures"].items():
+        line(f"[bold red]{count:,} calls failed[/]: {plain(reason)}")
+
+
+def _draw(bins: Sequence[dict[str, Any]]) -> None:
+    most = max(one["calls"] for one in bins)
+    block = "#" if console().options.ascii_only else "█"
+    table(
+        "How many took how long",
+        ("up to ms#", "calls#", ""),
+        (
+            (_milliseconds(one["up_to"]), f"{one['calls']:,}", block * round(_BAR * one["calls"] / most))
+            for one in bins
+        ),
+    )
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
