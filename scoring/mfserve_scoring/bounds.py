@@ -57,6 +57,8 @@ class Bounds:
         """
         blocks = slice(start // BLOCK, -(-stop // BLOCK))
         concerned = np.flatnonzero(norms * self.norm[blocks.start] + self.bias[blocks.start] > needed)
+        if len(concerned) == len(needed):
+            return concerned, stop  # of many users one may go far; and there is nothing to prune
         reach = np.multiply.outer(self.norm[blocks], norms[concerned]) + self.bias[blocks, np.newaxis]
         last = np.count_nonzero((reach > needed[concerned]).any(axis=1))
         return concerned, min(stop, BLOCK * (blocks.start + int(last)))

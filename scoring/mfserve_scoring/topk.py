@@ -32,6 +32,8 @@ _USERS = 256
 """Users per matrix product."""
 _NUMBERS = 1 << 15
 """Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
+_WIDE = 2048
+"""Items from which on a chunk's rows are first asked whether they have anything at all."""
 _SPARE = 16
 """Columns behind a chunk's scores, of which the first takes what ``Mask`` finds elsewhere; so many for alignment."""
 
@@ -214,9 +216,15 @@ class ExactTopK:
         left = _Queries.of(users, *self._margin.of_users(users, offsets), excluded)
         best, pending = Best(len(users), limit), Pairs()
         doubles = users.astype(np.float64)  # once, rather than for each pair
+        room = np.empty(
+            0, dtype=np.float32
+        )  # a fresh array for every chunk would cost as much as the product
         start, stop = 0, self._after(0, limit)
         while start < stop:
-            scores = self._scores(left.multiplied, start, stop, left.mask)
+            size = len(left.rows) * (stop - start + _SPARE)
+            if size > len(room):
+                room = np.empty(size, dtype=np.float32)
+            scores = self._scores(left, start, stop, room[:size])
             if (
                 left.needed.min(initial=0.0) == -np.inf
             ):  # a row without ``limit`` results: the chunk has a threshold of its own
@@ -247,14 +255,14 @@ class ExactTopK:
         size = start or max(FIRST, 8 * limit)
         return min(start + min(size, self._chunk), len(self._items))
 
-    def _scores(self, users: Floats, start: int, stop: int, mask: Mask) -> Floats:
+    def _scores(self, queries: _Queries, start: int, stop: int, room: Floats) -> Floats:
         """Float32 scores without the users' offsets, (rows, items of the chunk); -inf for what is excluded."""
         columns = stop - start
-        padded = np.empty((len(users), columns + _SPARE), dtype=np.float32)
+        padded = room.reshape(len(queries.rows), columns + _SPARE)
         scores = padded[:, :columns]
-        np.matmul(users, self._items[start:stop].T, out=scores)
+        np.matmul(queries.multiplied, self._items[start:stop].T, out=scores)
         self._scale_and_add_bias(scores, start, stop)
-        mask.apply(padded, start, columns)
+        queries.mask.apply(padded, start, columns)
         return scores
 
     def _scores_of_one(self, user: Floats, start: int, stop: int, excluded: Indices) -> Floats:
@@ -300,8 +308,12 @@ class ExactTopK:
 
 def _pairs_above(scores: Floats, cut: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row and column of the scores that exceed their row's cut, row by row."""
-    columns = scores.shape[1]
-    flat = np.flatnonzero(scores > cut[:, None])
-    row = flat // columns
-    flat -= row * columns
-    return row, flat
+    above = scores > cut[:, None]
+    columns = above.shape[1]
+    if columns < _WIDE:
+        flat = np.flatnonzero(above)
+        row = flat // columns
+        return row, flat - row * columns
+    rows = np.flatnonzero(above.any(axis=1))  # of a large chunk, most rows have none
+    row, column = np.nonzero(above[rows])
+    return rows[row], column

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from mfserve_scoring.bounds import Bounds
 from mfserve_scoring.exact import dots
 from mfserve_scoring.excluded import NOTHING, Excluded
+from mfserve_scoring.rankers import ByRanking, ByRating, Ranker
+from mfserve_scoring.ratings import RatingModel
 from mfserve_scoring.topk import CHUNK, ExactTopK
-from tests.registry.snapshot.samples import rated_items
+from tests.registry.snapshot.samples import random_content, rated_items
 from tests.scoring.oracle import scores_of
 
 
@@ -140,3 +142,28 @@ def test_a_dot_product_is_right_to_its_last_places(seed: int, factors: int) -> N
         terms = [x * y for x, y in zip(a, b, strict=True)]
         bound = 2**-53 * factors / (1 - 2**-53 * factors) * math.fsum(map(abs, terms))
         assert abs(found - math.fsum(terms)) <= bound
+
+
+@pytest.mark.parametrize("head", ["ranking", "rating"])
+def test_a_ranker_gives_one_user_what_it_gives_several(head: str) -> None:
+    content = random_content(8, users=9, items=50)
+    assert content.ranking is not None
+    content.ranking.user_factors[4] = 0
+    content.ranking.user_factors[5, 0] = 0
+    model = RatingModel(content.rating, content.scale)
+    ranker: Ranker = (
+        ByRanking(content.ranking, content.scale) if head == "ranking" else ByRating(content.rating, model)
+    )
+    users = np.arange(9)
+    assert ranker.knows(users).tolist() == [head == "rating" or user != 4 for user in users]
+    together = ranker.search(users, 10, Excluded.seen(content.rated, users, NOTHING))
+    ends = np.cumsum(together.counts)
+    for user in users.tolist():
+        found = ranker.search_one(user, 10, content.rated.of(user))
+        if not ranker.knows(users)[user]:
+            assert found is None
+            continue
+        assert found is not None
+        part = slice(ends[user] - together.counts[user], ends[user])
+        assert found[0].tolist() == together.indices[part].tolist()
+        assert found[1].tobytes() == together.scores[part].tobytes()
