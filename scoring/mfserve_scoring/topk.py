@@ -311,9 +311,13 @@ def _pairs_above(scores: Floats, cut: Floats) -> tuple[NDArray[np.intp], NDArray
     above = scores > cut[:, None]
     columns = above.shape[1]
     if columns < _WIDE:
-        flat = np.flatnonzero(above)
-        row = flat // columns
-        return row, flat - row * columns
+        return _split(np.flatnonzero(above), columns)
     rows = np.flatnonzero(above.any(axis=1))  # of a large chunk, most rows have none
-    row, column = np.nonzero(above[rows])
+    row, column = _split(np.flatnonzero(above.take(rows, axis=0)), columns)
     return rows[row], column
+
+
+def _split(flat: NDArray[np.intp], columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of places in a matrix."""
+    row = flat // columns
+    return row, flat - row * columns
