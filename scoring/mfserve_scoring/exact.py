@@ -14,21 +14,23 @@ Indices = NDArray[np.int32]
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def dots(left: Floats, right: Floats) -> Doubles:
-    """Row-wise dot products of two float32 matrices, in float64.
+def dots(left: NDArray[Any], right: NDArray[Any]) -> Doubles:
+    """Row-wise dot products of two matrices of float32 numbers, in float64.
 
-    A product of two float32 numbers is exact in float64, and numpy sums each contiguous row by itself, pairwise,
-    in an order that only the row's length decides. So the result for a pair of rows does not depend on how many
-    other rows there are or where the pair stands among them, which no BLAS promises.
+    A product of two float32 numbers is exact in float64, and ``einsum`` sums contiguous rows one by one, in an order
+    that only their length decides. So the result for a pair of rows does not depend on how many other rows there are or
+    where the pair stands among them, which no BLAS promises.
 
     Args:
-        left, right: float32 (n, k); either may have one row, which then meets every row of the other.
+        left, right: (n, k), float32, or float64 converted from it; either may have one row, which then meets every
+            row of the other.
 
     Returns:
         float64 (n,).
     """
-    products: Doubles = np.multiply(left, right, dtype=np.float64, order="C")
-    sums: Doubles = np.add.reduce(products, axis=1)
+    one, all_ = (left, right) if len(left) == 1 else (right, left)
+    one, all_ = (np.ascontiguousarray(matrix, dtype=np.float64) for matrix in (one, all_))
+    sums: Doubles = np.einsum("ik,k->i", all_, one[0]) if len(one) == 1 else np.einsum("ik,ik->i", one, all_)
     return sums
 
 
@@ -37,7 +39,7 @@ def to_float32(scores: Doubles) -> Floats:
     return scores.clip(-_LARGEST, _LARGEST).astype(np.float32)
 
 
-def row_norms(matrix: NDArray[Any], block: int = 65536) -> Doubles:
+def row_norms(matrix: NDArray[Any], block: int = 4096) -> Doubles:
     """Euclidean norm of each row, in float64, without a float64 copy of the whole matrix."""
     norms = np.empty(len(matrix))
     for start in range(0, len(matrix), block):

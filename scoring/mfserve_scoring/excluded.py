@@ -21,13 +21,12 @@ class Excluded:
 
     Attributes:
         everywhere: int32 (m,): left out of every row, in any order, repeats allowed.
-        rows: intp (n,), ascending: with ``items``, pairs of (row of the batch, item) that are left out.
-        items: int32 (n,).
+        rated, users: row r leaves out what user ``users[r]`` rated too; None where no row does.
     """
 
     everywhere: Indices = field(default_factory=lambda: NOTHING)
-    rows: NDArray[np.intp] | None = None
-    items: Indices = field(default_factory=lambda: NOTHING)
+    rated: RatedItems | None = None
+    users: NDArray[np.integer[Any]] | None = None
 
     @classmethod
     def seen(cls, rated: RatedItems, users: NDArray[np.integer[Any]], everywhere: Indices) -> Excluded:
@@ -35,36 +34,55 @@ class Excluded:
 
         A user of -1, one who is not in the data, has rated nothing.
         """
+        return cls(everywhere, rated, users)
+
+    def of(self, row: int) -> Indices:
+        """The items left out of one row, in any order, repeats possible."""
+        if self.rated is None or self.users is None or self.users[row] < 0:
+            return self.everywhere
+        seen = self.rated.of(self.users[row])
+        return np.concatenate((seen, self.everywhere)) if len(self.everywhere) else seen
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Excluded:
+        """The same for these rows alone, numbered from 0."""
+        return self if self.users is None else Excluded(self.everywhere, self.rated, self.users[rows])
+
+    def pairs(self) -> tuple[NDArray[np.intp], Indices]:
+        """Pairs of (row, item): what each row's own user rated. ``everywhere`` is not among them."""
+        if self.rated is None or self.users is None:
+            return np.empty(0, dtype=np.intp), NOTHING
         # Index -1 gives the last entry of both, so that such a user's row is empty.
-        starts = rated.indptr[users]
-        counts = rated.indptr[1:][users] - starts
-        rows = np.repeat(np.arange(len(users)), counts)
+        starts = self.rated.indptr[self.users]
+        counts = self.rated.indptr[1:][self.users] - starts
         # Position within the row, shifted to the row's start in the CSR.
-        positions = np.arange(len(rows)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-        return cls(everywhere, rows, rated.indices[positions])
+        positions = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        positions += np.arange(len(positions))
+        return np.repeat(np.arange(len(counts)), counts), self.rated.indices.take(positions)
 
-    def block(self, start: int, stop: int) -> Excluded:
-        """The same for rows ``start`` to ``stop`` alone, numbered from 0."""
-        if self.rows is None:
-            return self
-        low, high = np.searchsorted(self.rows, (start, stop))
-        return Excluded(self.everywhere, self.rows[low:high] - start, self.items[low:high])
 
-    def mask(self, scores: Floats, start: int) -> None:
-        """Sets the excluded entries of ``scores`` to -inf, in place.
+class Mask:
+    """Takes the excluded items of some rows out of their scores, chunk after chunk."""
+
+    def __init__(self, excluded: Excluded) -> None:
+        self._everywhere = excluded.everywhere
+        self._rows, self._items = excluded.pairs()
+
+    def apply(self, scores: Floats, start: int, columns: int) -> None:
+        """Sets the excluded entries to -inf, in place.
 
         Args:
-            scores: float32 (rows, columns), C-contiguous; column c is item ``start + c``.
+            scores: float32 (rows, more than ``columns``), C-contiguous; column c is item ``start + c`` for the first
+                ``columns``. The column after them takes what falls elsewhere.
         """
-        columns = scores.shape[1]
-        if len(self.everywhere):
-            scores[:, _within(self.everywhere, start, columns)] = -np.inf
-        if self.rows is not None and len(self.rows):
-            items = self.items.astype(np.intp) - start
-            flat = self.rows * columns + items
-            scores.reshape(-1)[flat[(items >= 0) & (items < columns)]] = -np.inf
+        if len(self._everywhere):
+            scores[:, column_of(self._everywhere, start, columns)] = -np.inf
+        if len(self._items):
+            flat = self._rows * scores.shape[1]
+            flat += column_of(self._items, start, columns)
+            scores.reshape(-1)[flat] = -np.inf
 
 
-def _within(items: Indices, start: int, columns: int) -> Indices:
-    shifted = items - np.int32(start)
-    return shifted[(shifted >= 0) & (shifted < columns)]
+def column_of(items: Indices, start: int, columns: int) -> NDArray[np.uint32]:
+    """The column of each item in a chunk of ``columns`` items from ``start`` on; ``columns`` where it is not in it."""
+    # Below the start the unsigned difference is huge: one minimum serves both sides.
+    return np.minimum((items - np.int32(start)).view(np.uint32), np.uint32(columns))

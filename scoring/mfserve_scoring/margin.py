@@ -16,11 +16,12 @@ u = 2⁻²⁴ being float32's unit roundoff. |x|·|y| ≤ ‖x‖ ‖y‖ (Cauch
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from mfserve_scoring.exact import Doubles, Floats, dots
+from mfserve_scoring.exact import Doubles, Floats
 
 _UNIT_32 = 2.0**-24
 _UNIT_64 = 2.0**-53
@@ -63,17 +64,28 @@ class Margin:
             offset=2 * (factors + 8) * _UNIT_64,
         )
 
-    def of_users(self, users: Floats, offsets: Doubles | None) -> Doubles:
-        """For each user, the most by which a float32 score of any item can be off; inf where it can overflow.
+    def of_users(self, users: Floats, offsets: Doubles | None) -> tuple[Doubles, Doubles]:
+        """For each user ‖u‖, and the most by which a float32 score of any item can be off; inf where it can overflow.
 
         Args:
             users: float32 (rows, k).
             offsets: float64 (rows,), or None.
         """
-        norms = np.sqrt(dots(users, users))
+        doubles = users.astype(np.float64)
+        norms = np.sqrt(np.vecdot(doubles, doubles))
         largest = norms * self.scaled_norm + self.bias
         margins = self.relative * largest + np.where(norms > 0, self.underflow, 0.0)
         if offsets is not None:
             margins += self.offset * np.abs(offsets)
         margins[np.maximum(norms * self.norm, largest) > _LARGEST_32 / 2] = np.inf
-        return margins
+        return norms, margins
+
+    def of_user(self, user: Floats, offset: float) -> tuple[float, float]:
+        """The same for one user, float32 (k,), without numpy's cost for arrays of one entry."""
+        doubles = user.astype(np.float64)
+        norm = math.sqrt(doubles.dot(doubles))
+        largest = norm * self.scaled_norm + self.bias
+        if max(norm * self.norm, largest) > _LARGEST_32 / 2:
+            return norm, math.inf
+        underflow = self.underflow if norm > 0 else 0.0
+        return norm, self.relative * largest + underflow + self.offset * abs(offset)

@@ -25,6 +25,12 @@ class Ranker(Protocol):
     def search(self, users: NDArray[np.integer[Any]], limit: int, excluded: Excluded) -> TopK:
         """The best items of trained users."""
 
+    def search_one(self, user: int, limit: int, excluded: Indices) -> tuple[Indices, Doubles] | None:
+        """Items and scores of one trained user, as ``search`` has them; None where the head does not know the user.
+
+        ``excluded``: int32 (m,), items that never appear, in any order, repeats allowed.
+        """
+
     def search_folded(
         self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
     ) -> TopK | None:
@@ -46,11 +52,17 @@ class ByRanking:
         self._fold_in = RankingFoldIn(head, scale)
 
     def knows(self, users: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-        known: NDArray[np.bool_] = np.any(self._users[users], axis=1)
+        known: NDArray[np.bool_] = self._users[users, 0] != 0
+        if not known.all():  # a factor that is exactly zero is rare: of nearly all users the first one tells
+            known = np.any(self._users[users], axis=1)
         return known
 
     def search(self, users: NDArray[np.integer[Any]], limit: int, excluded: Excluded) -> TopK:
         return self._top.search(self._users[users], limit, excluded=excluded)
+
+    def search_one(self, user: int, limit: int, excluded: Indices) -> tuple[Indices, Doubles] | None:
+        factors = self._users[user]
+        return self._top.search_one(factors, limit, excluded=excluded) if factors.any() else None
 
     def search_folded(
         self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
@@ -76,6 +88,10 @@ class ByRating:
         return self._top.search(
             self._users[users], limit, offsets=self._model.offsets(users), excluded=excluded
         )
+
+    def search_one(self, user: int, limit: int, excluded: Indices) -> tuple[Indices, Doubles] | None:
+        offset = self._model.offset(user)
+        return self._top.search_one(self._users[user], limit, offset=offset, excluded=excluded)
 
     def search_folded(
         self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded

@@ -25,6 +25,10 @@ class RatingModel:
         offsets: Doubles = self._head.user_biases[users] + np.float64(self._head.intercept)
         return offsets
 
+    def offset(self, user: int) -> float:
+        """The same of one user."""
+        return float(self._head.user_biases[user] + np.float64(self._head.intercept))
+
     def folded_offset(self, user: FoldedRating) -> Doubles:
         """The same of a folded-in user, float64 (1,)."""
         return np.array([self._head.intercept + user.bias])

@@ -5,29 +5,37 @@ larger or the item stands elsewhere; so its scores only rule items out, with a m
 and the few that remain are scored by ``exact.dots``, which fixes their order and the score that is reported.
 A user therefore gets the same bits alone, in any batch, and from a brute-force float64 computation.
 
-The items are walked in chunks. Once a row has ``limit`` results, a chunk costs its matrix product and one
-comparison pass, because almost nothing exceeds the row's threshold.
+The items are walked in chunks that grow. Once a row has ``limit`` results, a chunk costs its matrix product and one
+comparison pass, because almost nothing exceeds the row's threshold; and a row whose threshold nothing further on
+can exceed (see ``Bounds``) is done.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by
+from mfserve_scoring.bounds import Bounds
 from mfserve_scoring.exact import Doubles, Floats, Indices, dots, row_norms, to_float32
-from mfserve_scoring.excluded import Excluded
+from mfserve_scoring.excluded import NOTHING, Excluded, Mask, column_of
 from mfserve_scoring.margin import Margin
 
 CHUNK = 8192
-"""Items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
+"""Most items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
+FIRST = 768
+"""Items of the first product: where they are in descending order of their norms, most searches end after them."""
 _USERS = 256
 """Users per matrix product."""
-_PAIRS = 16384
-"""Pairs rescored at a time: bounds the memory even where all items tie."""
-
-_LOWEST = float(np.finfo(np.float32).min)
+_NUMBERS = 1 << 15
+"""Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
+_WIDE = 2048
+"""Items from which on a chunk's rows are first asked whether they have anything at all."""
+_SPARE = 16
+"""Columns behind a chunk's scores, of which the first takes what ``Mask`` finds elsewhere; so many for alignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,50 @@ class TopK:
     counts: Indices
 
 
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """The users' side of a search, row by row.
+
+    Attributes:
+        rows: intp (n,), ascending: which rows of the batch these are.
+        multiplied: float32 (n, k), the users; zeros where the product could overflow. There the margin is infinite,
+            and every item is rescored.
+        norms, margins: float64 (n,).
+        needed: float64 (n,), what an item's score without the offset must exceed, float32's error granted, to get
+            into the results.
+        mask: of the same rows.
+    """
+
+    rows: NDArray[np.intp]
+    multiplied: Floats
+    norms: Doubles
+    margins: Doubles
+    needed: Doubles
+    excluded: Excluded
+    mask: Mask
+
+    @classmethod
+    def of(cls, users: Floats, norms: Doubles, margins: Doubles, excluded: Excluded) -> _Queries:
+        """All rows, at the start."""
+        overflows = np.isinf(margins)
+        multiplied = np.where(overflows[:, None], np.float32(0), users) if overflows.any() else users
+        needed = np.full(len(users), -np.inf)
+        return cls(np.arange(len(users)), multiplied, norms, margins, needed, excluded, Mask(excluded))
+
+    def take(self, which: NDArray[np.intp]) -> _Queries:
+        """Some of them."""
+        excluded = self.excluded.take(which)
+        return _Queries(
+            self.rows[which],
+            self.multiplied.take(which, axis=0),
+            self.norms[which],
+            self.margins[which],
+            self.needed[which],
+            excluded,
+            Mask(excluded),
+        )
+
+
 class ExactTopK:
     """Finds the items of the highest score: score(u, i) = scale_i (u · q_i) + bias_i + offset_u.
 
@@ -52,7 +104,8 @@ class ExactTopK:
         items: float32 (n, k), finite. Kept as it is (memory-mapped) where it is C-contiguous, copied where not.
         bias: float32 (n,), or None for zeros.
         scale: float64 (n,), not negative, or None for ones.
-        chunk: items per matrix product; changes the speed, never the answer.
+        prune: whether a search may end before the last item; changes the speed, never the answer.
+        chunk: most items of one matrix product; changes the speed, never the answer.
     """
 
     def __init__(
@@ -61,6 +114,7 @@ class ExactTopK:
         *,
         bias: Floats | None = None,
         scale: Doubles | None = None,
+        prune: bool = True,
         chunk: int = CHUNK,
     ) -> None:
         self._chunk = chunk
@@ -68,8 +122,12 @@ class ExactTopK:
         self._bias = bias
         self._scale = scale
         self._scale32 = None if scale is None else to_float32(scale)
+        self._pairs = max(1, _NUMBERS // self._items.shape[1])
         norms = row_norms(self._items)
         self._margin = Margin.of(norms, factors=self._items.shape[1], bias=bias, scale=scale)
+        if scale is not None:
+            norms *= scale
+        self._bounds = Bounds.of(norms, bias) if prune else Bounds.none(len(norms))
 
     def search(
         self,
@@ -89,8 +147,10 @@ class ExactTopK:
         """
         excluded = excluded or Excluded()
         users = np.ascontiguousarray(users, dtype=np.float32)
-        if len(users) == 1 and len(self._items) <= self._chunk:
-            return self._search_one(users, limit, offsets, excluded)
+        if len(users) == 1:
+            offset = None if offsets is None else float(offsets[0])
+            item, score = self.search_one(users[0], limit, offset=offset, excluded=excluded.of(0))
+            return TopK(item, score, np.array([len(item)], dtype=np.int32))
         if len(users) <= _USERS:
             return self._search(users, limit, offsets, excluded)
         blocks = [
@@ -98,7 +158,7 @@ class ExactTopK:
                 users[start : start + _USERS],
                 limit,
                 None if offsets is None else offsets[start : start + _USERS],
-                excluded.block(start, start + _USERS),
+                excluded.take(slice(start, start + _USERS)),
             )
             for start in range(0, len(users), _USERS)
         ]
@@ -108,140 +168,156 @@ class ExactTopK:
             np.concatenate([block.counts for block in blocks]),
         )
 
+    def search_one(
+        self, user: Floats, limit: int, *, offset: float | None = None, excluded: Indices = NOTHING
+    ) -> tuple[Indices, Doubles]:
+        """The same for one user in few steps: on a small catalogue Python costs more than the arithmetic.
+
+        Args:
+            user: float32 (k,), finite.
+            limit: at least 1.
+            offset: finite, or None for 0.
+            excluded: int32 (m,), items that never appear, in any order, repeats allowed.
+
+        Returns:
+            int32 and float64 (found,): items and their scores, bit for bit those of ``search``.
+        """
+        norm, margin = self._margin.of_user(user, offset or 0.0)
+        multiplied = user if margin < np.inf else np.zeros_like(user)
+        item = self._candidates(multiplied, limit, norm, margin, excluded)
+        score = self._rescore(user[np.newaxis], None, None, item)
+        if offset is not None:
+            score += offset
+        order = (-score).argsort(kind="stable")[:limit]
+        return item.take(order).astype(np.int32), score.take(order)
+
+    def _candidates(
+        self, user: Floats, limit: int, norm: float, margin: float, excluded: Indices
+    ) -> NDArray[np.intp]:
+        """Items, ascending, among which are the ``limit`` best ones of one user."""
+        items: list[NDArray[np.intp]] = []
+        scores: list[Floats] = []
+        reached = -np.inf  # by the float32 scores of ``limit`` items
+        start, stop = 0, self._after(0, limit)
+        while start < stop:
+            chunk = self._scores_of_one(user, start, stop, excluded)
+            if reached == -np.inf:
+                reached = float(reached_by(chunk, limit))
+            high = (chunk > below_one(reached - 2 * margin)).nonzero()[0]
+            items.append(high + start if start else high)
+            start, stop = stop, min(self._after(stop, limit), self._bounds.end(norm, reached - 2 * margin))
+            if start < stop:
+                scores.append(chunk[high])
+                reached = max(reached, float(reached_by(np.concatenate(scores), limit)))
+        return items[0] if len(items) == 1 else np.concatenate(items)
+
     def _search(self, users: Floats, limit: int, offsets: Doubles | None, excluded: Excluded) -> TopK:
-        rows, n = len(users), len(self._items)
-        margins = self._margin.of_users(users, offsets)
-        # Where float32 could overflow the margin is infinite: such a user's product is not even computed (zeros
-        # stand in for it) and every item is rescored.
-        multiplied = users if np.isfinite(margins).all() else np.where(np.isinf(margins)[:, None], 0, users)
-        best = _Best(rows, min(limit, n))
-        for start in range(0, n, self._chunk):
-            scores = self._approximate(multiplied, start)
-            excluded.mask(scores, start)
-            cut = best.cut(scores, margins, offsets)
-            flat = np.flatnonzero(scores > cut[:, None])
-            if len(flat):
-                row, column = np.divmod(flat, scores.shape[1])
-                item = column + start
-                best.merge(row, item, self._rescore(users, offsets, row, item))
-        return best.result()
+        limit = min(limit, len(self._items))
+        left = _Queries.of(users, *self._margin.of_users(users, offsets), excluded)
+        best, pending = Best(len(users), limit), Pairs()
+        doubles = users.astype(np.float64)  # once, rather than for each pair
+        room = np.empty(
+            0, dtype=np.float32
+        )  # a fresh array for every chunk would cost as much as the product
+        start, stop = 0, self._after(0, limit)
+        while start < stop:
+            size = len(left.rows) * (stop - start + _SPARE)
+            if size > len(room):
+                room = np.empty(size, dtype=np.float32)
+            scores = self._scores(left, start, stop, room[:size])
+            if (
+                left.needed.min(initial=0.0) == -np.inf
+            ):  # a row without ``limit`` results: the chunk has a threshold of its own
+                np.maximum(left.needed, reached_by(scores, limit) - 2 * left.margins, out=left.needed)
+            row, item = _pairs_above(scores, below(left.needed))
+            item += start
+            pending.add(left.rows[row], item)
+            start, stop = stop, self._after(stop, limit)
+            if start < stop:
+                if len(pending) > 2 * limit * len(users):
+                    best.merge(*self._rescored(pending, doubles, offsets))
+                    worst = best.worst if offsets is None else best.worst - offsets
+                    np.maximum(left.needed, worst[left.rows] - left.margins, out=left.needed)
+                alive, stop = self._bounds.ahead(left.norms, left.needed, start, stop)
+                if len(alive) < len(left.rows):
+                    left = left.take(alive)
+        best.merge(*self._rescored(pending, doubles, offsets))
+        return TopK(*best.result())
 
-    def _search_one(self, user: Floats, limit: int, offsets: Doubles | None, excluded: Excluded) -> TopK:
-        """The same for one user and one chunk, in few steps: here Python costs more than the arithmetic."""
-        margin = float(self._margin.of_users(user, offsets)[0])
-        scores = self._approximate(user if margin < np.inf else np.zeros_like(user), 0)
-        excluded.mask(scores, 0)
-        reached = float(_reached_by(scores, limit)[0])
-        # A float64 bound makes numpy compare in float64, so nothing is rounded; a masked score never passes.
-        item = np.flatnonzero(scores[0] >= np.float64(max(reached - 2 * margin, _LOWEST)))
-        score = self._rescore(user, offsets, np.zeros_like(item), item)
-        order = np.argsort(-score, kind="stable")[:limit]
-        return TopK(item[order].astype(np.int32), score[order], np.array([len(order)], dtype=np.int32))
+    def _rescored(
+        self, pending: Pairs, users: Doubles, offsets: Doubles | None
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Doubles]:
+        row, item = pending.drain()
+        return row, item, self._rescore(users, offsets, row, item)
 
-    def _approximate(self, users: Floats, start: int) -> Floats:
-        """Scores without the users' offsets, in float32, C-contiguous (rows, items of the chunk)."""
-        chunk = slice(start, start + self._chunk)
-        scores: Floats = users @ self._items[chunk].T
-        if self._scale32 is not None:
-            scores *= self._scale32[chunk]
-        if self._bias is not None:
-            scores += self._bias[chunk]
+    def _after(self, start: int, limit: int) -> int:
+        """Where the chunk ends that begins at ``start``: they double what has been seen, up to the largest."""
+        size = start or max(FIRST, 8 * limit)
+        return min(start + min(size, self._chunk), len(self._items))
+
+    def _scores(self, queries: _Queries, start: int, stop: int, room: Floats) -> Floats:
+        """Float32 scores without the users' offsets, (rows, items of the chunk); -inf for what is excluded."""
+        columns = stop - start
+        padded = room.reshape(len(queries.rows), columns + _SPARE)
+        scores = padded[:, :columns]
+        np.matmul(queries.multiplied, self._items[start:stop].T, out=scores)
+        self._scale_and_add_bias(scores, start, stop)
+        queries.mask.apply(padded, start, columns)
         return scores
 
+    def _scores_of_one(self, user: Floats, start: int, stop: int, excluded: Indices) -> Floats:
+        """The same for one user, (items of the chunk,)."""
+        columns = stop - start
+        padded = np.empty(columns + 1, dtype=np.float32)
+        scores = padded[:columns]
+        np.dot(self._items[start:stop], user, out=scores)
+        self._scale_and_add_bias(scores, start, stop)
+        if len(excluded):
+            # In the first chunk clipping does what ``column_of`` does.
+            column = column_of(excluded, start, columns) if start else excluded
+            padded.put(column, -np.inf, mode="clip")
+        return scores
+
+    def _scale_and_add_bias(self, scores: Floats, start: int, stop: int) -> None:
+        if self._scale32 is not None:
+            scores *= self._scale32[start:stop]
+        if self._bias is not None:
+            scores += self._bias[start:stop]
+
     def _rescore(
-        self, users: Floats, offsets: Doubles | None, row: NDArray[np.intp], item: NDArray[np.intp]
+        self,
+        users: NDArray[Any],
+        offsets: Doubles | None,
+        row: NDArray[np.intp] | None,
+        item: NDArray[np.intp],
     ) -> Doubles:
-        """The deciding scores of pairs (row, item)."""
-        scores = np.empty(len(row))
-        for start in range(0, len(row), _PAIRS):
-            pairs = slice(start, start + _PAIRS)
-            scores[pairs] = dots(users[row[pairs]], self._items[item[pairs]])
+        """The deciding scores of pairs (row, item); without ``row`` the one user meets every item."""
+        scores = np.empty(len(item))
+        for start in range(0, len(item), self._pairs):
+            pairs = slice(start, start + self._pairs)
+            left = users if row is None else users.take(row[pairs], axis=0)
+            scores[pairs] = dots(left, self._items.take(item[pairs], axis=0))
         if self._scale is not None:
             scores *= self._scale[item]
         if self._bias is not None:
             scores += self._bias[item]
         if offsets is not None:
-            scores += offsets[row]
+            scores += offsets if row is None else offsets[row]
         return scores
 
 
-class _Best:
-    """The best results of each row so far: scores descending, equal ones in ascending order of the item."""
-
-    def __init__(self, rows: int, width: int) -> None:
-        self._width = width
-        self._scores = np.full((rows, width), -np.inf)
-        self._items = np.zeros((rows, width), dtype=np.int32)
-        self._empty = True
-
-    def cut(self, scores: Floats, margins: Doubles, offsets: Doubles | None) -> Floats:
-        """For each row, what a float32 score of the next chunk must exceed to be worth rescoring.
-
-        A row that is full has an exact threshold: a later item must beat it, as it loses a tie by its index, so
-        its approximate score lies above the threshold less one margin. In a row that is not, the chunk's
-        own approximate scores give one, which may be too high by one margin itself.
-        """
-        worst = self._scores[:, -1]
-        full = worst > -np.inf
-        exceeds = worst - margins if offsets is None else worst - offsets - margins
-        threshold = _round_down(exceeds)
-        if not full.all():
-            reaches = _round_down(_reached_by(scores, self._width) - 2 * margins)
-            threshold = np.where(full, threshold, _next_below(reaches))
-        return threshold
-
-    def merge(self, row: NDArray[np.intp], item: NDArray[np.intp], score: Doubles) -> None:
-        """Takes in scored pairs: rows ascending, items ascending within a row and above all items before."""
-        counts = np.bincount(row, minlength=len(self._scores))
-        old = 0 if self._empty else self._width
-        rows = np.flatnonzero(counts)
-        first = np.cumsum(counts) - counts
-        place = np.empty(len(counts), dtype=np.intp)
-        place[rows] = np.arange(len(rows))
-        scores = np.full((len(rows), old + int(counts.max())), -np.inf)
-        items = np.zeros(scores.shape, dtype=np.int32)
-        scores[:, :old] = self._scores[rows, :old]
-        items[:, :old] = self._items[rows, :old]
-        column = old + np.arange(len(row)) - first[row]
-        scores[place[row], column] = score
-        items[place[row], column] = item
-        # Stable: columns ascend by item among equal scores, so the order after sorting does too.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self._width]
-        self._scores[rows, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
-        self._items[rows, : order.shape[1]] = np.take_along_axis(items, order, axis=1)
-        self._empty = False
-
-    def result(self) -> TopK:
-        found = self._scores > -np.inf
-        counts = np.count_nonzero(found, axis=1).astype(np.int32)
-        return TopK(self._items[found], self._scores[found], counts)
+def _pairs_above(scores: Floats, cut: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of the scores that exceed their row's cut, row by row."""
+    above = scores > cut[:, None]
+    columns = above.shape[1]
+    if columns < _WIDE:
+        return _split(np.flatnonzero(above), columns)
+    rows = np.flatnonzero(above.any(axis=1))  # of a large chunk, most rows have none
+    row, column = _split(np.flatnonzero(above.take(rows, axis=0)), columns)
+    return rows[row], column
 
 
-def _reached_by(scores: Floats, k: int) -> Doubles:
-    """A score that at least k entries of the row reach, close to the k-th largest; -inf where there are fewer than k.
-
-    The k-th largest of the maxima of disjoint groups is such a score, and finding it reads the scores once, where
-    partitioning them all costs ten times the matrix product. With 16 groups for each of the k few more than
-    k entries lie above it.
-    """
-    columns = scores.shape[1]
-    if columns < k:
-        return np.full(len(scores), -np.inf)
-    groups = 16 * k
-    depth = columns // groups
-    if depth > 1:
-        scores = scores[:, : depth * groups].reshape(len(scores), depth, groups).max(axis=1)
-        columns = groups
-    return np.partition(scores, columns - k, axis=1)[:, columns - k].astype(np.float64)
-
-
-def _round_down(values: Doubles) -> Floats:
-    """The largest float32 numbers that do not exceed ``values``; finite, so that -inf never passes them."""
-    clipped = values.clip(_LOWEST, -_LOWEST)
-    rounded = clipped.astype(np.float32)
-    return np.where(rounded > clipped, _next_below(rounded), rounded)
-
-
-def _next_below(values: Floats) -> Floats:
-    with np.errstate(over="ignore"):  # below the lowest finite number is -inf, which is meant
-        return np.nextafter(values, np.float32(-np.inf))
+def _split(flat: NDArray[np.intp], columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of places in a matrix."""
+    row = flat // columns
+    return row, flat - row * columns

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot import RatedItems
 from mfserve_scoring.exact import dots, row_norms, to_float32
-from mfserve_scoring.excluded import Excluded
+from mfserve_scoring.excluded import Excluded, column_of
 from mfserve_scoring.margin import Margin
 from mfserve_scoring.topk import CHUNK, ExactTopK, TopK
 from tests.registry.snapshot.samples import rated_items
@@ -150,7 +150,7 @@ def test_no_order_of_summation_leaves_the_margin(data: st.DataObject) -> None:
     items = data.draw(matrices(st.integers(1, 20), factors))
     user = data.draw(matrices(st.just(1), factors))
     bias = data.draw(matrices(st.just(len(items)), 1))[:, 0]
-    margin = Margin.of(row_norms(items), factors=factors, bias=bias, scale=None).of_users(user, None)[0]
+    margin = Margin.of(row_norms(items), factors=factors, bias=bias, scale=None).of_users(user, None)[1][0]
     exact = scores_of(user[0], items, bias)
     order = data.draw(st.permutations(range(factors)))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -179,14 +179,19 @@ def test_scores_beyond_float32_become_its_largest_number() -> None:
 
 def test_excluded_pairs_are_those_of_the_rated_items() -> None:
     rated = rated_items([[0, 2], [], [1]])
-    excluded = Excluded.seen(rated, np.array([2, -1, 0, 1, 2]), NOTHING)
-    assert excluded.rows is not None
-    assert excluded.rows.tolist() == [0, 2, 2, 4]
-    assert excluded.items.tolist() == [1, 0, 2, 1]
-    part = excluded.block(2, 5)
-    assert part.rows is not None
-    assert part.rows.tolist() == [0, 0, 2]
-    assert part.items.tolist() == [0, 2, 1]
+    excluded = Excluded.seen(rated, np.array([2, -1, 0, 1, 2]), np.array([5], dtype=np.int32))
+    row, item = excluded.pairs()
+    assert row.tolist() == [0, 2, 2, 4]
+    assert item.tolist() == [1, 0, 2, 1]
+    row, item = excluded.take(slice(2, 5)).pairs()
+    assert row.tolist() == [0, 0, 2]
+    assert item.tolist() == [0, 2, 1]
+    assert [excluded.of(row).tolist() for row in range(5)] == [[1, 5], [5], [0, 2, 5], [5], [1, 5]]
+
+
+def test_excluded_items_have_their_column_in_every_chunk_or_the_one_behind() -> None:
+    items = np.array([0, 3, 4, 6, 7, 2**31 - 1], dtype=np.int32)
+    assert column_of(items, 4, 3).tolist() == [3, 3, 0, 2, 3, 3]
 
 
 def test_nobody_rated_anything() -> None:

@@ -18,6 +18,7 @@ from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
 from mfserve_trainer.memory import release_free_memory
 from mfserve_trainer.messages import FitTask
+from mfserve_trainer.ordering import by_descending_norm
 from mfserve_trainer.progress import ProgressMeter, ReportStep, Stage, Work
 from mfserve_trainer.ratings import Ratings
 from mfserve_trainer.report import Holdout, draw, guarded, page
@@ -87,7 +88,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     measured = holdout_fit = None
     if holdout is not None:
         meter.begin(Stage.EVALUATION)
-        content = assemble(served, heads.rating, heads.ranking, facts={})
+        content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts={}))
         holdout_fit = write_snapshot(task.scratch, content)
         del content
         if refitted:
@@ -100,7 +101,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
 
     meter.begin(Stage.REPORT)
     facts = _facts(spec, ratings, measured, tuned)
-    content = assemble(served, heads.rating, heads.ranking, facts)
+    content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts))
     drawn_from = None
     if holdout_fit is not None and holdout is not None:
         drawn_from = Holdout.sample(_open(task.scratch, holdout_fit), holdout, spec.seed)
