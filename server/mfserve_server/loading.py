@@ -10,6 +10,7 @@ from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
+from mfserve_server.conversions.batches import ItemEntries
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -18,6 +19,7 @@ class Scorer:
 
     snapshot: Snapshot
     recommender: Recommender
+    entries: ItemEntries
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Loader:
 
     def _open_scorer(self, digest: str) -> Scorer:
         snapshot = Snapshot.open(self._store.path(digest), digest, verify=digest not in self._verified)
-        scorer = Scorer(snapshot, Recommender(snapshot))
+        scorer = Scorer(snapshot, Recommender(snapshot), ItemEntries(snapshot))
         warm_up(scorer)
         self._verified.add(digest)
         self._open[digest] = scorer
