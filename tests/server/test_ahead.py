@@ -58,10 +58,12 @@ async def test_only_as_far_as_the_bytes_allow() -> None:
 async def test_an_error_comes_after_what_came_before_it() -> None:
     seen = []
     source = Source(1, 1, 1, error=LookupError("no more"))
+    reading = ahead(source.items(), 100)
+    for _ in range(3):
+        seen.append((await anext(reading))[0])
+        await settled()
     with pytest.raises(LookupError, match="no more"):
-        async for data in ahead(source.items(), 100):
-            await settled()
-            seen.append(data[0])
+        await anext(reading)
     assert seen == [1, 2, 3]
     assert source.closed
 
