@@ -51,8 +51,8 @@ class RecommendationStream(Iterator[UserRecommendations]):
     def to_pandas(self) -> pd.DataFrame:
         """All batches that have not been read yet as one DataFrame, a row per recommendation.
 
-        Its columns: ``user_id``; ``rank``, from 1; ``item_id``; ``score``; ``predicted_rating``, NaN where there is
-        none; ``title``, None where there is none; ``basis``. ImportError where pandas is missing.
+        Its columns: ``user_id``; ``rank``, from 1; ``item_id``; ``score``; ``predicted_rating`` and ``title``, missing
+        where there is none; ``basis``. ImportError where pandas is missing.
         """
         return tables.data_frame(self._batches)
 

@@ -44,8 +44,12 @@ def data_frame(batches: Iterable[RecommendationBatch]) -> pd.DataFrame:
     """One row per recommendation. ImportError where pandas is missing."""
     numpy, pandas = _libraries("to_pandas", "numpy", "pandas")
     parts = [_flat(numpy, batch) for batch in batches]
+    text = pandas.Series([""]).dtype  # pandas' own choice, also for a column of nothing
     columns = {
-        name: numpy.concatenate([numpy.empty(0, dtype), *(part[name] for part in parts)])
+        name: pandas.Series(
+            numpy.concatenate([numpy.empty(0, dtype), *(part[name] for part in parts)]),
+            dtype=text if dtype is object else dtype,
+        )
         for name, dtype in _DTYPES.items()
     }
     frame: pd.DataFrame = pandas.DataFrame(columns)
