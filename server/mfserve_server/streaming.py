@@ -22,7 +22,7 @@ from mfserve_server.names import loaded_version
 from mfserve_server.scoring import Options
 
 BYTES_AHEAD = 256 << 10
-"""A few answers of the usual size (256 users, 10 items: 30 to 50 KB); of the largest, only the one being sent."""
+"""A few answers of the usual size (512 users, 10 items: 50 to 100 KB); of the largest, only the one being sent."""
 
 
 async def recommend_stream(

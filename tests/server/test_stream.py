@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
+from mfserve_scoring import RecommendationBatch, Recommender
 from mfserve_server.conversions.batches import BatchEncoder
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, eventually, failure
@@ -160,6 +163,36 @@ async def test_the_largest_batches_are_answered(server: Server) -> None:
     )
     assert len(many.batch.counts) == 4096
     assert len(long.batch.counts) == 600
+
+
+async def test_others_get_their_turn_between_the_pieces_of_a_large_batch(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    go_on = threading.Event()
+    recommend_many = Recommender.recommend_many
+
+    def held(self: Recommender, user_ids: Sequence[str], *args: Any, **kwargs: Any) -> RecommendationBatch:
+        sizes.append(len(user_ids))
+        assert go_on.wait(30)
+        return recommend_many(self, user_ids, *args, **kwargs)
+
+    monkeypatch.setattr(Recommender, "recommend_many", held)
+    waiting = server.service._executors._scoring._work_queue
+
+    async def piece_begun() -> bool:
+        return sizes == [256]
+
+    async def another_waits() -> bool:
+        return waiting.qsize() == 1
+
+    large = asyncio.create_task(answers(server, config(), batch(["u1"] * 1000)))
+    await eventually(piece_begun)
+    small = asyncio.create_task(answers(server, config(), batch(["u2"])))
+    await eventually(another_waits)
+    go_on.set()
+    await asyncio.gather(large, small)
+    assert sizes == [256, 1, 256, 256, 232]
 
 
 @pytest.fixture
