@@ -104,30 +104,32 @@ AGAINST ?= HEAD
 breaking: $(READY)
 	$(BIN)/buf breaking --against ".git#ref=$(AGAINST)"
 
-# The folder of one package, as protoc sees it. Only protos with a service in them get a _grpc module.
-PROTOS := protos/mfserve/v1
-STUBS := client/mfserve/v1
+# The folders of the packages, as protoc sees them. Only protos with a service in them get a _grpc module.
+PACKAGES := mfserve/v1 mfserve/wire/v1
 
 define compile_protos
+@rm -rf build/stubs && mkdir -p build/stubs
 @PATH="$(abspath $(VENV_GENERATE))/bin:$$PATH" python -m grpc_tools.protoc --proto_path=protos \
-	--python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)/*.proto
+	--python_out=build/stubs --mypy_out=quiet:build/stubs $(PACKAGES:%=protos/%/*.proto)
 @PATH="$(abspath $(VENV_GENERATE))/bin:$$PATH" python -m grpc_tools.protoc --proto_path=protos \
-	--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)/*_service.proto
+	--grpc_python_out=build/stubs --mypy_grpc_out=quiet:build/stubs protos/mfserve/v1/*_service.proto
 endef
 
 # Made apart and then moved, so that a proto with a mistake leaves the stubs as they are.
 generate: $(READY_GENERATE)
-	@rm -rf build/stubs && mkdir -p build/stubs
-	$(call compile_protos,build/stubs)
-	@rm -f $(STUBS)/*_pb2*
-	@mv build/stubs/mfserve/v1/*_pb2* $(STUBS)/
+	$(compile_protos)
+	@for package in $(PACKAGES); do \
+		rm -f client/$$package/*_pb2*; \
+		mv build/stubs/$$package/*_pb2* client/$$package/; \
+	done
 
 check-generated: $(READY_GENERATE)
-	@rm -rf build/stubs && mkdir -p build/stubs
-	$(call compile_protos,build/stubs)
-	@diff --recursive --brief --exclude=__init__.py --exclude=__pycache__ build/stubs/mfserve/v1 $(STUBS) \
-		|| { echo "The stubs in $(STUBS) are not what the protos say: run make generate" >&2; exit 1; }
-	@echo "The stubs in $(STUBS) are fresh"
+	$(compile_protos)
+	@for package in $(PACKAGES); do \
+		diff --recursive --brief --exclude=__init__.py --exclude=__pycache__ build/stubs/$$package client/$$package \
+			|| { echo "The stubs in client/$$package are not what the protos say: run make generate" >&2; exit 1; }; \
+	done
+	@echo "The stubs are fresh"
 
 docs: $(READY)
 	$(BIN)/python -m tests.client.cli.reference

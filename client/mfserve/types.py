@@ -1,5 +1,6 @@
 """What a client's methods take and return: frozen dataclasses and enumerations."""
 
+from mfserve._types.bulk import RecommendationArrays, RecommendationBatch, UserRecommendations
 from mfserve._types.enums import (
     EmbeddingSide,
     Head,
@@ -31,11 +32,9 @@ from mfserve._types.models import (
 from mfserve._types.recommendations import (
     RatingPrediction,
     Recommendation,
-    RecommendationBatch,
     Recommendations,
     SimilarItem,
     SimilarItems,
-    UserRecommendations,
 )
 from mfserve._types.spec import (
     Als,
@@ -94,6 +93,7 @@ __all__ = [
     "RatingPredictor",
     "RatingScale",
     "Recommendation",
+    "RecommendationArrays",
     "RecommendationBasis",
     "RecommendationBatch",
     "Recommendations",

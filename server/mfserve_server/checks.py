@@ -18,18 +18,22 @@ MAX_PAIRS = 10_000
 MAX_USERS = 4096
 MAX_BATCH_ITEMS = 200_000
 MAX_UPLOAD_BATCH = 100_000
+_SURELY_SHORT = MAX_ID_BYTES // 4
+"""Characters that are at most 256 bytes: the usual id is not encoded to be counted."""
 
 
 def check_id(value: str, field: str) -> str:
     """``value``, if it is 1 to 256 bytes of UTF-8."""
-    # 64 characters are at most 256 bytes: the usual id is not encoded to be counted.
-    if value and (len(value) <= MAX_ID_BYTES // 4 or len(value.encode()) <= MAX_ID_BYTES):
+    if value and (len(value) <= _SURELY_SHORT or len(value.encode()) <= MAX_ID_BYTES):
         return value
     raise InvalidArgument(f"An id has 1 to {MAX_ID_BYTES} bytes.", field=field)
 
 
 def check_ids(values: Iterable[str], field: str) -> list[str]:
-    return [check_id(value, f"{field}[{position}]") for position, value in enumerate(values)]
+    ids = list(values)
+    if all(ids) and max(map(len, ids), default=0) <= _SURELY_SHORT:  # nearly always, and many times quicker
+        return ids
+    return [check_id(value, f"{field}[{position}]") for position, value in enumerate(ids)]
 
 
 def check_excluded(values: Sequence[str], field: str) -> list[str]:

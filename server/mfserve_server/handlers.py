@@ -38,7 +38,7 @@ def register(server: Server, service: ServiceDescriptor, servicer: object) -> No
     """Makes ``servicer`` answer every method of ``service``.
 
     Its methods have the names of the service's. They take the request, or an async iterator of requests, and return
-    the response, or are async generators of responses.
+    the response, or are async generators of responses; a stream's may be serialized already.
     """
     handlers = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
@@ -104,10 +104,10 @@ def _stream_stream(name: str, request_class: type[Message], call: Handler) -> Ha
     return handle
 
 
-async def _send(context: Context, responses: AsyncIterator[Message]) -> None:
+async def _send(context: Context, responses: AsyncIterator[Message | bytes]) -> None:
     """One at a time: the next response is not made before the transport has taken this one (flow control)."""
     async for response in responses:
-        data = response.SerializeToString()
+        data = response if isinstance(response, bytes) else response.SerializeToString()
         try:
             await context.write(data)
         except grpc.aio.InternalError:

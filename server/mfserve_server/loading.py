@@ -10,6 +10,7 @@ from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
+from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.releasing import Releaser
 from mfserve_server.verification import Verification
 
@@ -20,6 +21,7 @@ class Scorer:
 
     snapshot: Snapshot
     recommender: Recommender
+    entries: ItemEntries
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Loader:
         directory = self._store.path(digest)
         self._verification.require(directory, digest)
         snapshot = Snapshot.open(directory, digest, verify=False)
-        scorer = Scorer(snapshot, Recommender(snapshot))
-        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender)
+        scorer = Scorer(snapshot, Recommender(snapshot), ItemEntries(snapshot))
+        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender, scorer.entries)
         warm_up(scorer)
         self._open[digest] = scorer
         return scorer

@@ -14,23 +14,17 @@ from mfserve_scoring import (
     Head,
     Prediction,
     RatingPredictions,
-    RecommendationBatch,
     Recommendations,
     SimilarItems,
 )
 from mfserve_server.checks import (
-    MAX_BATCH_ITEMS,
     MAX_HISTORY,
     MAX_PAIRS,
-    MAX_USERS,
     check_count,
     check_excluded,
     check_id,
-    check_ids,
     limit_of,
 )
-from mfserve_server.conversions.recommendations import batch_message
-from mfserve_server.errors import under
 from mfserve_server.executors import Executors
 from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
@@ -43,8 +37,6 @@ _LOOK_UP = 1_000
 """Multiplications that take as long as looking up one id."""
 _SAMPLED = 16
 """Multiplications that take as long as one number of a pair's samples, which is fetched and widened first."""
-_PIECE_USERS = 256
-"""Users scored in one go: between pieces of a large batch others get their turn in the scoring thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +98,6 @@ class Scoring:
                 head=options.head,
             ),
         )
-
-    async def recommend_batch(
-        self, loaded: LoadedVersion, batch: pb.UserBatch, options: Options, *, predict: bool
-    ) -> pb.RecommendationBatch:
-        """The columnar answer. InvalidArgument where the batch is empty or too large, or an id is wrong."""
-        user_ids = checked_users(batch, options.limit)
-        pieces = [
-            await self._executors.scoring(
-                _score, loaded, user_ids[start : start + _PIECE_USERS], options, predict
-            )
-            for start in range(0, len(user_ids), _PIECE_USERS)
-        ]
-        return await self._executors.scoring(batch_message, loaded.snapshot, batch.batch_id, pieces)
 
     async def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
         """FailedPrecondition: HEAD_MISSING."""
@@ -189,22 +168,3 @@ def checked_history(history: pb.History, scale: RatingScale | None) -> list[tupl
             )
         rated.append((item_id, entry.rating))
     return rated
-
-
-def checked_users(batch: pb.UserBatch, limit: int) -> list[str]:
-    with under("batch"):
-        check_count(batch.user_ids, "user_ids", most=min(MAX_USERS, MAX_BATCH_ITEMS // limit))
-        return check_ids(batch.user_ids, "user_ids")
-
-
-def _score(
-    loaded: LoadedVersion, user_ids: Sequence[str], options: Options, predict: bool
-) -> RecommendationBatch:
-    return loaded.recommender.recommend_many(
-        user_ids,
-        options.limit,
-        exclude_item_ids=options.excluded,
-        include_seen=options.include_seen,
-        head=options.head,
-        predict=predict,
-    )

@@ -23,7 +23,6 @@ from mfserve_server.loading import Loader
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
-from mfserve_server.scoring import Scoring
 from mfserve_server.servicers.model import ModelService
 from mfserve_server.servicers.recommendation import RecommendationService
 from mfserve_server.servicers.training import TrainingService
@@ -147,7 +146,7 @@ class Service:
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
-                RecommendationService(self._catalog, Scoring(self._executors)),
+                RecommendationService(self._catalog, self._executors),
             ),
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (

@@ -1,26 +1,34 @@
 """The bulk stream of recommendations.
 
-One batch at a time: the next is read when the answer to the last has been taken by the transport, so that a slow
-reader holds up its own stream and no memory grows.
+A batch is received and scored while the answers before it are sent. How far ahead is bounded in bytes, because
+grpcio takes a message only when the connection has room for it: a slow reader holds up its own stream, and no memory
+grows.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument
+from mfserve_server.ahead import ahead
+from mfserve_server.bulk import BulkScoring
 from mfserve_server.catalog import Catalog
 from mfserve_server.errors import under
+from mfserve_server.executors import Executors
 from mfserve_server.heads import MESSAGES
 from mfserve_server.names import loaded_version
-from mfserve_server.scoring import Options, Scoring
+from mfserve_server.scoring import Options
+
+BYTES_AHEAD = 256 << 10
+"""A few answers of the usual size (512 users, 10 items: 50 to 100 KB); of the largest, only the one being sent."""
 
 
 async def recommend_stream(
-    requests: AsyncIterator[pb.StreamRecommendRequest], catalog: Catalog, scoring: Scoring
-) -> AsyncGenerator[pb.StreamRecommendResponse, None]:
-    """The start, then an answer to each batch, all from the version that the start names.
+    requests: AsyncIterator[pb.StreamRecommendRequest], catalog: Catalog, executors: Executors
+) -> AsyncGenerator[bytes, None]:
+    """The start, then an answer to each batch, all from the version that the start names; serialized.
 
     Raises:
         InvalidArgument: STREAM_OUT_OF_ORDER, or a field is wrong.
@@ -31,18 +39,11 @@ async def recommend_stream(
         loaded = await loaded_version(catalog, config.model_spec)
         options = Options.of(loaded, config)
     started = pb.StreamRecommendStarted(served_version=loaded.served, ranking_head=MESSAGES[options.head])
-    yield pb.StreamRecommendResponse(started=started)
-    async for request in requests:
-        if request.WhichOneof("message") != "batch":
-            raise InvalidArgument(
-                "After its configuration a stream has batches only.",
-                reason="STREAM_OUT_OF_ORDER",
-                field="batch",
-            )
-        batch = await scoring.recommend_batch(
-            loaded, request.batch, options, predict=not config.omit_predicted_ratings
-        )
-        yield pb.StreamRecommendResponse(batch=batch)
+    yield pb.StreamRecommendResponse(started=started).SerializeToString()
+    scoring = BulkScoring(executors, loaded, options, predict=not config.omit_predicted_ratings)
+    async with aclosing(ahead(_answers(requests, scoring), BYTES_AHEAD)) as answers:
+        async for answer in answers:
+            yield answer
 
 
 async def _config(requests: AsyncIterator[pb.StreamRecommendRequest]) -> pb.StreamRecommendConfig:
@@ -53,3 +54,16 @@ async def _config(requests: AsyncIterator[pb.StreamRecommendRequest]) -> pb.Stre
     raise InvalidArgument(
         "The first message of a stream is its configuration.", reason="STREAM_OUT_OF_ORDER", field="config"
     )
+
+
+async def _answers(
+    requests: AsyncIterator[pb.StreamRecommendRequest], scoring: BulkScoring
+) -> AsyncGenerator[bytes, None]:
+    async for request in requests:
+        if request.WhichOneof("message") != "batch":
+            raise InvalidArgument(
+                "After its configuration a stream has batches only.",
+                reason="STREAM_OUT_OF_ORDER",
+                field="batch",
+            )
+        yield await scoring.answer(request.batch)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
-import psutil
 import pytest
 
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
+from mfserve_scoring import RecommendationBatch, Recommender
+from mfserve_server.conversions.batches import BatchEncoder
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, eventually, failure
 from tests.server.conftest import MakeServer
@@ -163,31 +165,82 @@ async def test_the_largest_batches_are_answered(server: Server) -> None:
     assert len(long.batch.counts) == 600
 
 
-async def test_a_reader_who_does_not_read_holds_up_the_sender_and_costs_no_memory(server: Server) -> None:
-    """Flow control: without any reading, only so many batches are taken and answered as the windows hold."""
-    sent = 0
-    users = [f"u{n}" for n in range(600)]
-    memory = psutil.Process().memory_info
-    before = memory().rss
+async def test_others_get_their_turn_between_the_pieces_of_a_large_batch(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    go_on = threading.Event()
+    recommend_many = Recommender.recommend_many
 
-    async def messages() -> AsyncIterator[pb.StreamRecommendRequest]:
-        nonlocal sent
-        yield config(limit=40)
-        for number in range(20_000):  # their answers would take 6 GB
-            sent += 1
-            yield batch(users, number)
+    def held(self: Recommender, user_ids: Sequence[str], *args: Any, **kwargs: Any) -> RecommendationBatch:
+        sizes.append(len(user_ids))
+        assert go_on.wait(30)
+        return recommend_many(self, user_ids, *args, **kwargs)
 
-    async def stands_still() -> bool:
-        seen = sent
-        await asyncio.sleep(0.3)
-        return sent == seen > 0
+    monkeypatch.setattr(Recommender, "recommend_many", held)
+    waiting = server.service._executors._scoring._work_queue
 
-    call = server.recommendations.StreamRecommend(messages())
-    await eventually(stands_still)
-    assert sent < 20_000
-    assert memory().rss - before < 200 << 20
-    # And it goes on, in order, as soon as somebody reads.
+    async def piece_begun() -> bool:
+        return sizes == [256]
+
+    async def another_waits() -> bool:
+        return waiting.qsize() == 1
+
+    large = asyncio.create_task(answers(server, config(), batch(["u1"] * 1000)))
+    await eventually(piece_begun)
+    small = asyncio.create_task(answers(server, config(), batch(["u2"])))
+    await eventually(another_waits)
+    go_on.set()
+    await asyncio.gather(large, small)
+    assert sizes == [256, 1, 256, 256, 232]
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the answers that the server has made, as they are made."""
+    sizes: list[int] = []
+    encode = BatchEncoder.encode
+
+    def recorded(self: BatchEncoder, *args: Any) -> bytes:
+        data = encode(self, *args)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(BatchEncoder, "encode", recorded)
+    return sizes
+
+
+async def stands_still(server: Server, scored: list[int]) -> None:
+    """Returns when the stream is held up: others are answered again and again, and it makes no answer meanwhile."""
+    while True:
+        made = len(scored)
+        for user in range(100):
+            request = pb.RecommendRequest(model_spec=MOVIES, user_id=f"u{user}")
+            assert (await server.recommendations.Recommend(request)).recommendations
+        if len(scored) == made > 0:
+            return
+
+
+@pytest.mark.parametrize(
+    ("users", "limit", "batches"), [(256, 40, 200), (200, 1000, 12)], ids=["usual answers", "largest answers"]
+)
+async def test_a_reader_who_does_not_read_holds_up_its_stream_and_no_other(
+    serve: MakeServer, registry: Registry, scored: list[int], users: int, limit: int, batches: int
+) -> None:
+    publish(registry, content=random_content(3, users=600, items=1100 if limit == 1000 else 60))
+    server = await serve()
+    asked = [[f"u{(number + n) % 600}" for n in range(users)] for number in range(batches)]
+    call = server.recommendations.StreamRecommend(
+        iter([config(limit=limit, include_seen=True), *(batch(ids, n) for n, ids in enumerate(asked))])
+    )
+    await stands_still(server, scored)
+    # All that was ever made of it: what the server holds, and what the connection's windows and buffers took.
+    assert sum(scored) < 8 << 20
+    assert len(scored) < batches / 2
     await call.read()
-    for number in range(50):
-        assert (await call.read()).batch.batch_id == number
-    call.cancel()
+    for number in range(batches):
+        answer = (await call.read()).batch
+        assert answer.batch_id == number
+        assert list(answer.counts) == [limit] * users
+    assert await call.read() == grpc.aio.EOF
+    assert len(scored) == batches

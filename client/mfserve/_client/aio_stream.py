@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mfserve._client.bulk import Bulk
+from mfserve._client.job import documented_as
+from mfserve._client.sync_stream import RecommendationStream
+from mfserve._types import tables
+from mfserve._types.bulk import RecommendationBatch, UserRecommendations
 from mfserve._types.models import ServedVersion
-from mfserve._types.recommendations import RecommendationBatch, UserRecommendations
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 
 class AsyncRecommendationStream(AsyncIterator[UserRecommendations]):
-    """One UserRecommendations per user, in the order of the users; or the columns, batch by batch, of ``batches``.
+    """One UserRecommendations per user, in the order of the users; or columns: ``batches``, ``to_arrow`` and so on.
 
     It can be read once. Whoever stops early should close it, or use it as a context manager: that ends the call.
     """
@@ -33,6 +40,14 @@ class AsyncRecommendationStream(AsyncIterator[UserRecommendations]):
     def batches(self) -> AsyncIterator[RecommendationBatch]:
         """The batches that have not been read yet, for those who work on columns."""
         return self._batches
+
+    @documented_as(RecommendationStream.to_arrow)
+    async def to_arrow(self) -> pa.Table:
+        return tables.arrow_table([batch async for batch in self._batches])
+
+    @documented_as(RecommendationStream.to_pandas)
+    async def to_pandas(self) -> pd.DataFrame:
+        return tables.data_frame([batch async for batch in self._batches])
 
     async def close(self) -> None:
         """Ends the call."""

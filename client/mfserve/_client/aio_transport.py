@@ -33,7 +33,8 @@ from mfserve._client.calls import (
 from mfserve._client.channel import Stubs, channel_options
 from mfserve._client.sync_transport import Transport
 from mfserve._client.training_service import Watch
-from mfserve._types.recommendations import RecommendationBatch
+from mfserve._client.user_ids import AsyncUserIds
+from mfserve._types.bulk import RecommendationBatch
 from mfserve._types.training import JobUpdate, Upload
 from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as recommendation_pb2
@@ -42,7 +43,6 @@ from mfserve.v1 import training_service_pb2 as training_pb2
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 
 class AsyncTransport:
@@ -157,14 +157,14 @@ class AsyncTransport:
         self, bulk: Bulk, user_ids: Iterable[str] | AsyncIterable[str], timeout: float | None
     ) -> AsyncGenerator[RecommendationBatch]:
         """Recommendations for many users over as many connections as it takes."""
-        ids = _asynchronous(user_ids)
+        ids = AsyncUserIds(user_ids)
         deadline = Deadline(timeout)
         backoff = Backoff(deadline)
         connection: _BulkConnection | None = None
         try:
             while True:
                 while bulk.wants_users:
-                    request = bulk.add(await _take(ids, bulk.batch_size))
+                    request = bulk.add(await ids.take_async(bulk.batch_size))
                     if connection is not None:
                         connection.send(request)
                 if bulk.done:
@@ -254,7 +254,7 @@ class _BulkConnection:
         # Unbounded, because Bulk bounds what is in flight.
         self._waiting: asyncio.Queue[recommendation_pb2.StreamRecommendRequest | None] = asyncio.Queue()
         self.send(bulk.opening())
-        method = _aio(stubs.recommendation.StreamRecommend)
+        method = _aio(stubs.stream_recommend)
         self._call = method(self._requests(), timeout=grpc_timeout(seconds))
         self._verdict = Verdict(self._call)
 
@@ -267,7 +267,7 @@ class _BulkConnection:
         while (request := await self._waiting.get()) is not None:
             yield request
 
-    async def read(self) -> recommendation_pb2.StreamRecommendResponse:
+    async def read(self) -> bytes:
         """The next message."""
         with aio_errors_become_ours(self._address):
             try:
@@ -276,7 +276,7 @@ class _BulkConnection:
                 raise self._verdict.on(error, self._address) from error
         if response is grpc.aio.EOF:
             raise UnavailableError("the server stopped before it had answered")
-        message: recommendation_pb2.StreamRecommendResponse = response
+        message: bytes = response
         return message
 
     def close(self) -> None:
@@ -288,22 +288,3 @@ class _BulkConnection:
 def _aio(method: object) -> Any:
     """A stub's method as what it is on an aio channel; the generated stubs type one class for both kinds."""
     return method
-
-
-async def _asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
-
-
-async def _take(items: AsyncIterator[Item], count: int) -> list[Item]:
-    taken: list[Item] = []
-    while len(taken) < count:
-        try:
-            taken.append(await anext(items))
-        except StopAsyncIteration:
-            break
-    return taken

@@ -8,12 +8,14 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from itertools import accumulate
+from typing import NamedTuple
 
+from mfserve._client.batches import columns_of, response_of
 from mfserve._client.common import served_version
 from mfserve._client.names import HEAD, RECOMMENDATION_BASIS
+from mfserve._types.bulk import RecommendationBatch
 from mfserve._types.enums import Head
 from mfserve._types.models import ServedVersion
-from mfserve._types.recommendations import RecommendationBatch
 from mfserve.errors import UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as pb
 
@@ -22,6 +24,13 @@ MAX_RECOMMENDATIONS = 200_000
 
 IN_FLIGHT = 4
 """Batches sent and not yet answered: enough that the server never waits, few enough that memory stays small."""
+
+
+class _Asked(NamedTuple):
+    """A batch that was sent, or will be."""
+
+    request: pb.StreamRecommendRequest
+    user_ids: tuple[str, ...]
 
 
 class Bulk:
@@ -39,7 +48,7 @@ class Bulk:
         self.served_version: ServedVersion | None = None
         self._head: Head | None = None
         self._config = config
-        self._unanswered: deque[pb.UserBatch] = deque()
+        self._unanswered: deque[_Asked] = deque()
         self._next_id = 1
         self._exhausted = False
 
@@ -59,7 +68,7 @@ class Bulk:
 
     def unanswered(self) -> list[pb.StreamRecommendRequest | None]:
         """What follows: every batch that no connection has answered, and None where there are no more users."""
-        messages = [pb.StreamRecommendRequest(batch=batch) for batch in self._unanswered]
+        messages = [asked.request for asked in self._unanswered]
         return [*messages, None] if self._exhausted else [*messages]
 
     def add(self, user_ids: list[str]) -> pb.StreamRecommendRequest | None:
@@ -69,11 +78,13 @@ class Bulk:
             return None
         batch = pb.UserBatch(batch_id=self._next_id, user_ids=user_ids)
         self._next_id += 1
-        self._unanswered.append(batch)
-        return pb.StreamRecommendRequest(batch=batch)
+        asked = _Asked(pb.StreamRecommendRequest(batch=batch), tuple(user_ids))
+        self._unanswered.append(asked)
+        return asked.request
 
-    def received(self, response: pb.StreamRecommendResponse) -> RecommendationBatch | None:
+    def received(self, data: bytes) -> RecommendationBatch | None:
         """Takes one message; None for the start of a connection, after which the unanswered batches are sent."""
+        response = response_of(data)
         if response.HasField("started"):
             self.served_version = served_version(response.started.served_version)
             self._head = HEAD.read_optional(response.started.ranking_head)
@@ -82,29 +93,25 @@ class Bulk:
             return None
         if self.served_version is None or not self._unanswered:
             raise UnavailableError("the server answered what was not asked")
-        asked, answer = self._unanswered[0], response.batch
-        if answer.batch_id != asked.batch_id or len(answer.counts) != len(asked.user_ids):
+        asked = self._unanswered[0]
+        answer = columns_of(response.batch, len(asked.user_ids))
+        if answer.batch_id != asked.request.batch.batch_id:
             raise UnavailableError(
-                f"the server answered batch {answer.batch_id} in place of {asked.batch_id}"
-            )
-        if answer.predicted_ratings and len(answer.predicted_ratings) != len(answer.scores):
-            raise UnavailableError(
-                f"the server answered batch {answer.batch_id} with {len(answer.predicted_ratings)} predicted ratings "
-                f"of {len(answer.scores)} items"
+                f"the server answered batch {answer.batch_id} in place of {asked.request.batch.batch_id}"
             )
         self._unanswered.popleft()
         return RecommendationBatch(
-            user_ids=tuple(asked.user_ids),
+            user_ids=asked.user_ids,
             item_ids=tuple(answer.item_ids),
             titles=tuple(answer.titles) if answer.titles else None,
-            item_indices=array("I", answer.item_indices),
-            scores=array("f", answer.scores),
+            item_indices=answer.item_indices,
+            scores=answer.scores,
             # Asked for and still missing where the version has no rating head.
             predicted_ratings=None
             if self._config.omit_predicted_ratings or not answer.predicted_ratings
-            else array("f", answer.predicted_ratings),
+            else answer.predicted_ratings,
             offsets=array("q", accumulate(answer.counts, initial=0)),
-            bases=tuple(map(RECOMMENDATION_BASIS.read, answer.bases)),
+            bases=RECOMMENDATION_BASIS.read_all(answer.bases),
             ranking_head=self._head,
             served_version=self.served_version,
         )

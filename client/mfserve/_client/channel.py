@@ -19,6 +19,7 @@ from typing import Any
 
 import grpc
 
+from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve.v1.training_service_pb2_grpc import TrainingServiceStub
@@ -98,10 +99,20 @@ class Stubs:
     training: TrainingServiceStub
     model: ModelServiceStub
     recommendation: RecommendationServiceStub
+    stream_recommend: grpc.StreamStreamMultiCallable[pb.StreamRecommendRequest, bytes]
+    """StreamRecommend, whose answers are decoded by their reader: see ``mfserve.wire``."""
 
     @classmethod
     def on(cls, channel: grpc.Channel | grpc.aio.Channel) -> Stubs:
         """The stubs on a channel."""
         # The generated constructor serves both kinds of channel; its annotation has an overload for each.
         shared: Any = channel
-        return cls(TrainingServiceStub(shared), ModelServiceStub(shared), RecommendationServiceStub(shared))
+        return cls(
+            TrainingServiceStub(shared),
+            ModelServiceStub(shared),
+            RecommendationServiceStub(shared),
+            shared.stream_stream(
+                "/mfserve.v1.RecommendationService/StreamRecommend",
+                request_serializer=pb.StreamRecommendRequest.SerializeToString,
+            ),
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 from mfserve._types import enums
@@ -28,6 +30,10 @@ class Names(Generic[Member]):
     def read(self, number: int) -> Member:
         """Ours; UNKNOWN where a newer server sends what this release does not know."""
         return self._by_number.get(number, self.unknown)
+
+    def read_all(self, numbers: Iterable[int]) -> tuple[Member, ...]:
+        """``read`` for each."""
+        return tuple(map(self._by_number.get, numbers, repeat(self.unknown)))
 
     def read_optional(self, number: int) -> Member | None:
         """Ours; None where it is unspecified."""

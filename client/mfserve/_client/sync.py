@@ -293,7 +293,7 @@ class Client:
         include_seen: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         predicted_ratings: bool = True,
-        batch_size: int = 256,
+        batch_size: int = 512,
         version: int | None = None,
         alias: str | None = None,
         timeout: float | None = None,

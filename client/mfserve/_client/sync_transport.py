@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import TypeVar
 
 import grpc
@@ -26,7 +26,8 @@ from mfserve._client.channel import Stubs, channel_options
 from mfserve._client.feed import Feed
 from mfserve._client.status import grpc_errors_become_ours
 from mfserve._client.training_service import Watch, upload_from
-from mfserve._types.recommendations import RecommendationBatch
+from mfserve._client.user_ids import UserIds
+from mfserve._types.bulk import RecommendationBatch
 from mfserve._types.training import JobUpdate, Upload
 from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as recommendation_pb2
@@ -146,14 +147,14 @@ class Transport:
         self, bulk: Bulk, user_ids: Iterable[str], timeout: float | None
     ) -> Generator[RecommendationBatch]:
         """Recommendations for many users over as many connections as it takes."""
-        ids = iter(user_ids)
+        ids = UserIds(user_ids)
         deadline = Deadline(timeout)
         backoff = Backoff(deadline)
         connection: _BulkConnection | None = None
         try:
             while True:
                 while bulk.wants_users:
-                    request = bulk.add(list(islice(ids, bulk.batch_size)))
+                    request = bulk.add(ids.take(bulk.batch_size))
                     if connection is not None:
                         connection.send(request)
                 if bulk.done:
@@ -239,7 +240,7 @@ class _BulkConnection:
         # There is always room: Bulk bounds what is in flight, so sending never waits.
         self._feed: Feed[recommendation_pb2.StreamRecommendRequest] = Feed(room=IN_FLIGHT + 1)
         self._feed.put(bulk.opening())
-        self._call = stubs.recommendation.StreamRecommend(self._feed, timeout=grpc_timeout(seconds))
+        self._call = stubs.stream_recommend(self._feed, timeout=grpc_timeout(seconds))
 
     def send(self, *requests: recommendation_pb2.StreamRecommendRequest | None) -> None:
         """Sends messages; None: there are no more."""
@@ -249,7 +250,7 @@ class _BulkConnection:
             else:
                 self._feed.put(request)
 
-    def read(self) -> recommendation_pb2.StreamRecommendResponse:
+    def read(self) -> bytes:
         """The next message."""
         with grpc_errors_become_ours(self._address):
             for response in self._call:

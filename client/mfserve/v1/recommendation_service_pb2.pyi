@@ -357,7 +357,7 @@ Global___StreamRecommendConfig: _TypeAlias = StreamRecommendConfig  # noqa: Y015
 
 @_typing.final
 class UserBatch(_message.Message):
-    """UserBatch is a batch of users. 256 users a message is a good size."""
+    """UserBatch is a batch of users. 512 users a message is a good size."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,6 @@ from mfserve_scoring import (
     Basis,
     Prediction,
     RatingPredictions,
-    RecommendationBatch,
     Recommendations,
     SimilarItems,
 )
@@ -40,27 +37,6 @@ def recommend_response(loaded: LoadedVersion, found: Recommendations) -> pb.Reco
         ranking_head=common_pb2.HEAD_UNSPECIFIED if found.basis is Basis.POPULARITY else MESSAGES[found.head],
         served_version=loaded.served,
     )
-
-
-def batch_message(
-    snapshot: Snapshot, batch_id: int, parts: Sequence[RecommendationBatch]
-) -> pb.RecommendationBatch:
-    """The answer to a batch of users that was scored in parts; complete in itself: its item ids go with it."""
-    indices = np.concatenate([part.item_indices for part in parts])
-    items, positions = np.unique(indices, return_inverse=True)
-    message = pb.RecommendationBatch(
-        batch_id=batch_id,
-        item_ids=snapshot.items.take(items),
-        item_indices=positions.tolist(),
-        titles=_titles(snapshot, items),
-    )
-    for part in parts:
-        message.scores.extend(part.scores.tolist())
-        message.counts.extend(part.counts.tolist())
-        message.bases.extend(part.bases.tolist())
-        if part.predicted_ratings is not None:
-            message.predicted_ratings.extend(part.predicted_ratings.tolist())
-    return message
 
 
 def rating_response(loaded: LoadedVersion, prediction: Prediction) -> pb.PredictRatingResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_server.catalog import Catalog
@@ -12,6 +13,7 @@ from mfserve_server.conversions.recommendations import (
     recommend_response,
     similar_response,
 )
+from mfserve_server.executors import Executors
 from mfserve_server.names import loaded_version
 from mfserve_server.scoring import Scoring
 from mfserve_server.streaming import recommend_stream
@@ -20,9 +22,10 @@ from mfserve_server.streaming import recommend_stream
 class RecommendationService:
     """Answers from loaded versions. Each call takes one and keeps it to its end."""
 
-    def __init__(self, catalog: Catalog, scoring: Scoring) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors) -> None:
         self._catalog = catalog
-        self._scoring = scoring
+        self._executors = executors
+        self._scoring = Scoring(executors)
 
     async def Recommend(self, request: pb.RecommendRequest) -> pb.RecommendResponse:
         loaded = await loaded_version(self._catalog, request.model_spec)
@@ -30,9 +33,10 @@ class RecommendationService:
 
     async def StreamRecommend(
         self, requests: AsyncIterator[pb.StreamRecommendRequest]
-    ) -> AsyncGenerator[pb.StreamRecommendResponse, None]:
-        async for response in recommend_stream(requests, self._catalog, self._scoring):
-            yield response
+    ) -> AsyncGenerator[bytes, None]:
+        async with aclosing(recommend_stream(requests, self._catalog, self._executors)) as responses:
+            async for response in responses:
+                yield response
 
     async def PredictRating(self, request: pb.PredictRatingRequest) -> pb.PredictRatingResponse:
         loaded = await loaded_version(self._catalog, request.model_spec)
