@@ -10,14 +10,16 @@ from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
+from mfserve_server.wire import ItemPieces, RecommendReplies
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Scorer:
-    """An open snapshot and what answers from it."""
+    """An open snapshot, what answers from it, and what its answers are written with."""
 
     snapshot: Snapshot
     recommender: Recommender
+    pieces: ItemPieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class LoadedVersion:
         model, version, digest: which it is.
         scorer: shared by all versions with the same digest.
         served: the same three as the message that goes into every answer; never changed.
+        replies: writes its recommendations.
     """
 
     model: str
@@ -35,6 +38,7 @@ class LoadedVersion:
     digest: str
     scorer: Scorer
     served: ServedVersion
+    replies: RecommendReplies
 
     @property
     def snapshot(self) -> Snapshot:
@@ -67,11 +71,18 @@ class Loader:
             error.metadata |= {"model": wanted.model, "version": str(wanted.version)}
             raise
         served = ServedVersion(model=wanted.model, version=wanted.version, digest=wanted.digest)
-        return LoadedVersion(wanted.model, wanted.version, wanted.digest, scorer, served)
+        return LoadedVersion(
+            wanted.model,
+            wanted.version,
+            wanted.digest,
+            scorer,
+            served,
+            RecommendReplies(served, scorer.pieces),
+        )
 
     def _open_scorer(self, digest: str) -> Scorer:
         snapshot = Snapshot.open(self._store.path(digest), digest, verify=digest not in self._verified)
-        scorer = Scorer(snapshot, Recommender(snapshot))
+        scorer = Scorer(snapshot, Recommender(snapshot), ItemPieces(snapshot))
         warm_up(scorer)
         self._verified.add(digest)
         self._open[digest] = scorer
