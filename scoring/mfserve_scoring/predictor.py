@@ -75,7 +75,7 @@ class Predictor:
         """For one user, trained or folded in; None is one of whom nothing is known. float32 (n,)."""
         if user is None:
             return self.of_anybody(items)
-        return self.model.clip(self.model.of_factors(user.factors, user.offset, items))
+        return self.model.clip(self.model.of_factors(user.factors[np.newaxis], user.offset or 0.0, items))
 
     def _deviations(self, users: Numbers, items: Numbers) -> Floats | None:
         """0 where user or item is unknown; None where the engine does not tell."""

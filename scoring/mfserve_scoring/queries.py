@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfserve_registry.snapshot.content import RatedItems
 from mfserve_scoring.answers import Basis, Head, Recommendations
 from mfserve_scoring.exact import Doubles, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
@@ -50,7 +51,12 @@ class Query(NamedTuple):
 def answer(query: Query, predictor: Predictor | None) -> Recommendations:
     """One query's answer; predicted ratings where there is a predictor."""
     factors, offset = query.user
-    top = query.search.search(factors, query.limit, offsets=offset, excluded=Excluded(query.excluded))
+    top = query.search.search(
+        factors[np.newaxis],
+        query.limit,
+        offsets=None if offset is None else np.array([offset]),
+        excluded=Excluded(query.excluded),
+    )
     return query.found(top.indices, top.scores, predictor)
 
 
@@ -59,7 +65,7 @@ def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> li
     if len(queries) == 1:
         return [answer(queries[0], predictor)]
     top = queries[0].search.search(
-        np.concatenate([query.user.factors for query in queries]),
+        np.array([query.user.factors for query in queries]),
         max(query.limit for query in queries),
         offsets=_offsets(queries),
         excluded=_excluded([query.excluded for query in queries]),
@@ -73,9 +79,11 @@ def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> li
 
 def _offsets(queries: Sequence[Query]) -> Doubles | None:
     offsets = [query.user.offset for query in queries if query.user.offset is not None]
-    return np.concatenate(offsets) if offsets else None  # a search has them for all users or for none
+    return np.array(offsets) if offsets else None  # a search has them for all users or for none
 
 
 def _excluded(items: Sequence[Indices]) -> Excluded:
-    rows = np.repeat(np.arange(len(items)), [len(each) for each in items])
-    return Excluded(NOTHING, rows, np.concatenate(items))
+    """Row r leaves out ``items[r]``: as if a user r had rated these."""
+    indptr = np.cumsum([0, *map(len, items)], dtype=np.int64)
+    rows = RatedItems(indptr, np.concatenate(items))
+    return Excluded.seen(rows, np.arange(len(items)), NOTHING)

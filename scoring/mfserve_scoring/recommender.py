@@ -72,6 +72,8 @@ class Recommender:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._predictor = Predictor.of(snapshot)
+        # A memoryview's items are Python ints straight away, and slicing by them costs half.
+        self._rated_from = snapshot.rated.indptr.data
 
     def recommend(
         self,
@@ -270,7 +272,8 @@ class Recommender:
         if user < 0:
             return NOTHING, None, None
         rating = None if self._predictor is None else self._predictor.model.of_user(user)
-        return self._snapshot.rated.of(user), ranker.of_user(user), rating
+        rated = self._snapshot.rated.indices[self._rated_from[user] : self._rated_from[user + 1]]
+        return rated, ranker.of_user(user), rating
 
     def _folded_in(
         self, ranker: Ranker, history: Sequence[tuple[str, float]]
