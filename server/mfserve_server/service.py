@@ -51,6 +51,9 @@ class Service:
         registry: open; stays open after ``stop``.
         worker: this process's place among those on the port, from 0.
         verified: digests of snapshots whose checksums have been verified since the start, by the parent process.
+
+    Attributes:
+        kept: replies to repeated requests.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Service:
         self._settings = settings
         self._executors = Executors()
         self._draining = asyncio.Event()
-        self._kept = KeptReplies(settings.reply_cache_bytes)
+        self.kept = KeptReplies(settings.reply_cache_bytes)
         changes = asyncio.Event()
         self._catalog = Catalog(
             registry,
@@ -73,7 +76,7 @@ class Service:
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
             changed=changes.set,
-            moved=self._kept.drop,
+            moved=self.kept.drop,
         )
         self._watcher = Watcher(self._catalog, registry, self._executors)
         self._reporter = Reporter(
@@ -142,7 +145,7 @@ class Service:
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
-                RecommendationService(self._catalog, scoring, self._kept),
+                RecommendationService(self._catalog, scoring, self.kept),
             ),
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (

@@ -61,7 +61,7 @@ class ItemPieces(dict[int, Pieces]):
         before = _ITEM_ID + _delimited(snapshot.items[item])
         title = "" if snapshot.titles is None else snapshot.titles[item]
         after = _TITLE + _delimited(title) if title else b""
-        length = _varint(len(before) + self._numbers + len(after))
+        length = varint(len(before) + self._numbers + len(after))
         if len(self) >= ITEMS_KEPT:
             self.clear()
         made = self[item] = (_RECOMMENDATIONS + length + before, after)
@@ -110,10 +110,10 @@ class RecommendReplies:
 
 def _delimited(text: str) -> bytes:
     data = text.encode()
-    return _varint(len(data)) + data
+    return varint(len(data)) + data
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """Seven bits a byte, the lowest first; the eighth says that more follow."""
     made = bytearray()
     while number > 0x7F:
