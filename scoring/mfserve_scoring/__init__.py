@@ -10,13 +10,14 @@ from mfserve_scoring.answers import (
     Recommendations,
     SimilarItems,
 )
-from mfserve_scoring.recommender import MAX_LIMIT, Recommender
+from mfserve_scoring.recommender import MAX_LIMIT, Question, Recommender
 
 __all__ = [
     "MAX_LIMIT",
     "Basis",
     "Head",
     "Prediction",
+    "Question",
     "RatingBasis",
     "RatingPredictions",
     "RecommendationBatch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,8 @@ class RatingBasis(IntEnum):
     """Both are unknown: the mean of all training ratings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendations:
-    """The answer for one user.
+class Recommendations(NamedTuple):
+    """The answer for one user. A tuple, because making a frozen dataclass takes four times as long.
 
     Attributes:
         item_indices: int32 (n,), best first; ties in ascending order of the index. ``snapshot.items`` has the ids.

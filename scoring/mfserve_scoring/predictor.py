@@ -15,6 +15,7 @@ from mfserve_scoring.deviations import deviations
 from mfserve_scoring.exact import Doubles, Floats, Indices
 from mfserve_scoring.foldin import FoldedRating, RatingFoldIn
 from mfserve_scoring.ratings import RatingModel
+from mfserve_scoring.vector import Vector
 
 Numbers = NDArray[np.integer[Any]]
 
@@ -70,10 +71,11 @@ class Predictor:
         """The factors of a user with this history (see ``RatingFoldIn.solve``)."""
         return self._fold_in.solve(items, ratings)
 
-    def of_folded(self, user: FoldedRating, items: Numbers) -> Floats:
-        """For a folded-in user, float32 (n,)."""
-        offset = self.model.folded_offset(user)
-        return self.model.clip(self.model.of_factors(user.factors[np.newaxis], offset, items))
+    def of_one(self, user: Vector | None, items: Numbers) -> Floats:
+        """For one user, trained or folded in; None is one of whom nothing is known. float32 (n,)."""
+        if user is None:
+            return self.of_anybody(items)
+        return self.model.clip(self.model.of_factors(user.factors[np.newaxis], user.offset or 0.0, items))
 
     def _deviations(self, users: Numbers, items: Numbers) -> Floats | None:
         """0 where user or item is unknown; None where the engine does not tell."""

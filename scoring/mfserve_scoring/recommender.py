@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from mfserve_registry.errors import FailedPrecondition, InvalidArgument, NotFound
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument, NotFound, RegistryError
 from mfserve_registry.snapshot import Snapshot
 from mfserve_scoring.answers import (
     Basis,
@@ -25,16 +26,33 @@ from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.history import read_history
 from mfserve_scoring.predictor import Predictor
+from mfserve_scoring.queries import Query, answer, answer_together
 from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
 from mfserve_scoring.similar import Neighbours
-from mfserve_scoring.topk import TopK
+from mfserve_scoring.topk import ExactTopK, TopK
+from mfserve_scoring.vector import Vector
 
 MAX_LIMIT = 1000
 """Most items that one answer can hold."""
 
 
+class Question(NamedTuple):
+    """What is asked for one user; see ``Recommender.recommend`` and ``Recommender.recommend_history``.
+
+    Attributes:
+        user: a user's id; or a history, pairs of item id and rating.
+        limit, exclude_item_ids, include_seen, head: as there.
+    """
+
+    user: str | Sequence[tuple[str, float]]
+    limit: int
+    exclude_item_ids: Sequence[str] = ()
+    include_seen: bool = False
+    head: Head = Head.DEFAULT
+
+
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Common:
     """What is the same for every user asked about: checked, names resolved."""
 
     limit: int
@@ -54,6 +72,8 @@ class Recommender:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._predictor = Predictor.of(snapshot)
+        # A memoryview's items are Python ints straight away, and slicing by them costs half.
+        self._rated_from = snapshot.rated.indptr.data
 
     def recommend(
         self,
@@ -77,18 +97,7 @@ class Recommender:
             InvalidArgument: the limit is out of range.
             FailedPrecondition: HEAD_MISSING, the snapshot has not the head that is asked for.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
-        user = self._snapshot.users.index(user_id)
-        if user < 0:
-            return self._popular(question, Excluded(question.left_out))
-        users = np.array([user], dtype=np.int32)
-        seen = NOTHING if include_seen else self._snapshot.rated.of(user)
-        excluded = Excluded(np.concatenate((seen, question.left_out)))
-        if not question.ranker.knows(users)[0]:
-            return self._popular(question, excluded)
-        top = question.ranker.search(users, limit, excluded)
-        predicted = None if self._predictor is None else self._predictor.of_known(users, top.indices)
-        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.MODEL, question.head)
+        return self.answer(Question(user_id, limit, exclude_item_ids, include_seen, head))
 
     def recommend_history(
         self,
@@ -111,20 +120,30 @@ class Recommender:
             InvalidArgument: the limit is out of range, or a rating (field "history") lies outside the scale.
             FailedPrecondition: HEAD_MISSING, as for ``recommend``.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
-        items, ratings = read_history(history, self._snapshot.items, self._snapshot.scale)
-        seen = NOTHING if include_seen else items
-        excluded = Excluded(np.concatenate((seen, question.left_out)))
-        if len(items) == 0:
-            return self._popular(question, excluded)
-        folded = None if self._predictor is None else self._predictor.fold_in(items, ratings)
-        top = question.ranker.search_folded(items, ratings, folded, limit, excluded)
-        if top is None:
-            return self._popular(question, excluded)
-        predicted = None
-        if self._predictor is not None and folded is not None:
-            predicted = self._predictor.of_folded(folded, top.indices)
-        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.FOLD_IN, question.head)
+        return self.answer(Question(history, limit, exclude_item_ids, include_seen, head))
+
+    def answer(self, question: Question) -> Recommendations:
+        """The answer to one question. Raises what ``recommend`` and ``recommend_history`` do."""
+        return answer(self._query(question), self._predictor)
+
+    def answer_each(self, questions: Sequence[Question]) -> list[Recommendations | RegistryError]:
+        """The answers to several questions, with one search for all that ask the same head.
+
+        Each is what ``answer`` gives, bit for bit; where that would raise, the error stands in the answer's place.
+        """
+        answers: dict[int, Recommendations | RegistryError] = {}
+        searches: dict[ExactTopK, list[tuple[int, Query]]] = {}
+        for number, question in enumerate(questions):
+            try:
+                query = self._query(question)
+            except RegistryError as error:
+                answers[number] = error
+            else:
+                searches.setdefault(query.search, []).append((number, query))
+        for asked in searches.values():
+            numbers, queries = zip(*asked, strict=True)
+            answers.update(zip(numbers, answer_together(queries, self._predictor), strict=True))
+        return [answers[number] for number in range(len(questions))]
 
     def recommend_many(
         self,
@@ -146,15 +165,15 @@ class Recommender:
         Raises:
             InvalidArgument, FailedPrecondition: as for ``recommend``.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
+        common = self._common(limit, exclude_item_ids, include_seen, head)
         users = self._snapshot.users.indices(user_ids)
         modelled = users >= 0
-        modelled[modelled] = question.ranker.knows(users[modelled])
+        modelled[modelled] = common.ranker.knows(users[modelled])
         if modelled.all():
-            return self._modelled_many(question, users, predict=predict)
+            return self._modelled_many(common, users, predict=predict)
         return interleave(
-            self._modelled_many(question, users[modelled], predict=predict),
-            self._popular_many(question, users[~modelled], predict=predict),
+            self._modelled_many(common, users[modelled], predict=predict),
+            self._popular_many(common, users[~modelled], predict=predict),
             modelled,
         )
 
@@ -221,40 +240,76 @@ class Recommender:
             raise _missing(head)
         return Head.RATING, self._by_rating
 
-    def _question(
-        self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head
-    ) -> _Question:
+    def _common(self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head) -> _Common:
         _check_limit(limit)
         resolved, ranker = self._ranker(head)
         left_out = self._snapshot.items.indices(exclude_item_ids)
-        return _Question(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
+        return _Common(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
 
-    def _popular(self, question: _Question, excluded: Excluded) -> Recommendations:
-        top = self._by_popularity.search(1, question.limit, excluded)
-        predicted = None if self._predictor is None else self._predictor.of_anybody(top.indices)
-        return Recommendations(
-            top.indices, to_float32(top.scores), predicted, Basis.POPULARITY, question.head
+    def _query(self, question: Question) -> Query:
+        """Resolves the names; the popular items where the model knows nothing of the user."""
+        user, limit, exclude_item_ids, include_seen, wanted_head = question
+        _check_limit(limit)
+        head, ranker = self._ranker(wanted_head)
+        if isinstance(user, str):
+            seen, vector, rating = self._known(ranker, user)
+            basis = Basis.MODEL
+        else:
+            seen, vector, rating = self._folded_in(ranker, user)
+            basis = Basis.FOLD_IN
+        excluded = NOTHING if include_seen else seen
+        if exclude_item_ids:
+            left_out = self._snapshot.items.indices(exclude_item_ids)
+            excluded = np.concatenate((excluded, left_out[left_out >= 0]))
+        if vector is None:
+            popular = self._by_popularity
+            return Query(limit, excluded, popular.top, popular.anybody, None, Basis.POPULARITY, head)
+        return Query(limit, excluded, ranker.top, vector, rating, basis, head)
+
+    def _known(self, ranker: Ranker, user_id: str) -> tuple[Indices, Vector | None, Vector | None]:
+        """What a user of the training data has rated, and the user in the ranker and in the rating head."""
+        user = self._snapshot.users.index(user_id)
+        if user < 0:
+            return NOTHING, None, None
+        rating = None if self._predictor is None else self._predictor.model.of_user(user)
+        rated = self._snapshot.rated.indices[self._rated_from[user] : self._rated_from[user + 1]]
+        return rated, ranker.of_user(user), rating
+
+    def _folded_in(
+        self, ranker: Ranker, history: Sequence[tuple[str, float]]
+    ) -> tuple[Indices, Vector | None, Vector | None]:
+        """The same of a user with this history."""
+        items, ratings = read_history(history, self._snapshot.items, self._snapshot.scale)
+        if len(items) == 0:
+            return items, None, None
+        if self._predictor is None:
+            return items, ranker.of_history(items, ratings, None), None
+        folded = self._predictor.fold_in(items, ratings)
+        return (
+            items,
+            ranker.of_history(items, ratings, folded),
+            self._predictor.model.of_folded(folded),
         )
 
-    def _modelled_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
-        top = question.ranker.search(users, question.limit, self._excluded(question, users))
+    def _modelled_many(self, common: _Common, users: Indices, *, predict: bool) -> RecommendationBatch:
+        top = common.ranker.search(users, common.limit, self._excluded(common, users))
         predicted = None
         if predict and self._predictor is not None:
             predicted = self._predictor.of_known(np.repeat(users, top.counts), top.indices)
-        return _batch(top, predicted, Basis.MODEL, question.head)
+        return _batch(top, predicted, Basis.MODEL, common.head)
 
-    def _popular_many(self, question: _Question, users: Indices, *, predict: bool) -> RecommendationBatch:
+    def _popular_many(self, common: _Common, users: Indices, *, predict: bool) -> RecommendationBatch:
         """For users who are unknown (-1) or of whom the head knows nothing."""
-        top = self._by_popularity.search(len(users), question.limit, self._excluded(question, users))
+        top = self._by_popularity.search(len(users), common.limit, self._excluded(common, users))
         predicted = None
         if predict and self._predictor is not None:
             predicted = self._predictor.of_anybody(top.indices)
-        return _batch(top, predicted, Basis.POPULARITY, question.head)
+        return _batch(top, predicted, Basis.POPULARITY, common.head)
 
-    def _excluded(self, question: _Question, users: Indices) -> Excluded:
-        if question.include_seen:
-            return Excluded(question.left_out)
-        return Excluded.seen(self._snapshot.rated, users, question.left_out)
+    def _excluded(self, common: _Common, users: Indices) -> Excluded:
+        if common.include_seen:
+            return Excluded(common.left_out)
+        return Excluded.seen(self._snapshot.rated, users, common.left_out)
 
 
 def _batch(top: TopK, predicted: Floats | None, basis: Basis, head: Head) -> RecommendationBatch:

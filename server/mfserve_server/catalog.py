@@ -64,6 +64,7 @@ class Catalog:
         max_bytes: most snapshot bytes of versions that no alias names; the last one asked for stays in any case.
         max_versions: most versions that no alias names.
         changed: called when what ``leases`` tells has changed.
+        moved: called when another version answers for a name, or none any longer.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Catalog:
         max_bytes: int,
         max_versions: int,
         changed: Callable[[], None] = lambda: None,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._loader = loader
@@ -82,6 +84,7 @@ class Catalog:
         self._max_bytes = max_bytes
         self._max_versions = max_versions
         self._changed = changed
+        self._moved = moved
         self._by_alias: Mapping[Name, LoadedVersion] = MappingProxyType({})
         self._aliased: dict[Key, LoadedVersion] = {}
         self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
@@ -143,6 +146,10 @@ class Catalog:
         if (found := self._on_demand.get(key)) is not None:
             self._on_demand.move_to_end(key)
         return found
+
+    def is_aliased(self, loaded: LoadedVersion) -> bool:
+        """Whether an alias names it, so that it stays until ``moved`` is called."""
+        return self._aliased.get((loaded.model, loaded.version)) is loaded
 
     async def load(self, wanted: ResolvedVersion) -> LoadedVersion:
         """Loads a version unless it is here; callers who want it at the same time share one load.
@@ -256,4 +263,5 @@ class Catalog:
         self._aliased = {(loaded.model, loaded.version): loaded for loaded in by_alias.values()}
         for key in self._aliased:
             self._on_demand.pop(key, None)
+        self._moved()
         self._changed()

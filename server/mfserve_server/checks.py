@@ -37,6 +37,8 @@ def check_ids(values: Iterable[str], field: str) -> list[str]:
 
 
 def check_excluded(values: Sequence[str], field: str) -> list[str]:
+    if not values:  # as nearly always
+        return []
     check_count(values, field, least=0, most=MAX_EXCLUDED)
     return check_ids(values, field)
 

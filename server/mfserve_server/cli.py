@@ -29,6 +29,8 @@ def serve(  # noqa: PLR0917 - typer passes options by name
     data_roots: Annotated[str | None, _option("data_roots")] = None,
     reflection: Annotated[bool | None, _option("reflection", "--reflection/--no-reflection")] = None,
     drain_seconds: Annotated[float | None, _option("drain_seconds")] = None,
+    reply_cache_bytes: Annotated[int | None, _option("reply_cache_bytes")] = None,
+    max_shared_calls: Annotated[int | None, _option("max_shared_calls")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     config: Annotated[
@@ -51,6 +53,8 @@ def serve(  # noqa: PLR0917 - typer passes options by name
         "data_roots": data_roots,
         "reflection": reflection,
         "drain_seconds": drain_seconds,
+        "reply_cache_bytes": reply_cache_bytes,
+        "max_shared_calls": max_shared_calls,
         "log_level": log_level,
         "log_format": log_format,
     }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mfserve.v1 import common_pb2 as pb
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_scoring import Head
-from mfserve_server.loading import LoadedVersion
+
+if TYPE_CHECKING:  # loading a version makes what writes its heads' numbers
+    from mfserve_server.loading import LoadedVersion
 
 MESSAGES = {Head.RANKING: pb.HEAD_RANKING, Head.RATING: pb.HEAD_RATING}
 

@@ -13,15 +13,17 @@ from mfserve_scoring import Head, Recommender
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.releasing import Releaser
 from mfserve_server.verification import Verification
+from mfserve_server.wire import ItemPieces, RecommendReplies
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Scorer:
-    """An open snapshot and what answers from it."""
+    """An open snapshot, what answers from it, and what its answers are written with."""
 
     snapshot: Snapshot
     recommender: Recommender
     entries: ItemEntries
+    pieces: ItemPieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class LoadedVersion:
         model, version, digest: which it is.
         scorer: shared by all versions with the same digest.
         served: the same three as the message that goes into every answer; never changed.
+        replies: writes its recommendations.
     """
 
     model: str
@@ -39,6 +42,7 @@ class LoadedVersion:
     digest: str
     scorer: Scorer
     served: ServedVersion
+    replies: RecommendReplies
 
     @property
     def snapshot(self) -> Snapshot:
@@ -73,14 +77,21 @@ class Loader:
             error.metadata |= {"model": wanted.model, "version": str(wanted.version)}
             raise
         served = ServedVersion(model=wanted.model, version=wanted.version, digest=wanted.digest)
-        return LoadedVersion(wanted.model, wanted.version, wanted.digest, scorer, served)
+        return LoadedVersion(
+            wanted.model,
+            wanted.version,
+            wanted.digest,
+            scorer,
+            served,
+            RecommendReplies(served, scorer.pieces),
+        )
 
     def _open_scorer(self, digest: str) -> Scorer:
         directory = self._store.path(digest)
         self._verification.require(directory, digest)
         snapshot = Snapshot.open(directory, digest, verify=False)
-        scorer = Scorer(snapshot, Recommender(snapshot), ItemEntries(snapshot))
-        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender, scorer.entries)
+        scorer = Scorer(snapshot, Recommender(snapshot), ItemEntries(snapshot), ItemPieces(snapshot))
+        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender, scorer.entries, scorer.pieces)
         warm_up(scorer)
         self._open[digest] = scorer
         return scorer

@@ -26,19 +26,26 @@ def which(spec: ModelSpec) -> Which:
     }
 
 
+def held_version(catalog: Catalog, spec: ModelSpec) -> LoadedVersion | None:
+    """The version that answers, where it is here already."""
+    choice = spec.WhichOneof("choice")
+    if choice == "version":
+        return catalog.held(spec.model, version=spec.version)
+    return catalog.held(spec.model, alias=spec.alias if choice == "alias" else None)
+
+
 async def loaded_version(catalog: Catalog, spec: ModelSpec, field: str = "model_spec") -> LoadedVersion:
     """The version that answers.
 
     Raises:
         InvalidArgument, NotFound, DamagedSnapshot, Unavailable: as ``Catalog.get``; fields begin with ``field``.
     """
-    choice = which(spec)
-    held = catalog.held(spec.model, **choice)
+    held = held_version(catalog, spec)
     if held is not None:
         return held
     with under(field):
         check_spec(spec)
-        return await catalog.get(spec.model, **choice)
+        return await catalog.get(spec.model, **which(spec))
 
 
 def check_spec(spec: ModelSpec) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.errors import InvalidArgument, NotFound
@@ -13,8 +12,8 @@ from mfserve_registry.spec import RatingScale
 from mfserve_scoring import (
     Head,
     Prediction,
+    Question,
     RatingPredictions,
-    Recommendations,
     SimilarItems,
 )
 from mfserve_server.checks import (
@@ -28,6 +27,7 @@ from mfserve_server.checks import (
 from mfserve_server.executors import Executors
 from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
+from mfserve_server.sharing import SharedScoring
 
 T = TypeVar("T")
 
@@ -39,9 +39,8 @@ _SAMPLED = 16
 """Multiplications that take as long as one number of a pair's samples, which is fetched and widened first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is the same for every user of a call or a stream."""
+class Options(NamedTuple):
+    """What is the same for every user of a call or a stream; the part of a Question after the user."""
 
     limit: int
     excluded: Sequence[str]
@@ -62,44 +61,26 @@ class Options:
 class Scoring:
     """Answers questions from a loaded version."""
 
-    def __init__(self, executors: Executors) -> None:
+    def __init__(self, executors: Executors, shared: SharedScoring) -> None:
         self._executors = executors
+        self._shared = shared
 
-    async def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> Recommendations:
-        options = Options.of(loaded, request)
-        recommender = loaded.recommender
-        factors = head_of(loaded, options.head, "ranking_head").item_factors
-        work = factors.size + _LOOK_UP * len(options.excluded)
-        user = request.WhichOneof("user")
-        if user is None:
-            raise InvalidArgument("Say whom to recommend to: user_id or history.", field="user")
-        if user == "history":
-            history = checked_history(request.history, loaded.snapshot.scale)
-            length = factors.shape[1]
-            work += len(history) * (length**2 + _LOOK_UP) + length**3
-            return await self._run(
-                work,
-                lambda: recommender.recommend_history(
-                    history,
-                    options.limit,
-                    exclude_item_ids=options.excluded,
-                    include_seen=options.include_seen,
-                    head=options.head,
-                ),
-            )
-        user_id = check_id(request.user_id, "user_id")
-        return await self._run(
-            work,
-            lambda: recommender.recommend(
-                user_id,
-                options.limit,
-                exclude_item_ids=options.excluded,
-                include_seen=options.include_seen,
-                head=options.head,
-            ),
-        )
+    def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> bytes | Awaitable[bytes]:
+        """The serialized response: at once where scoring takes no longer than handing it over to a thread.
 
-    async def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
+        Raises:
+            InvalidArgument: a field is wrong.
+            FailedPrecondition: HEAD_MISSING.
+        """
+        question, work = asked(loaded, request)
+        if work <= _ON_LOOP:
+            return loaded.replies.write(loaded.recommender.answer(question))
+        return self._recommend_shared(loaded, question)
+
+    async def _recommend_shared(self, loaded: LoadedVersion, question: Question) -> bytes:
+        return loaded.replies.write(await self._shared.answer(loaded.recommender, question))
+
+    def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
         """FailedPrecondition: HEAD_MISSING."""
         head_of(loaded, Head.RATING, "model_spec")
         return loaded.recommender.predict(
@@ -135,6 +116,21 @@ class Scoring:
 
     async def _run(self, work: int, call: Callable[[], T]) -> T:
         return call() if work <= _ON_LOOP else await self._executors.scoring(call)
+
+
+def asked(loaded: LoadedVersion, request: pb.RecommendRequest) -> tuple[Question, int]:
+    """The question, checked, and how many multiplications take as long as its answer."""
+    options = Options.of(loaded, request)
+    factors = head_of(loaded, options.head, "ranking_head").item_factors
+    work = factors.size + _LOOK_UP * len(options.excluded)
+    user = request.WhichOneof("user")
+    if user == "user_id":
+        return Question(check_id(request.user_id, "user_id"), *options), work
+    if user is None:
+        raise InvalidArgument("Say whom to recommend to: user_id or history.", field="user")
+    history = checked_history(request.history, loaded.snapshot.scale)
+    length = factors.shape[1]
+    return Question(history, *options), work + len(history) * (length**2 + _LOOK_UP) + length**3
 
 
 def work_of_pair(head: RatingHead | None) -> int:

@@ -19,14 +19,17 @@ from mfserve_server.executors import Executors
 from mfserve_server.facts import TrainingFacts
 from mfserve_server.handlers import register
 from mfserve_server.health import Health
+from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
+from mfserve_server.scoring import Scoring
 from mfserve_server.servicers.model import ModelService
 from mfserve_server.servicers.recommendation import RecommendationService
 from mfserve_server.servicers.training import TrainingService
 from mfserve_server.settings import Settings
+from mfserve_server.sharing import SharedScoring
 from mfserve_server.training import JobWatch, TrainingDesk
 from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
@@ -53,6 +56,9 @@ class Service:
         worker: this process's place among those on the port, from 0.
         verdicts: folder in which the processes of this start share what verifying snapshots has found; by default one
             of this process's own.
+
+    Attributes:
+        kept: replies to repeated requests.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Service:
         self._held.callback(releaser.close)
         self._executors = Executors()
         self._draining = asyncio.Event()
+        self.kept = KeptReplies(settings.reply_cache_bytes)
         changes = asyncio.Event()
         self._catalog = Catalog(
             registry,
@@ -79,6 +86,7 @@ class Service:
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
             changed=changes.set,
+            moved=self.kept.drop,
         )
         self._watcher = Watcher(self._catalog, registry, self._executors)
         self._reporter = Reporter(
@@ -140,13 +148,15 @@ class Service:
         self._held.close()
 
     def _register_servicers(self, registry: Registry) -> None:
+        shared = SharedScoring(self._executors, self._settings.max_shared_calls)
+        scoring = Scoring(self._executors, shared)
         desk = TrainingDesk(registry, self._settings.data_roots)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
         models = ModelDesk(registry, TrainingFacts(registry.snapshots))
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
-                RecommendationService(self._catalog, self._executors),
+                RecommendationService(self._catalog, self._executors, scoring, self.kept),
             ),
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (

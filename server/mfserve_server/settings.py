@@ -32,3 +32,7 @@ class Settings(ProcessSettings):
     """Most snapshot bytes that a process keeps mapped for versions that no alias names; the last one used stays."""
     max_loaded_versions: int = Field(64, ge=1)
     """Most versions that a process keeps loaded though no alias names them."""
+    reply_cache_bytes: int = Field(64 * 2**20, ge=0)
+    """Most memory of a server process for replies that it keeps for requests that are repeated; 0: it keeps none."""
+    max_shared_calls: int = Field(256, ge=1, le=4096)
+    """Most Recommend calls of a large catalogue that are scored together; 1: each by itself."""

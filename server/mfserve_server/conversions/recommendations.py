@@ -5,38 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.snapshot import Snapshot
 from mfserve_scoring import (
-    Basis,
     Prediction,
     RatingPredictions,
-    Recommendations,
     SimilarItems,
 )
-from mfserve_server.heads import MESSAGES
 from mfserve_server.loading import LoadedVersion
 
 # The enums of scoring have the API's numbers; a test holds them equal.
-
-
-def recommend_response(loaded: LoadedVersion, found: Recommendations) -> pb.RecommendResponse:
-    ids = loaded.snapshot.items.take(found.item_indices)
-    titles = _titles(loaded.snapshot, found.item_indices) or [""] * len(ids)
-    predicted: list[float | None] = (
-        [None] * len(ids) if found.predicted_ratings is None else found.predicted_ratings.tolist()
-    )
-    rows = zip(ids, found.scores.tolist(), predicted, titles, strict=True)
-    return pb.RecommendResponse(
-        recommendations=[
-            pb.Recommendation(item_id=item_id, score=score, predicted_rating=rating, title=title)
-            for item_id, score, rating, title in rows
-        ],
-        basis=pb.RecommendationBasis.ValueType(found.basis),
-        ranking_head=common_pb2.HEAD_UNSPECIFIED if found.basis is Basis.POPULARITY else MESSAGES[found.head],
-        served_version=loaded.served,
-    )
 
 
 def rating_response(loaded: LoadedVersion, prediction: Prediction) -> pb.PredictRatingResponse:

@@ -6,14 +6,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_server.answering import Answers
 from mfserve_server.catalog import Catalog
 from mfserve_server.conversions.recommendations import (
     rating_response,
     ratings_response,
-    recommend_response,
     similar_response,
 )
 from mfserve_server.executors import Executors
+from mfserve_server.kept import KeptReplies
+from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import loaded_version
 from mfserve_server.scoring import Scoring
 from mfserve_server.streaming import recommend_stream
@@ -22,14 +24,13 @@ from mfserve_server.streaming import recommend_stream
 class RecommendationService:
     """Answers from loaded versions. Each call takes one and keeps it to its end."""
 
-    def __init__(self, catalog: Catalog, executors: Executors) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors, scoring: Scoring, kept: KeptReplies) -> None:
         self._catalog = catalog
         self._executors = executors
-        self._scoring = Scoring(executors)
-
-    async def Recommend(self, request: pb.RecommendRequest) -> pb.RecommendResponse:
-        loaded = await loaded_version(self._catalog, request.model_spec)
-        return recommend_response(loaded, await self._scoring.recommend(loaded, request))
+        self._scoring = scoring
+        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend, catalog, kept)
+        self.PredictRating = Answers(pb.PredictRatingRequest, self._predict, catalog, kept)
+        self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, self._similar, catalog, kept)
 
     async def StreamRecommend(
         self, requests: AsyncIterator[pb.StreamRecommendRequest]
@@ -38,16 +39,15 @@ class RecommendationService:
             async for response in responses:
                 yield response
 
-    async def PredictRating(self, request: pb.PredictRatingRequest) -> pb.PredictRatingResponse:
-        loaded = await loaded_version(self._catalog, request.model_spec)
-        return rating_response(loaded, await self._scoring.predict(loaded, request))
-
     async def BatchPredictRatings(
         self, request: pb.BatchPredictRatingsRequest
     ) -> pb.BatchPredictRatingsResponse:
         loaded = await loaded_version(self._catalog, request.model_spec)
         return ratings_response(loaded, await self._scoring.predict_many(loaded, request.pairs))
 
-    async def FindSimilarItems(self, request: pb.FindSimilarItemsRequest) -> pb.FindSimilarItemsResponse:
-        loaded = await loaded_version(self._catalog, request.model_spec)
-        return similar_response(loaded, request.item_id, await self._scoring.similar(loaded, request))
+    def _predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> bytes:
+        return rating_response(loaded, self._scoring.predict(loaded, request)).SerializeToString()
+
+    async def _similar(self, loaded: LoadedVersion, request: pb.FindSimilarItemsRequest) -> bytes:
+        found = await self._scoring.similar(loaded, request)
+        return similar_response(loaded, request.item_id, found).SerializeToString()

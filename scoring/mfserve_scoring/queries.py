@@ -1,0 +1,84 @@
+"""Searches for single users, alone or several in one.
+
+Whoever is asked about becomes a query: which search finds the items, and the user as that search takes one. Queries of
+the same search are answered by one search, whatever else they want: the best ``limit`` items are the first ones of the
+best of a larger limit, and every row has items of its own left out. A user's bits are the same either way, because
+``ExactTopK`` promises them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mfserve_registry.snapshot.content import RatedItems
+from mfserve_scoring.answers import Basis, Head, Recommendations
+from mfserve_scoring.exact import Doubles, Indices, to_float32
+from mfserve_scoring.excluded import NOTHING, Excluded
+from mfserve_scoring.predictor import Predictor
+from mfserve_scoring.topk import ExactTopK
+from mfserve_scoring.vector import Vector
+
+
+class Query(NamedTuple):
+    """What is searched for one user.
+
+    Attributes:
+        limit: number of items wanted.
+        excluded: int32 (m,), items left out, in any order, repeats allowed.
+        search: finds the items.
+        user: the user in that search.
+        rating: the same user in the rating head; None for somebody of whom nothing is known.
+        basis, head: what the answer says of itself.
+    """
+
+    limit: int
+    excluded: Indices
+    search: ExactTopK
+    user: Vector
+    rating: Vector | None
+    basis: Basis
+    head: Head
+
+    def found(self, items: Indices, scores: Doubles, predictor: Predictor | None) -> Recommendations:
+        """The answer, made of what the search found."""
+        predicted = None if predictor is None else predictor.of_one(self.rating, items)
+        return Recommendations(items, to_float32(scores), predicted, self.basis, self.head)
+
+
+def answer(query: Query, predictor: Predictor | None) -> Recommendations:
+    """One query's answer; predicted ratings where there is a predictor."""
+    factors, offset = query.user
+    found = query.search.search_one(factors, query.limit, offset=offset, excluded=query.excluded)
+    return query.found(*found, predictor)
+
+
+def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> list[Recommendations]:
+    """The answers to queries of one search (at least one), bit for bit those of ``answer``."""
+    if len(queries) == 1:
+        return [answer(queries[0], predictor)]
+    top = queries[0].search.search(
+        np.array([query.user.factors for query in queries]),
+        max(query.limit for query in queries),
+        offsets=_offsets(queries),
+        excluded=_excluded([query.excluded for query in queries]),
+    )
+    answers = []
+    for query, end, count in zip(queries, np.cumsum(top.counts).tolist(), top.counts.tolist(), strict=True):
+        own = slice(end - count, end - count + min(count, query.limit))
+        answers.append(query.found(top.indices[own].copy(), top.scores[own], predictor))
+    return answers
+
+
+def _offsets(queries: Sequence[Query]) -> Doubles | None:
+    offsets = [query.user.offset for query in queries if query.user.offset is not None]
+    return np.array(offsets) if offsets else None  # a search has them for all users or for none
+
+
+def _excluded(items: Sequence[Indices]) -> Excluded:
+    """Row r leaves out ``items[r]``: as if a user r had rated these."""
+    indptr = np.cumsum([0, *map(len, items)], dtype=np.int64)
+    rows = RatedItems(indptr, np.concatenate(items))
+    return Excluded.seen(rows, np.arange(len(items)), NOTHING)

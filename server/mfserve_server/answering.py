@@ -1,0 +1,77 @@
+"""The path of a unary call that a loaded version answers: kept replies, the version that is named, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from mfserve.v1.common_pb2 import ModelSpec
+from mfserve_server.catalog import Catalog
+from mfserve_server.handlers import BytesMethod, decode
+from mfserve_server.kept import KeptReplies, Key
+from mfserve_server.loading import LoadedVersion
+from mfserve_server.names import held_version, loaded_version
+
+Reply = bytes | Awaitable[bytes]
+"""A response's bytes: at once, where the event loop need not wait for anything."""
+
+
+class Request(Protocol):
+    """A request that names a version."""
+
+    @property
+    def model_spec(self) -> ModelSpec: ...
+
+
+class Answers(BytesMethod):
+    """Answers one method's calls. Each takes a version and keeps it to its end.
+
+    Args:
+        request_class: with a ``model_spec``.
+        answer: makes the response's bytes; a pure function of its arguments.
+        catalog: has the versions.
+        kept: replies to repeated requests.
+    """
+
+    def __init__(
+        self,
+        request_class: type[Message],
+        answer: Callable[[LoadedVersion, Any], Reply],
+        catalog: Catalog,
+        kept: KeptReplies,
+    ) -> None:
+        self._request_class = request_class
+        self._name: str = request_class.DESCRIPTOR.full_name
+        self._answer = answer
+        self._catalog = catalog
+        self._kept = kept
+
+    def __call__(self, data: bytes) -> Reply:
+        key = (self._name, data)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        request: Any = decode(self._request_class, data)
+        generation = self._kept.generation
+        loaded = held_version(self._catalog, request.model_spec)
+        if loaded is None:
+            return self._when_loaded(request)
+        reply = self._answer(loaded, request)
+        if not self._catalog.is_aliased(loaded):
+            return reply
+        if isinstance(reply, bytes):
+            self._kept.keep(key, reply, generation)
+            return reply
+        return self._when_made(key, reply, generation)
+
+    async def _when_loaded(self, request: Request) -> bytes:
+        """Nothing is kept: ``latest`` may lead elsewhere next time, and a version that no alias names may go."""
+        reply = self._answer(await loaded_version(self._catalog, request.model_spec), request)
+        return reply if isinstance(reply, bytes) else await reply
+
+    async def _when_made(self, key: Key, reply: Awaitable[bytes], generation: int) -> bytes:
+        made = await reply
+        self._kept.keep(key, made, generation)
+        return made

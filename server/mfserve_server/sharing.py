@@ -1,0 +1,123 @@
+"""Scores calls together that wait at the same time.
+
+One user's scores of a large catalogue cost one walk through the memory that holds it. Several users' cost hardly more:
+a matrix product walks once for all. So whenever the scoring thread is free it takes every question that waits for one
+version and answers all by one search. A caller who is alone is scored at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from mfserve_scoring import Question, Recommendations, Recommender
+from mfserve_server.executors import Executors
+
+RETURN_SHARE = 0.1
+"""Longest wait for callers to come back, as a part of the time that scoring them took."""
+
+Outcome = Recommendations | Exception
+
+
+class Waiting(NamedTuple):
+    """A question whose caller waits."""
+
+    recommender: Recommender
+    question: Question
+    future: asyncio.Future[Recommendations]
+
+
+class SharedScoring:
+    """Answers questions in the scoring thread, those of one version together. Lives on the event loop.
+
+    Callers who were answered together tend to ask again together. The first of them to come back does not start a
+    search of its own, which the others would have to wait for: it waits for as many as there were, but not for long.
+
+    Args:
+        most: most questions in one search; 1: each is answered by itself.
+    """
+
+    def __init__(self, executors: Executors, most: int) -> None:
+        self._executors = executors
+        self._most = most
+        self._waiting: deque[Waiting] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._expected = 0
+        self._all_back = asyncio.Event()
+
+    async def answer(self, recommender: Recommender, question: Question) -> Recommendations:
+        """What ``recommender.answer(question)`` gives. A caller who hangs up before its turn is not scored."""
+        future: asyncio.Future[Recommendations] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Waiting(recommender, question, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        elif len(self._waiting) >= self._expected:
+            self._all_back.set()
+        return await future
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                begun = time.monotonic()
+                answered = await self._executors.scoring(self._score)
+                for waiting, outcome in answered:
+                    _tell(waiting.future, outcome)
+                if len(answered) > 1:
+                    await self._let_return(len(answered), RETURN_SHARE * (time.monotonic() - begun))
+        finally:
+            self._running = None
+            # Only where the server stops: what still waits will not be scored.
+            for waiting in self._waiting:
+                waiting.future.cancel()
+
+    async def _let_return(self, callers: int, seconds: float) -> None:
+        if len(self._waiting) >= callers:
+            return
+        self._expected = callers
+        self._all_back.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_back.wait()
+
+    def _score(self) -> list[tuple[Waiting, Outcome]]:
+        """Called in the scoring thread, so that it takes all that have come until the thread was free."""
+        taken = self._take()
+        if not taken:
+            return []
+        outcomes: Sequence[Outcome]
+        try:
+            outcomes = taken[0].recommender.answer_each([waiting.question for waiting in taken])
+        except Exception as error:  # noqa: BLE001 - each caller is told, by the handler
+            outcomes = [error] * len(taken)
+        return list(zip(taken, outcomes, strict=True))
+
+    def _take(self) -> list[Waiting]:
+        """The longest waiting question, and others of its version; the rest keeps its order.
+
+        The event loop appends meanwhile; a deque's ends may be used from two threads.
+        """
+        taken: list[Waiting] = []
+        others: list[Waiting] = []
+        for _ in range(len(self._waiting)):
+            if len(taken) == self._most:
+                break
+            waiting = self._waiting.popleft()
+            if waiting.future.done():  # hung up, or the deadline has passed
+                continue
+            same = not taken or waiting.recommender is taken[0].recommender
+            (taken if same else others).append(waiting)
+        self._waiting.extendleft(reversed(others))
+        return taken
+
+
+def _tell(future: asyncio.Future[Recommendations], outcome: Recommendations | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,198 @@
+"""Calls that wait together are scored together: with the bits that they get alone, and none to another's harm."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry import Registry
+from mfserve_registry.errors import InvalidArgument, RegistryError
+from mfserve_scoring import Question, Recommendations, Recommender
+from mfserve_server import scoring, sharing
+from mfserve_server.executors import Executors
+from mfserve_server.sharing import SharedScoring
+from tests.registry.snapshot.samples import random_content
+from tests.scoring.snapshots import opened
+from tests.scoring.test_recommender import bits
+from tests.server.calls import failure
+from tests.server.conftest import MakeServer
+from tests.server.samples import publish
+
+
+class Watched(Recommender):
+    """Notes how many questions it is asked at a time, and fails where it is told to."""
+
+    def __init__(self, seed: int = 3) -> None:
+        super().__init__(opened(random_content(seed, users=20, items=40)))
+        self.asked: list[int] = []
+        self.defect: Exception | None = None
+
+    def answer_each(self, questions: Sequence[Question]) -> list[Recommendations | RegistryError]:
+        self.asked.append(len(questions))
+        if self.defect is not None:
+            raise self.defect
+        return super().answer_each(questions)
+
+
+@pytest.fixture
+def recommender() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+async def executors() -> AsyncIterator[Executors]:
+    opened = Executors()
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def busy(executors: Executors) -> AsyncIterator[None]:
+    """The scoring thread is occupied meanwhile."""
+    free = threading.Event()
+    work = asyncio.create_task(executors.scoring(free.wait))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+        free.set()
+        await work
+
+
+def asked(shared: SharedScoring, recommender: Recommender, count: int) -> list[asyncio.Task[Recommendations]]:
+    return [
+        asyncio.create_task(shared.answer(recommender, Question(f"u{number}", 1 + number)))
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(256, [7]), (3, [3, 3, 1]), (1, [1] * 7)])
+async def test_what_waits_is_scored_at_once_up_to_the_bound(
+    most: int, sizes: list[int], executors: Executors, recommender: Watched
+) -> None:
+    shared = SharedScoring(executors, most)
+    async with busy(executors):
+        tasks = asked(shared, recommender, 7)
+    found = await asyncio.gather(*tasks)
+    assert recommender.asked == sizes
+    for number, answer in enumerate(found):
+        assert bits(answer) == bits(recommender.recommend(f"u{number}", 1 + number))
+
+
+async def test_versions_do_not_mix_and_the_longest_waiting_is_first(
+    executors: Executors, recommender: Watched
+) -> None:
+    other = Watched(4)
+    shared = SharedScoring(executors, 256)
+    async with busy(executors):
+        tasks = [task for each in (recommender, other, recommender, other) for task in asked(shared, each, 2)]
+    found = await asyncio.gather(*tasks)
+    assert (recommender.asked, other.asked) == ([4], [4])
+    for answer, each in zip(found[::2], (recommender, other, recommender, other), strict=True):
+        assert bits(answer) == bits(each.recommend("u0", 1))
+
+
+async def test_who_has_hung_up_is_not_scored(executors: Executors, recommender: Watched) -> None:
+    shared = SharedScoring(executors, 256)
+    async with busy(executors):
+        tasks = asked(shared, recommender, 4)
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.wait([tasks[0], tasks[2]])
+    assert len((await tasks[3]).item_indices) == 4
+    assert recommender.asked == [2]
+    async with busy(executors):
+        (alone,) = asked(shared, recommender, 1)
+        await asyncio.sleep(0)
+        alone.cancel()
+    assert len((await shared.answer(recommender, Question("u1", 2))).item_indices) == 2
+    assert recommender.asked == [2, 1]
+
+
+async def test_an_error_is_told_to_the_one_whom_it_concerns(
+    executors: Executors, recommender: Watched
+) -> None:
+    shared = SharedScoring(executors, 256)
+    async with busy(executors):
+        wrong = asyncio.create_task(shared.answer(recommender, Question([("i1", 99.0)], 5)))
+        tasks = asked(shared, recommender, 3)
+    found = await asyncio.gather(*tasks)
+    assert [len(answer.item_indices) for answer in found] == [1, 2, 3]
+    with pytest.raises(InvalidArgument):
+        await wrong
+
+
+async def test_after_a_defect_it_goes_on(executors: Executors, recommender: Watched) -> None:
+    shared = SharedScoring(executors, 256)
+    recommender.defect = MemoryError("none left")
+    async with busy(executors):
+        tasks = asked(shared, recommender, 3)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [MemoryError] * 3
+    recommender.defect = None
+    assert len((await shared.answer(recommender, Question("u1", 2))).item_indices) == 2
+
+
+@pytest.mark.parametrize(("share", "sizes"), [(1e6, [2, 2]), (0.0, [2, 1, 1])])
+async def test_the_first_to_come_back_waits_for_the_others_but_not_for_long(
+    share: float,
+    sizes: list[int],
+    executors: Executors,
+    recommender: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "RETURN_SHARE", share)
+    shared = SharedScoring(executors, 256)
+
+    async def call(before: asyncio.Future[Any] | None) -> None:
+        await shared.answer(recommender, Question("u1", 2))
+        if before is not None:
+            # Comes back later than the other: with no wait, when the other's second call has been scored.
+            await (asyncio.sleep(0) if share else before)
+        await shared.answer(recommender, Question("u2", 2))
+
+    async with busy(executors):
+        first = asyncio.create_task(call(None))
+        second = asyncio.create_task(call(first))
+    await asyncio.wait_for(asyncio.gather(first, second), 30)
+    assert recommender.asked == sizes
+
+
+async def test_a_server_answers_the_same_when_calls_share_their_scoring(
+    serve: MakeServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(registry, content=random_content(3, users=20, items=40))
+    server = await serve(reply_cache_bytes=0)
+    requests = [
+        pb.RecommendRequest(
+            model_spec=common_pb2.ModelSpec(model="movies"),
+            user_id=f"u{number}",  # from u20 on unknown
+            limit=1 + number % 5,
+            exclude_item_ids=[f"i{number}"],
+            include_seen=number % 2 == 0,
+            ranking_head=common_pb2.Head.ValueType(number % 3),
+        )
+        for number in range(25)
+    ]
+    rated = [pb.RatedItem(item_id="i1", rating=5.0)]
+    requests.append(
+        pb.RecommendRequest(
+            model_spec=common_pb2.ModelSpec(model="movies"), history=pb.History(ratings=rated)
+        )
+    )
+    alone = [await server.recommendations.Recommend(request) for request in requests]
+    monkeypatch.setattr(scoring, "_ON_LOOP", 0)  # as if the catalogue were large
+    wrong = pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="movies"), user_id="u1", limit=0)
+    refused = asyncio.create_task(failure(server.recommendations.Recommend(wrong)))
+    shared = await asyncio.gather(*(server.recommendations.Recommend(request) for request in requests))
+    assert shared == alone
+    assert (await refused).fields == ["limit"]
