@@ -216,18 +216,16 @@ class ExactTopK:
         left = _Queries.of(users, *self._margin.of_users(users, offsets), excluded)
         best, pending = Best(len(users), limit), Pairs()
         doubles = users.astype(np.float64)  # once, rather than for each pair
-        room = np.empty(
-            0, dtype=np.float32
-        )  # a fresh array for every chunk would cost as much as the product
+        # One array for all chunks: a fresh one for each would cost as much as its product.
+        room = np.empty(0, dtype=np.float32)
         start, stop = 0, self._after(0, limit)
         while start < stop:
             size = len(left.rows) * (stop - start + _SPARE)
             if size > len(room):
                 room = np.empty(size, dtype=np.float32)
             scores = self._scores(left, start, stop, room[:size])
-            if (
-                left.needed.min(initial=0.0) == -np.inf
-            ):  # a row without ``limit`` results: the chunk has a threshold of its own
+            # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
+            if stop - start >= start or left.needed.min(initial=0.0) == -np.inf:
                 np.maximum(left.needed, reached_by(scores, limit) - 2 * left.margins, out=left.needed)
             row, item = _pairs_above(scores, below(left.needed))
             item += start
