@@ -23,7 +23,7 @@ from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
 from mfserve_server.orders import Orders
 from mfserve_server.settings import Settings
-from mfserve_server.threads import blas_environment
+from mfserve_server.threads import worker_environment
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
@@ -142,7 +142,7 @@ class Supervisor:
         await ended
 
     def _worker(self, number: int, orders: asyncio.Future[bytes]) -> Child:
-        environment = {**os.environ, **blas_environment(self._settings.workers, os.environ)}
+        environment = {**os.environ, **worker_environment(self._settings.workers, os.environ)}
         command = [sys.executable, "-m", "mfserve_server.worker"]
         return Child(f"worker {number}", command, environment, orders)
 

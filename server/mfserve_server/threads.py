@@ -1,4 +1,4 @@
-"""How many threads a process may use, set before numpy is imported, because BLAS reads it then; and which go first."""
+"""How many threads a process may use and how it keeps memory, set before it starts; and which threads go first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from collections.abc import Mapping
 _NICENESS = 10
 """A tenth of the time of a core for which a thread of ordinary priority competes."""
 _BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
+    "MALLOC_TOP_PAD_": str(1 << 20),
+}
+"""glibc's malloc gives arrays of a few hundred KB back to the system as soon as they are free: fetching their pages again
+for each batch of users takes as long as scoring it. See mallopt(3)."""
 
 
 def cores() -> int:
@@ -17,13 +24,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def blas_environment(workers: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that keep ``workers`` processes times their BLAS threads within the cores.
+def worker_environment(workers: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables for each of ``workers`` processes, which BLAS and malloc read when they begin.
 
-    What ``environment`` sets already stays: whoever set it knows better.
+    The processes times their BLAS threads stay within the cores. What ``environment`` sets already stays: whoever set
+    it knows better.
     """
     threads = str(max(1, cores() // workers))
-    return {name: threads for name in _BLAS_VARIABLES if name not in environment}
+    ours = dict.fromkeys(_BLAS_VARIABLES, threads) | _MALLOC
+    return {name: value for name, value in ours.items() if name not in environment}
 
 
 def lower_priority() -> None:
