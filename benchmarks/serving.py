@@ -61,7 +61,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=4, help="of eight users each in a run of unary calls")
     parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", choices=(64, 256, 1024), default=[64, 256, 1024]
+        "--batch-sizes", type=int, nargs="+", choices=(64, 256, 512, 1024), default=[64, 256, 1024]
     )
     parser.add_argument(
         "--home",

@@ -15,8 +15,8 @@ _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
     "MALLOC_TOP_PAD_": str(1 << 20),
 }
-"""glibc's malloc gives arrays of a few hundred KB back to the system as soon as they are free: fetching their pages again
-for each batch of users takes as long as scoring it. See mallopt(3)."""
+"""glibc's malloc gives arrays of a few hundred KB back to the system as soon as they are free: to fetch their pages
+again for each batch of users takes as long as to score it. See mallopt(3)."""
 
 
 def cores() -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_server.settings import Settings
-from mfserve_server.threads import worker_environment, cores
+from mfserve_server.threads import cores, worker_environment
 
 
 @pytest.fixture(autouse=True)
