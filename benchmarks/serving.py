@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from benchmarks.load.cores import stay_on_load_core
+from benchmarks.load.serving import BATCH_SIZES
 
 SECTIONS = ("unary", "bulk", "sharing")
 DEFAULT, NARROW = "movies", "movies-k20"
@@ -60,9 +61,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="of every contestant; medians are told")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=4, help="of eight users each in a run of unary calls")
-    parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", choices=(64, 256, 512, 1024), default=[64, 256, 1024]
-    )
+    parser.add_argument("--batch-sizes", type=int, nargs="+", choices=BATCH_SIZES, default=BATCH_SIZES)
     parser.add_argument(
         "--home",
         type=Path,

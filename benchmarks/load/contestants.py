@@ -25,7 +25,6 @@ from benchmarks.load.serving import Serving
 from benchmarks.service import started
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_server.threads import worker_environment
 
 RECOMMEND = "/mfserve.v1.RecommendationService/Recommend"
 NO_KEPT_REPLIES = {"MFSERVE_REPLY_CACHE_BYTES": "0"}
@@ -123,9 +122,7 @@ def _request(model: str, user: str) -> bytes:
 def plain(arrays: Path) -> Iterator[Serving]:
     """The naive server and the limits."""
     command = on_core(SERVER_CORE, sys.executable, "-m", "benchmarks.load.plain", str(arrays))
-    # With what our workers have: their malloc would otherwise be a good part of the difference.
-    environment = {**os.environ, **worker_environment(1, os.environ)}
-    with _process(command, environment, stdout=subprocess.PIPE) as process:
+    with _process(command, os.environ, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield Serving(f"127.0.0.1:{int(process.stdout.readline())}", process.pid)
 

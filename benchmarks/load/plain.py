@@ -17,6 +17,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.load.oracle import Arrays
+from benchmarks.load.serving import BATCH_SIZES
 from mfserve.v1 import recommendation_service_pb2 as pb
 
 REPLY = bytes(160)
@@ -121,7 +122,7 @@ def limit(naive: Naive) -> Any:
     return grpc.method_handlers_generic_handler(
         "Limit",
         {"Unary": grpc.unary_unary_rpc_method_handler(reply)}
-        | {f"Stream{size}": stream(size) for size in (64, 256, 1024)},
+        | {f"Stream{size}": stream(size) for size in BATCH_SIZES},
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BATCH_SIZES = (64, 256, 512, 1024)
+"""Users a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
