@@ -8,6 +8,7 @@ and Mykytiuk 2015, "LEMP: Fast Retrieval of Large Entries in a Matrix Product", 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,13 @@ class Bounds:
         reach = np.multiply.outer(self.norm[blocks], norms[concerned]) + self.bias[blocks, np.newaxis]
         last = np.count_nonzero((reach > needed[concerned]).any(axis=1))
         return concerned, min(stop, BLOCK * (blocks.start + int(last)))
+
+    def most(self, norm: float, start: int) -> float:
+        """The most that an item from ``start`` on can score for a user of this norm; -inf where there is none."""
+        if start >= self.items:
+            return -math.inf
+        block = start // BLOCK
+        return norm * float(self.norm[block]) + float(self.bias[block])
 
     def end(self, norm: float, score: float) -> int:
         """The number of the item from which on none exceeds ``score`` for a user of this norm."""
