@@ -43,6 +43,11 @@ class Excluded:
         positions = np.arange(len(rows)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
         return cls(everywhere, rows, rated.indices[positions])
 
+    def of(self, row: int) -> Indices:
+        """The items left out of one row, in any order, repeats possible."""
+        alone = self.block(row, row + 1)
+        return np.concatenate((alone.everywhere, alone.items)) if len(alone.items) else alone.everywhere
+
     def block(self, start: int, stop: int) -> Excluded:
         """The same for rows ``start`` to ``stop`` alone, numbered from 0."""
         if self.rows is None:

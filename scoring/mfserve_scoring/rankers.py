@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import RatingScale
+from mfserve_scoring.approximate import Search
 from mfserve_scoring.exact import Doubles, Indices
 from mfserve_scoring.excluded import Excluded
 from mfserve_scoring.foldin import FoldedRating, RankingFoldIn
@@ -42,15 +44,21 @@ class ByRanking:
 
     def __init__(self, head: RankingHead, scale: RatingScale | None) -> None:
         self._users = head.user_factors
-        self._top = ExactTopK(head.item_factors)
+        self.top: Search = ExactTopK(head.item_factors)
         self._fold_in = RankingFoldIn(head, scale)
+
+    def through(self, top: Search) -> ByRanking:
+        """The same by another search of the items."""
+        other = copy(self)
+        other.top = top
+        return other
 
     def knows(self, users: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         known: NDArray[np.bool_] = np.any(self._users[users], axis=1)
         return known
 
     def search(self, users: NDArray[np.integer[Any]], limit: int, excluded: Excluded) -> TopK:
-        return self._top.search(self._users[users], limit, excluded=excluded)
+        return self.top.search(self._users[users], limit, excluded=excluded)
 
     def search_folded(
         self, items: Indices, ratings: Doubles, rating: FoldedRating | None, limit: int, excluded: Excluded
@@ -58,7 +66,7 @@ class ByRanking:
         factors = self._fold_in.solve(items, ratings)
         if not factors.any():
             return None
-        return self._top.search(factors[np.newaxis], limit, excluded=excluded)
+        return self.top.search(factors[np.newaxis], limit, excluded=excluded)
 
 
 class ByRating:

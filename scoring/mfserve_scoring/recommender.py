@@ -21,6 +21,7 @@ from mfserve_scoring.answers import (
     SimilarItems,
     interleave,
 )
+from mfserve_scoring.approximate import open_index
 from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.history import read_history
@@ -42,6 +43,8 @@ class _Question:
     include_seen: bool
     head: Head
     ranker: Ranker
+    recall: float | None
+    """Of the ranker's index; None where it is exact."""
 
 
 class Recommender:
@@ -63,6 +66,7 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
     ) -> Recommendations:
         """The best items for a user of the training data; for anyone else the most popular ones.
 
@@ -72,12 +76,13 @@ class Recommender:
             exclude_item_ids: items that must not appear; unknown ids are ignored.
             include_seen: whether items that the user rated may appear.
             head: what to rank by.
+            exact: whether to search exactly also where the ranking head has an approximate index.
 
         Raises:
             InvalidArgument: the limit is out of range.
             FailedPrecondition: HEAD_MISSING, the snapshot has not the head that is asked for.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
+        question = self._question(limit, exclude_item_ids, include_seen, head, exact)
         user = self._snapshot.users.index(user_id)
         if user < 0:
             return self._popular(question, Excluded(question.left_out))
@@ -88,7 +93,9 @@ class Recommender:
             return self._popular(question, excluded)
         top = question.ranker.search(users, limit, excluded)
         predicted = None if self._predictor is None else self._predictor.of_known(users, top.indices)
-        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.MODEL, question.head)
+        return Recommendations(
+            top.indices, to_float32(top.scores), predicted, Basis.MODEL, question.head, question.recall
+        )
 
     def recommend_history(
         self,
@@ -98,6 +105,7 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
     ) -> Recommendations:
         """The best items for a user whom the model never saw, by fold-in.
 
@@ -105,13 +113,13 @@ class Recommender:
             history: pairs of item id and rating. Unknown items are ignored; of several ratings of one item the last
                 one counts. Where no item is known, or the history tells the head nothing, the answer's basis is
                 POPULARITY. The ratings mean nothing where the training data had none.
-            limit, exclude_item_ids, include_seen, head: as for ``recommend``; the history's items count as seen.
+            limit, exclude_item_ids, include_seen, head, exact: as for ``recommend``; the history's items count as seen.
 
         Raises:
             InvalidArgument: the limit is out of range, or a rating (field "history") lies outside the scale.
             FailedPrecondition: HEAD_MISSING, as for ``recommend``.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
+        question = self._question(limit, exclude_item_ids, include_seen, head, exact)
         items, ratings = read_history(history, self._snapshot.items, self._snapshot.scale)
         seen = NOTHING if include_seen else items
         excluded = Excluded(np.concatenate((seen, question.left_out)))
@@ -124,7 +132,9 @@ class Recommender:
         predicted = None
         if self._predictor is not None and folded is not None:
             predicted = self._predictor.of_folded(folded, top.indices)
-        return Recommendations(top.indices, to_float32(top.scores), predicted, Basis.FOLD_IN, question.head)
+        return Recommendations(
+            top.indices, to_float32(top.scores), predicted, Basis.FOLD_IN, question.head, question.recall
+        )
 
     def recommend_many(
         self,
@@ -134,19 +144,20 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
         predict: bool = True,
     ) -> RecommendationBatch:
         """``recommend`` for each of ``user_ids``, which may repeat; the answers are the same, bit for bit.
 
         Args:
             user_ids: any number of ids; all are scored at once, 256 at a time.
-            limit, exclude_item_ids, include_seen, head: as for ``recommend``.
+            limit, exclude_item_ids, include_seen, head, exact: as for ``recommend``.
             predict: whether to predict ratings too, where the snapshot has a rating head.
 
         Raises:
             InvalidArgument, FailedPrecondition: as for ``recommend``.
         """
-        question = self._question(limit, exclude_item_ids, include_seen, head)
+        question = self._question(limit, exclude_item_ids, include_seen, head, exact)
         users = self._snapshot.users.indices(user_ids)
         modelled = users >= 0
         modelled[modelled] = question.ranker.knows(users[modelled])
@@ -157,6 +168,14 @@ class Recommender:
             self._popular_many(question, users[~modelled], predict=predict),
             modelled,
         )
+
+    def recall(self, head: Head = Head.DEFAULT, *, exact: bool = False) -> float | None:
+        """The recall of the index by which users are answered whom the model knows; None where they are exactly.
+
+        Raises:
+            FailedPrecondition: HEAD_MISSING, as for ``recommend``.
+        """
+        return self._ranker(head, exact)[2]
 
     def predict(self, user_id: str, item_id: str) -> Prediction:
         """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis).
@@ -214,20 +233,31 @@ class Recommender:
     def _by_popularity(self) -> ByPopularity:
         return ByPopularity(self._snapshot.item_counts)
 
-    def _ranker(self, head: Head) -> tuple[Head, Ranker]:
+    @cached_property
+    def _by_index(self) -> tuple[ByRanking, float] | None:
+        """Through the approximate index, and its recall; None where there is none, or nothing to search it with."""
+        ranking, exact = self._snapshot.ranking, self._by_ranking
+        if ranking is None or exact is None or ranking.index is None:
+            return None
+        search = open_index(ranking.index, ranking.item_factors, exact.top)
+        return None if search is None else (exact.through(search), ranking.index.recall)
+
+    def _ranker(self, head: Head, exact: bool) -> tuple[Head, Ranker, float | None]:
         if head is not Head.RATING and self._by_ranking is not None:
-            return Head.RANKING, self._by_ranking
+            if not exact and self._by_index is not None:
+                return Head.RANKING, *self._by_index
+            return Head.RANKING, self._by_ranking, None
         if head is Head.RANKING or self._by_rating is None:
             raise _missing(head)
-        return Head.RATING, self._by_rating
+        return Head.RATING, self._by_rating, None
 
     def _question(
-        self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head
+        self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head, exact: bool
     ) -> _Question:
         _check_limit(limit)
-        resolved, ranker = self._ranker(head)
+        resolved, ranker, recall = self._ranker(head, exact)
         left_out = self._snapshot.items.indices(exclude_item_ids)
-        return _Question(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
+        return _Question(limit, left_out[left_out >= 0], include_seen, resolved, ranker, recall)
 
     def _popular(self, question: _Question, excluded: Excluded) -> Recommendations:
         top = self._by_popularity.search(1, question.limit, excluded)

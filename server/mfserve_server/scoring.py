@@ -55,6 +55,7 @@ class Options:
     excluded: Sequence[str]
     include_seen: bool
     head: Head
+    exact: bool
 
     @classmethod
     def of(cls, loaded: LoadedVersion, message: pb.RecommendRequest | pb.StreamRecommendConfig) -> Options:
@@ -64,6 +65,7 @@ class Options:
             check_excluded(message.exclude_item_ids, "exclude_item_ids"),
             message.include_seen,
             chosen_head(loaded, message.ranking_head, "ranking_head"),
+            message.exact,
         )
 
 
@@ -93,6 +95,7 @@ class Scoring:
                     exclude_item_ids=options.excluded,
                     include_seen=options.include_seen,
                     head=options.head,
+                    exact=options.exact,
                 ),
             )
         user_id = check_id(request.user_id, "user_id")
@@ -104,6 +107,7 @@ class Scoring:
                 exclude_item_ids=options.excluded,
                 include_seen=options.include_seen,
                 head=options.head,
+                exact=options.exact,
             ),
         )
 
@@ -206,5 +210,6 @@ def _score(
         exclude_item_ids=options.excluded,
         include_seen=options.include_seen,
         head=options.head,
+        exact=options.exact,
         predict=predict,
     )

@@ -30,7 +30,11 @@ async def recommend_stream(
     with under("config"):
         loaded = await loaded_version(catalog, config.model_spec)
         options = Options.of(loaded, config)
-    started = pb.StreamRecommendStarted(served_version=loaded.served, ranking_head=MESSAGES[options.head])
+    started = pb.StreamRecommendStarted(
+        served_version=loaded.served,
+        ranking_head=MESSAGES[options.head],
+        recall=loaded.recommender.recall(options.head, exact=options.exact),
+    )
     yield pb.StreamRecommendResponse(started=started)
     async for request in requests:
         if request.WhichOneof("message") != "batch":

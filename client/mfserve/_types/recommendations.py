@@ -44,6 +44,9 @@ class Recommendations(Sequence[Recommendation]):
     ranking_head: Head | None
     """The head that ranked; ``None`` with basis POPULARITY."""
     served_version: ServedVersion
+    recall: float | None = None
+    """Where the version's approximate index was searched: the share of the exact best ten that it finds, on the average
+    over users, as measured when the version was published. ``None``: the search was exact."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -86,6 +89,8 @@ class RecommendationBatch(Sequence["UserRecommendations"]):
     ranking_head: Head | None
     """The head that ranks users whom the version knows."""
     served_version: ServedVersion
+    recall: float | None = None
+    """As ``Recommendations.recall``, of the users whom the version knows."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -133,6 +138,11 @@ class UserRecommendations(Sequence[Recommendation]):
     def served_version(self) -> ServedVersion:
         """The version that the whole stream is pinned to."""
         return self._batch.served_version
+
+    @property
+    def recall(self) -> float | None:
+        """As ``Recommendations.recall``."""
+        return None if self.basis is RecommendationBasis.POPULARITY else self._batch.recall
 
     def __len__(self) -> int:
         return self._end - self._start

@@ -39,6 +39,7 @@ def recommend_response(loaded: LoadedVersion, found: Recommendations) -> pb.Reco
         basis=pb.RecommendationBasis.ValueType(found.basis),
         ranking_head=common_pb2.HEAD_UNSPECIFIED if found.basis is Basis.POPULARITY else MESSAGES[found.head],
         served_version=loaded.served,
+        recall=found.recall,
     )
 
 
