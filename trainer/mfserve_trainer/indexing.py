@@ -23,9 +23,6 @@ SAMPLE = 1000
 """Users by whom the clusters to look at are chosen, and as many others by whom the recall is measured."""
 TOP = 10
 
-_TRAINED_ON = 64
-"""Items of a cluster, on the average, by which its centre is found."""
-
 
 def check_installed() -> None:
     """FailedPrecondition where FAISS is missing: said before a training, not after it."""
@@ -91,7 +88,6 @@ def build(items: Floats, clusters: int) -> NDArray[np.uint8]:
     index.cp.spherical = True
     index.cp.seed = 1
     index.cp.min_points_per_centroid = 1  # else it warns of what clusters=... asks for
-    index.cp.max_points_per_centroid = _TRAINED_ON
     index.train(items)
     index.add(items)
     data: NDArray[np.uint8] = faiss.serialize_index(index)
