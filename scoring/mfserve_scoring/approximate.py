@@ -17,7 +17,7 @@ import numpy as np
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot.content import ItemIndex
 from mfserve_scoring.exact import Doubles, Floats, Indices, dots
-from mfserve_scoring.excluded import Excluded
+from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.topk import TopK
 
 OVERSAMPLING = 3
@@ -67,25 +67,42 @@ class ApproximateTopK:
             raise ValueError("the ranking head has no offsets")
         excluded = excluded or Excluded()
         users = np.ascontiguousarray(users, dtype=np.float32)
-        found = [self._search_one(users[row : row + 1], limit, excluded.of(row)) for row in range(len(users))]
+        found = [self.search_one(user, limit, excluded=excluded.of(row)) for row, user in enumerate(users)]
         if not found:
             return self._exact.search(users, limit)
         return TopK(
-            np.concatenate([one.indices for one in found]),
-            np.concatenate([one.scores for one in found]),
-            np.concatenate([one.counts for one in found]),
+            np.concatenate([items for items, _ in found]),
+            np.concatenate([scores for _, scores in found]),
+            np.array([len(items) for items, _ in found], dtype=np.int32),
         )
 
-    def _search_one(self, user: Floats, limit: int, left_out: Indices) -> TopK:
-        wanted = OVERSAMPLING * limit + len(left_out)
+    def search_one(
+        self, user: Floats, limit: int, *, offset: float | None = None, excluded: Indices = NOTHING
+    ) -> tuple[Indices, Doubles]:
+        """Items and scores of one user, as ``search`` has them.
+
+        Args:
+            user: float32 (k,).
+            limit: at least 1. It decides what the index is asked for: the first items of a larger limit may be others.
+            offset: none.
+            excluded: int32 (m,), items that never appear, in any order, repeats allowed.
+
+        Returns:
+            int32 and float64 (found,).
+        """
+        if offset is not None:
+            raise ValueError("the ranking head has no offsets")
+        row = user[np.newaxis]
+        wanted = OVERSAMPLING * limit + len(excluded)
         if wanted <= MOST_PROPOSED * len(self._items):
-            proposed = np.sort(self._index.propose(user, wanted))
-            items = proposed[np.isin(proposed, left_out, invert=True)] if len(left_out) else proposed
+            proposed = np.sort(self._index.propose(row, wanted))
+            items = proposed[np.isin(proposed, excluded, invert=True)] if len(excluded) else proposed
             if len(items) >= limit:
-                scores = dots(user, self._items[items])
+                scores = dots(row, self._items[items])
                 order = np.argsort(-scores, kind="stable")[:limit]
-                return TopK(items[order], scores[order], np.array([len(order)], dtype=np.int32))
-        return self._exact.search(user, limit, excluded=Excluded(left_out))
+                return items[order], scores[order]
+        exact = self._exact.search(row, limit, excluded=Excluded(excluded))
+        return exact.indices, exact.scores
 
 
 class FaissIndex:
