@@ -38,7 +38,9 @@ def main() -> None:
     import_tensorflow()
     head = fit_ranking(ratings, IalsConfig(factors=FACTORS), seed=0, report=lambda epoch: None).head
     sample = np.random.default_rng(1).permutation(len(user_ids))[:USERS]
-    np.save(folder / "items.npy", head.item_factors)
+    # As a snapshot numbers them: pruning ends where no further item is long enough.
+    longest_first = np.argsort(-np.linalg.norm(head.item_factors, axis=1), kind="stable")
+    np.save(folder / "items.npy", head.item_factors[longest_first])
     np.save(folder / "users.npy", head.user_factors[sample])
 
 
