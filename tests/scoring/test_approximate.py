@@ -14,6 +14,11 @@ from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.snapshot.content import ItemIndex, SnapshotContent
 from mfserve_scoring import Basis, Head, Recommender, approximate
+from mfserve_scoring.exact import Floats, Indices
+from mfserve_scoring.excluded import NOTHING
+from mfserve_scoring.queries import Query, answer, answer_together
+from mfserve_scoring.topk import ExactTopK
+from mfserve_scoring.vector import Vector
 from mfserve_trainer.indexing import build
 from tests.registry.snapshot.samples import random_content
 from tests.scoring import oracle
@@ -128,6 +133,28 @@ def test_histories_go_through_the_index_and_popularity_never(recommender: Recomm
     assert by_rating.recall is None
     assert (recommender.recall(), recommender.recall(Head.RATING)) == (0.75, None)
     assert recommender.recall(exact=True) is None
+
+
+class FirstItems:
+    """An index that proposes whatever comes first."""
+
+    def propose(self, user: Floats, count: int) -> Indices:
+        return np.arange(count, dtype=np.int32)
+
+
+def test_queries_that_wait_together_are_answered_as_alone(snapshot: Snapshot) -> None:
+    assert snapshot.ranking is not None
+    items = snapshot.ranking.item_factors
+    search = approximate.ApproximateTopK(FirstItems(), items, ExactTopK(items))
+    user = Vector(snapshot.ranking.user_factors[0], None)
+    queries = [
+        Query(limit, NOTHING, search, user, None, Basis.MODEL, Head.RANKING, 0.75) for limit in (3, 10, 40)
+    ]
+    for query, found in zip(queries, answer_together(queries, None), strict=True):
+        alone = answer(query, None)
+        assert found.item_indices.tolist() == alone.item_indices.tolist()
+        assert found.scores.tolist() == alone.scores.tolist()
+        assert found.recall == 0.75
 
 
 def test_without_the_library_the_search_is_exact_and_says_so_once(
