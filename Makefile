@@ -21,9 +21,10 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --require-hash
 READY := $(VENV)/.installed
 READY_GENERATE := $(VENV_GENERATE)/.installed
 
-# Those that benchmarks/quality.py compares with: an environment each, as they do not agree on numpy.
+# Those that benchmarks/quality.py compares with: an environment each, as they do not agree on numpy. And `search`, of the
+# libraries that benchmarks/topk.py compares with.
 VENV_PEERS ?= .venv-peers
-PEERS := cornac implicit mlserver myfm spark surprise
+PEERS := cornac implicit mlserver myfm search spark surprise
 READY_PEERS := $(PEERS:%=$(VENV_PEERS)/%/.installed)
 
 .PHONY: help setup demo test storm peers lint format breaking generate check-generated docs lock clean

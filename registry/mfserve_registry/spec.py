@@ -238,6 +238,18 @@ class NoRanking(_Spec):
     engine: Literal["none"] = "none"
 
 
+class IndexConfig(_Spec):
+    """An approximate index of the ranking head's items, for catalogues so large that the exact search takes too long.
+
+    Items in clusters of which a search looks at the nearest alone: as few as find the recall that is asked for.
+    """
+
+    recall: float = Field(0.95, ge=0.5, le=0.999)
+    """Share of the exact best ten that a search is to find, on the average over users."""
+    clusters: int | None = Field(None, ge=1, le=65_536)
+    """How many; absent: about twice the square root of the number of items."""
+
+
 class TuningConfig(_Spec):
     """Searches the parameters of an engine that matter, on a validation part of the training rows, before the fits.
 
@@ -271,6 +283,8 @@ class TrainingSpec(_Spec):
     """Seeds every random choice of the training except the split's."""
     tuning: TuningConfig | None = None
     """Absent: the engines are fitted as given. A version's facts hold the configuration that was chosen."""
+    index: IndexConfig | None = None
+    """Absent: items are searched exactly."""
 
     @model_validator(mode="after")
     def _some_head(self) -> TrainingSpec:
@@ -278,6 +292,12 @@ class TrainingSpec(_Spec):
             raise ValueError(
                 "with neither a rating nor a ranking engine there is nothing to train: choose one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _indexes_what_it_trains(self) -> TrainingSpec:
+        if self.index and isinstance(self.ranking, NoRanking):
+            raise ValueError("an index is of the ranking head, but none is trained: leave one of the two out")
         return self
 
     @model_validator(mode="after")

@@ -55,6 +55,7 @@ class Recommendations(NamedTuple):
             the snapshot has no rating head.
         basis: what the answer rests on.
         head: the head asked for, DEFAULT resolved.
+        recall: that of the approximate index which was searched; None: the search was exact.
     """
 
     item_indices: Indices
@@ -62,6 +63,7 @@ class Recommendations(NamedTuple):
     predicted_ratings: Floats | None
     basis: Basis
     head: Head
+    recall: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

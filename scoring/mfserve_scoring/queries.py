@@ -3,7 +3,8 @@
 Whoever is asked about becomes a query: which search finds the items, and the user as that search takes one. Queries of
 the same search are answered by one search, whatever else they want: the best ``limit`` items are the first ones of the
 best of a larger limit, and every row has items of its own left out. A user's bits are the same either way, because
-``ExactTopK`` promises them.
+``ExactTopK`` promises them. An approximate index does not, as the limit decides what it is asked for: its queries are
+answered one by one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from mfserve_registry.snapshot.content import RatedItems
 from mfserve_scoring.answers import Basis, Head, Recommendations
+from mfserve_scoring.approximate import Search
 from mfserve_scoring.exact import Doubles, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.predictor import Predictor
@@ -31,21 +33,22 @@ class Query(NamedTuple):
         search: finds the items.
         user: the user in that search.
         rating: the same user in the rating head; None for somebody of whom nothing is known.
-        basis, head: what the answer says of itself.
+        basis, head, recall: what the answer says of itself.
     """
 
     limit: int
     excluded: Indices
-    search: ExactTopK
+    search: Search
     user: Vector
     rating: Vector | None
     basis: Basis
     head: Head
+    recall: float | None = None
 
     def found(self, items: Indices, scores: Doubles, predictor: Predictor | None) -> Recommendations:
         """The answer, made of what the search found."""
         predicted = None if predictor is None else predictor.of_one(self.rating, items)
-        return Recommendations(items, to_float32(scores), predicted, self.basis, self.head)
+        return Recommendations(items, to_float32(scores), predicted, self.basis, self.head, self.recall)
 
 
 def answer(query: Query, predictor: Predictor | None) -> Recommendations:
@@ -57,9 +60,10 @@ def answer(query: Query, predictor: Predictor | None) -> Recommendations:
 
 def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> list[Recommendations]:
     """The answers to queries of one search (at least one), bit for bit those of ``answer``."""
-    if len(queries) == 1:
-        return [answer(queries[0], predictor)]
-    top = queries[0].search.search(
+    search = queries[0].search
+    if len(queries) == 1 or not isinstance(search, ExactTopK):
+        return [answer(query, predictor) for query in queries]
+    top = search.search(
         np.array([query.user.factors for query in queries]),
         max(query.limit for query in queries),
         offsets=_offsets(queries),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import RatingScale
+from mfserve_scoring.approximate import Search
 from mfserve_scoring.exact import Doubles, Indices
 from mfserve_scoring.excluded import Excluded
 from mfserve_scoring.foldin import FoldedRating, RankingFoldIn
@@ -21,7 +23,7 @@ class Ranker(Protocol):
     """Ranks the items for trained users and for folded-in ones."""
 
     @property
-    def top(self) -> ExactTopK:
+    def top(self) -> Search:
         """Finds the best items of the vectors that ``of_user`` and ``of_history`` give."""
 
     def of_user(self, user: int) -> Vector | None:
@@ -48,8 +50,14 @@ class ByRanking:
 
     def __init__(self, head: RankingHead, scale: RatingScale | None) -> None:
         self._users = head.user_factors
-        self.top = ExactTopK(head.item_factors)
+        self.top: Search = ExactTopK(head.item_factors)
         self._fold_in = RankingFoldIn(head, scale)
+
+    def through(self, top: Search) -> ByRanking:
+        """The same by another search of the items."""
+        other = copy(self)
+        other.top = top
+        return other
 
     def knows(self, users: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         known: NDArray[np.bool_] = self._users[users, 0] != 0

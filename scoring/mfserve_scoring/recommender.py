@@ -22,6 +22,7 @@ from mfserve_scoring.answers import (
     SimilarItems,
     interleave,
 )
+from mfserve_scoring.approximate import Search, open_index
 from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.history import read_history
@@ -29,7 +30,7 @@ from mfserve_scoring.predictor import Predictor
 from mfserve_scoring.queries import Query, answer, answer_together
 from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
 from mfserve_scoring.similar import Neighbours
-from mfserve_scoring.topk import ExactTopK, TopK
+from mfserve_scoring.topk import TopK
 from mfserve_scoring.vector import Vector
 
 MAX_LIMIT = 1000
@@ -41,7 +42,7 @@ class Question(NamedTuple):
 
     Attributes:
         user: a user's id; or a history, pairs of item id and rating.
-        limit, exclude_item_ids, include_seen, head: as there.
+        limit, exclude_item_ids, include_seen, head, exact: as there.
     """
 
     user: str | Sequence[tuple[str, float]]
@@ -49,6 +50,7 @@ class Question(NamedTuple):
     exclude_item_ids: Sequence[str] = ()
     include_seen: bool = False
     head: Head = Head.DEFAULT
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
     ) -> Recommendations:
         """The best items for a user of the training data; for anyone else the most popular ones.
 
@@ -92,12 +95,13 @@ class Recommender:
             exclude_item_ids: items that must not appear; unknown ids are ignored.
             include_seen: whether items that the user rated may appear.
             head: what to rank by.
+            exact: whether to search exactly also where the ranking head has an approximate index.
 
         Raises:
             InvalidArgument: the limit is out of range.
             FailedPrecondition: HEAD_MISSING, the snapshot has not the head that is asked for.
         """
-        return self.answer(Question(user_id, limit, exclude_item_ids, include_seen, head))
+        return self.answer(Question(user_id, limit, exclude_item_ids, include_seen, head, exact))
 
     def recommend_history(
         self,
@@ -107,6 +111,7 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
     ) -> Recommendations:
         """The best items for a user whom the model never saw, by fold-in.
 
@@ -114,13 +119,13 @@ class Recommender:
             history: pairs of item id and rating. Unknown items are ignored; of several ratings of one item the last
                 one counts. Where no item is known, or the history tells the head nothing, the answer's basis is
                 POPULARITY. The ratings mean nothing where the training data had none.
-            limit, exclude_item_ids, include_seen, head: as for ``recommend``; the history's items count as seen.
+            limit, exclude_item_ids, include_seen, head, exact: as for ``recommend``; the history's items count as seen.
 
         Raises:
             InvalidArgument: the limit is out of range, or a rating (field "history") lies outside the scale.
             FailedPrecondition: HEAD_MISSING, as for ``recommend``.
         """
-        return self.answer(Question(history, limit, exclude_item_ids, include_seen, head))
+        return self.answer(Question(history, limit, exclude_item_ids, include_seen, head, exact))
 
     def answer(self, question: Question) -> Recommendations:
         """The answer to one question. Raises what ``recommend`` and ``recommend_history`` do."""
@@ -132,7 +137,7 @@ class Recommender:
         Each is what ``answer`` gives, bit for bit; where that would raise, the error stands in the answer's place.
         """
         answers: dict[int, Recommendations | RegistryError] = {}
-        searches: dict[ExactTopK, list[tuple[int, Query]]] = {}
+        searches: dict[Search, list[tuple[int, Query]]] = {}
         for number, question in enumerate(questions):
             try:
                 query = self._query(question)
@@ -153,19 +158,20 @@ class Recommender:
         exclude_item_ids: Sequence[str] = (),
         include_seen: bool = False,
         head: Head = Head.DEFAULT,
+        exact: bool = False,
         predict: bool = True,
     ) -> RecommendationBatch:
         """``recommend`` for each of ``user_ids``, which may repeat; the answers are the same, bit for bit.
 
         Args:
             user_ids: any number of ids; all are scored at once, 256 at a time.
-            limit, exclude_item_ids, include_seen, head: as for ``recommend``.
+            limit, exclude_item_ids, include_seen, head, exact: as for ``recommend``.
             predict: whether to predict ratings too, where the snapshot has a rating head.
 
         Raises:
             InvalidArgument, FailedPrecondition: as for ``recommend``.
         """
-        common = self._common(limit, exclude_item_ids, include_seen, head)
+        common = self._common(limit, exclude_item_ids, include_seen, head, exact)
         users = self._snapshot.users.indices(user_ids)
         modelled = users >= 0
         modelled[modelled] = common.ranker.knows(users[modelled])
@@ -176,6 +182,14 @@ class Recommender:
             self._popular_many(common, users[~modelled], predict=predict),
             modelled,
         )
+
+    def recall(self, head: Head = Head.DEFAULT, *, exact: bool = False) -> float | None:
+        """The recall of the index by which users are answered whom the model knows; None where they are exactly.
+
+        Raises:
+            FailedPrecondition: HEAD_MISSING, as for ``recommend``.
+        """
+        return self._ranker(head, exact)[2]
 
     def predict(self, user_id: str, item_id: str) -> Prediction:
         """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis).
@@ -233,24 +247,37 @@ class Recommender:
     def _by_popularity(self) -> ByPopularity:
         return ByPopularity(self._snapshot.item_counts)
 
-    def _ranker(self, head: Head) -> tuple[Head, Ranker]:
+    @cached_property
+    def _by_index(self) -> tuple[ByRanking, float] | None:
+        """Through the approximate index, and its recall; None where there is none, or nothing to search it with."""
+        ranking, exact = self._snapshot.ranking, self._by_ranking
+        if ranking is None or exact is None or ranking.index is None:
+            return None
+        search = open_index(ranking.index, ranking.item_factors, exact.top)
+        return None if search is None else (exact.through(search), ranking.index.recall)
+
+    def _ranker(self, head: Head, exact: bool) -> tuple[Head, Ranker, float | None]:
         if head is not Head.RATING and self._by_ranking is not None:
-            return Head.RANKING, self._by_ranking
+            if not exact and self._by_index is not None:
+                return Head.RANKING, *self._by_index
+            return Head.RANKING, self._by_ranking, None
         if head is Head.RANKING or self._by_rating is None:
             raise _missing(head)
-        return Head.RATING, self._by_rating
+        return Head.RATING, self._by_rating, None
 
-    def _common(self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head) -> _Common:
+    def _common(
+        self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head, exact: bool
+    ) -> _Common:
         _check_limit(limit)
-        resolved, ranker = self._ranker(head)
+        resolved, ranker, _ = self._ranker(head, exact)
         left_out = self._snapshot.items.indices(exclude_item_ids)
         return _Common(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
 
     def _query(self, question: Question) -> Query:
         """Resolves the names; the popular items where the model knows nothing of the user."""
-        user, limit, exclude_item_ids, include_seen, wanted_head = question
+        user, limit, exclude_item_ids, include_seen, wanted_head, exact = question
         _check_limit(limit)
-        head, ranker = self._ranker(wanted_head)
+        head, ranker, recall = self._ranker(wanted_head, exact)
         if isinstance(user, str):
             seen, vector, rating = self._known(ranker, user)
             basis = Basis.MODEL
@@ -264,7 +291,7 @@ class Recommender:
         if vector is None:
             popular = self._by_popularity
             return Query(limit, excluded, popular.top, popular.anybody, None, Basis.POPULARITY, head)
-        return Query(limit, excluded, ranker.top, vector, rating, basis, head)
+        return Query(limit, excluded, ranker.top, vector, rating, basis, head, recall)
 
     def _known(self, ranker: Ranker, user_id: str) -> tuple[Indices, Vector | None, Vector | None]:
         """What a user of the training data has rated, and the user in the ranker and in the rating head."""

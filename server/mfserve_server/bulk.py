@@ -54,6 +54,7 @@ class BulkScoring:
             exclude_item_ids=self._options.excluded,
             include_seen=self._options.include_seen,
             head=self._options.head,
+            exact=self._options.exact,
             predict=self._predict,
         )
 

@@ -105,6 +105,8 @@ def warm_up(scorer: Scorer) -> None:
     for head in (Head.DEFAULT,) if snapshot.rating is None else (Head.DEFAULT, Head.RATING):
         recommender.recommend_many([user, ""], 10, head=head)  # "" is nobody: the popular items
         recommender.recommend_history([(item, best)], 10, head=head)
+    if snapshot.ranking is not None and snapshot.ranking.index is not None:
+        recommender.recommend_many([user], 10, exact=True)
     if snapshot.rating is not None:
         recommender.predict(user, item)
     recommender.similar_items(item, 10)

@@ -46,6 +46,7 @@ class Options(NamedTuple):
     excluded: Sequence[str]
     include_seen: bool
     head: Head
+    exact: bool
 
     @classmethod
     def of(cls, loaded: LoadedVersion, message: pb.RecommendRequest | pb.StreamRecommendConfig) -> Options:
@@ -55,6 +56,7 @@ class Options(NamedTuple):
             check_excluded(message.exclude_item_ids, "exclude_item_ids"),
             message.include_seen,
             chosen_head(loaded, message.ranking_head, "ranking_head"),
+            message.exact,
         )
 
 

@@ -38,7 +38,11 @@ async def recommend_stream(
     with under("config"):
         loaded = await loaded_version(catalog, config.model_spec)
         options = Options.of(loaded, config)
-    started = pb.StreamRecommendStarted(served_version=loaded.served, ranking_head=MESSAGES[options.head])
+    started = pb.StreamRecommendStarted(
+        served_version=loaded.served,
+        ranking_head=MESSAGES[options.head],
+        recall=loaded.recommender.recall(options.head, exact=options.exact),
+    )
     yield pb.StreamRecommendResponse(started=started).SerializeToString()
     scoring = BulkScoring(executors, loaded, options, predict=not config.omit_predicted_ratings)
     async with aclosing(ahead(_answers(requests, scoring), BYTES_AHEAD)) as answers:

@@ -79,12 +79,12 @@ class RecommendReplies:
     def __init__(self, served: common_pb2.ServedVersion, pieces: ItemPieces) -> None:
         self._served = served
         self._pieces = pieces
-        self._ends: dict[int, bytes] = {}
+        self._ends: dict[tuple[Basis, Head, float | None], bytes] = {}
 
     def write(self, found: Recommendations) -> bytes:
         """The serialized RecommendResponse."""
         pieces = self._pieces
-        items, scores, ratings, basis, head = found
+        items, scores, ratings, basis, head, recall = found
         parts: list[bytes] = []
         numbers: list[float] | list[None] = [None] * len(items) if ratings is None else ratings.tolist()
         for item, score, rating in zip(items.tolist(), scores.tolist(), numbers, strict=True):
@@ -95,16 +95,19 @@ class RecommendReplies:
                 parts += (before, _score(_SCORE, score), after)
             else:
                 parts += (before, _score_and_rating(_SCORE, score, _PREDICTED_RATING, rating), after)
-        parts.append(self._ends.get(4 * basis + head) or self._end(basis, head))
+        parts.append(self._ends.get((basis, head, recall)) or self._end(basis, head, recall))
         return b"".join(parts)
 
-    def _end(self, basis: Basis, head: Head) -> bytes:
+    def _end(self, basis: Basis, head: Head, recall: float | None) -> bytes:
         """The fields after the items. The enums of scoring have the API's numbers; a test holds them equal."""
         ranked = common_pb2.HEAD_UNSPECIFIED if basis is Basis.POPULARITY else MESSAGES[head]
         message = pb.RecommendResponse(
-            basis=pb.RecommendationBasis.ValueType(basis), ranking_head=ranked, served_version=self._served
+            basis=pb.RecommendationBasis.ValueType(basis),
+            ranking_head=ranked,
+            served_version=self._served,
+            recall=recall,
         )
-        made = self._ends[4 * basis + head] = message.SerializeToString()
+        made = self._ends[basis, head, recall] = message.SerializeToString()
         return made
 
 

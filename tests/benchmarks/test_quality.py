@@ -17,6 +17,7 @@ from benchmarks.comparison.running import PeerFailed, run
 from benchmarks.comparison.splits import Split, random_split
 from benchmarks.comparison.tables import markdown, merged, tables
 from benchmarks.peers.exchange import DEPTH, NOBODY, Answer, Task
+from benchmarks.search.contestants import EXACT
 from mfserve_registry.spec import RatingScale
 from mfserve_trainer.ratings import Ratings, from_rows
 
@@ -175,7 +176,9 @@ def test_every_peer_has_its_module_and_make_peers_its_environment() -> None:
     root = Path(quality.__file__).parents[1]
     recipe = re.search(r"^PEERS := (.*)$", (root / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert recipe is not None
-    assert recipe[1].split() == sorted({line.peer for line in LINES if line.package is not None})
+    searched = {one.peer for one in EXACT if one.peer is not None}
+    compared = {line.peer for line in LINES if line.package is not None}
+    assert recipe[1].split() == sorted(compared | searched | {"mlserver"})  # the last one serves
     for line in LINES:
         assert (root / "benchmarks" / "peers" / f"{MODULES.get(line.peer, line.peer)}.py").is_file()
 

@@ -33,6 +33,7 @@ def test_exported_names() -> None:
         "Client",
         "Head",
         "Ials",
+        "Index",
         "Keras",
         "KeyedHash",
         "MfserveError",

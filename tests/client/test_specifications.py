@@ -15,6 +15,7 @@ from mfserve import (
     Bayes,
     Head,
     Ials,
+    Index,
     Keras,
     KeyedHash,
     NoRanking,
@@ -42,6 +43,7 @@ PAIRS: list[tuple[type[Any], Any]] = [
     (NoSplit, spec_pb.NoSplit),
     (FileDataset, spec_pb.FileDataset),
     (Tuning, spec_pb.TuningConfig),
+    (Index, spec_pb.IndexConfig),
 ]
 
 
@@ -105,6 +107,7 @@ specs = st.builds(
             head=st.sampled_from([None, Head.RATING, Head.RANKING]),
         ),
     ),
+    index=st.none() | st.builds(Index, recall=real, clusters=small),
 )
 
 datasets = st.builds(

@@ -174,6 +174,8 @@ def test_the_messages_have_all_fields_of_the_models_and_no_others() -> None:
         ('{"tuning": {"trials": 0, "seconds": 0}}', ["spec.tuning.trials", "spec.tuning.seconds"]),
         ('{"tuning": {"validation_fraction": 1}}', ["spec.tuning.validation_fraction"]),
         ('{"tuning": {"head": "HEAD_RANKING"}, "no_ranking": {}}', ["spec"]),
+        ('{"index": {"recall": 1, "clusters": 0}}', ["spec.index.recall", "spec.index.clusters"]),
+        ('{"index": {}, "no_ranking": {}}', ["spec"]),
     ],
 )
 def test_a_wrong_specification_names_the_fields_of_the_proto(message: str, fields: list[str]) -> None:

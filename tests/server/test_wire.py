@@ -48,6 +48,7 @@ def answers(draw: st.DrawFn) -> tuple[Snapshot, Recommendations]:
         ratings if rated else None,
         draw(st.sampled_from(Basis)),
         draw(st.sampled_from([Head.RANKING, Head.RATING])),
+        draw(st.sampled_from([None, 0.0, 0.8125, 0.95])),
     )
 
 
@@ -72,6 +73,7 @@ def generated(snapshot: Snapshot, found: Recommendations) -> pb.RecommendRespons
         basis=pb.RecommendationBasis.ValueType(found.basis),
         ranking_head=common_pb2.HEAD_UNSPECIFIED if popular else HEADS[found.head],
         served_version=SERVED,
+        recall=found.recall,
     )
 
 

@@ -26,6 +26,7 @@ class Stage(StrEnum):
     EVALUATION = "EVALUATION"
     RATING_REFIT = "RATING_REFIT"
     RANKING_REFIT = "RANKING_REFIT"
+    INDEXING = "INDEXING"
     REPORT = "REPORT"
     PUBLISHING = "PUBLISHING"
     TUNING_RATING = "TUNING_RATING"
@@ -40,6 +41,7 @@ _ASSUMED_SECONDS = {
     Stage.RATING_FIT: 5e-7,
     Stage.RANKING_FIT: 7e-7,
     Stage.EVALUATION: 1e-5,
+    Stage.INDEXING: 1e-6,
     Stage.REPORT: 3.0,  # in all: it draws from samples, so it is planned as one pass over one rating
     Stage.PUBLISHING: 1e-6,
     Stage.TUNING_RATING: 1e-5,

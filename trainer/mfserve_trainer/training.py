@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mfserve_registry.artifacts import Artifact
 from mfserve_registry.snapshot import Snapshot, write_snapshot
-from mfserve_registry.snapshot.content import RankingHead, RatingHead
+from mfserve_registry.snapshot.content import RankingHead, RatingHead, SnapshotContent
 from mfserve_registry.spec import AutoRating, IalsConfig, NoRating, TrainingSpec
 from mfserve_trainer import embedding_logs
 from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
 from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
+from mfserve_trainer.indexing import check_installed, index_items
 from mfserve_trainer.memory import release_free_memory
 from mfserve_trainer.messages import FitTask
 from mfserve_trainer.ordering import by_descending_norm
@@ -67,7 +68,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     meter = ProgressMeter(report)
     meter.begin(Stage.LOADING)
     ratings = load(task.dataset, data_roots=task.data_roots, uploads=task.uploaded, cache=task.cache)
-    spec = resolve(task.spec, ratings)
+    spec = _resolved(task.spec, ratings)
     parts = split(ratings, spec.split)
     held_out = len(parts.holdout_rows) > 0
     refitted = held_out and spec.refit
@@ -99,9 +100,10 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     if refitted:
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
-    meter.begin(Stage.REPORT)
     facts = _facts(spec, ratings, measured, tuned)
     content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts))
+    content = _indexed(content, spec, meter)
+    meter.begin(Stage.REPORT)
     drawn_from = None
     if holdout_fit is not None and holdout is not None:
         drawn_from = Holdout.sample(_open(task.scratch, holdout_fit), holdout, spec.seed)
@@ -114,6 +116,21 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     more = [] if tuned is None else [tuned.artifact]
     more += [] if rendered is None else [rendered]
     return Trained(digest, facts, (*heads.artifacts, *more))
+
+
+def _resolved(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
+    """With the trainer's choices made; an index that cannot be built is refused before the training."""
+    if spec.index is not None:
+        check_installed()
+    return resolve(spec, ratings)
+
+
+def _indexed(content: SnapshotContent, spec: TrainingSpec, meter: ProgressMeter) -> SnapshotContent:
+    if spec.index is None or content.ranking is None:
+        return content
+    meter.begin(Stage.INDEXING)
+    index = index_items(content.ranking, content.rated, spec.index, spec.seed)
+    return replace(content, ranking=replace(content.ranking, index=index))
 
 
 def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: FitTask) -> Tuned | None:
@@ -184,6 +201,7 @@ def _ahead(spec: TrainingSpec, training: int, holdout: int, refit: int) -> list[
         Work(Stage.EVALUATION, 1, holdout),
         Work(Stage.RATING_REFIT, rating, refit),
         Work(Stage.RANKING_REFIT, ranking, refit),
+        Work(Stage.INDEXING, 0 if spec.index is None else 1, refit or training),
         Work(Stage.REPORT, 1, 1),
         Work(Stage.PUBLISHING, 1, refit or training),
     ]

@@ -26,6 +26,7 @@ from mfserve._types.spec import (
     Bayes,
     Dataset,
     Ials,
+    Index,
     Keras,
     KeyedHash,
     NoRanking,
@@ -102,6 +103,7 @@ class AsyncClient:
         refit: bool | None = None,
         seed: int | None = None,
         tuning: Tuning | None = None,
+        index: Index | None = None,
         promote_to_alias: str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -122,7 +124,15 @@ class AsyncClient:
         call = training_service.train(
             model,
             Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
-            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed, tuning=tuning),
+            TrainingSpec(
+                rating=rating,
+                ranking=ranking,
+                split=split,
+                refit=refit,
+                seed=seed,
+                tuning=tuning,
+                index=index,
+            ),
             promote_to_alias,
             request_id,
         )
@@ -198,13 +208,23 @@ class AsyncClient:
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,
+        exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         version: int | None = None,
         alias: str | None = None,
         timeout: float | None = None,
     ) -> Recommendations:
         call = recommendation_service.recommend(
-            model, user_id, history, limit, exclude_item_ids, include_seen, ranking_head, version, alias
+            model,
+            user_id,
+            history,
+            limit,
+            exclude_item_ids,
+            include_seen,
+            exact,
+            ranking_head,
+            version,
+            alias,
         )
         return await self._transport.unary(call, timeout)
 
@@ -217,6 +237,7 @@ class AsyncClient:
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,
+        exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         predicted_ratings: bool = True,
         batch_size: int = 512,
@@ -225,7 +246,15 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AsyncRecommendationStream:
         config = recommendation_service.stream_config(
-            model, limit, exclude_item_ids, include_seen, ranking_head, predicted_ratings, version, alias
+            model,
+            limit,
+            exclude_item_ids,
+            include_seen,
+            exact,
+            ranking_head,
+            predicted_ratings,
+            version,
+            alias,
         )
         bulk = Bulk(config, batch_size)
         return AsyncRecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))

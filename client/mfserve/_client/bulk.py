@@ -47,6 +47,7 @@ class Bulk:
         self.batch_size = min(batch_size, max(1, MAX_RECOMMENDATIONS // max(1, limit)), 4096)
         self.served_version: ServedVersion | None = None
         self._head: Head | None = None
+        self._recall: float | None = None
         self._config = config
         self._unanswered: deque[_Asked] = deque()
         self._next_id = 1
@@ -88,6 +89,7 @@ class Bulk:
         if response.HasField("started"):
             self.served_version = served_version(response.started.served_version)
             self._head = HEAD.read_optional(response.started.ranking_head)
+            self._recall = response.started.recall if response.started.HasField("recall") else None
             # Whatever an alias names by then, a further connection must be answered by the same version.
             self._config.model_spec.version = self.served_version.version
             return None
@@ -114,4 +116,5 @@ class Bulk:
             bases=RECOMMENDATION_BASIS.read_all(answer.bases),
             ranking_head=self._head,
             served_version=self.served_version,
+            recall=self._recall,
         )

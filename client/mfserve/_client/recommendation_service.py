@@ -34,6 +34,7 @@ def recommend(
     limit: int | None,
     exclude_item_ids: Iterable[str],
     include_seen: bool,
+    exact: bool,
     ranking_head: Head | str | None,
     version: int | None,
     alias: str | None,
@@ -46,6 +47,7 @@ def recommend(
         limit=limit,
         exclude_item_ids=_ids(exclude_item_ids),
         include_seen=include_seen,
+        exact=exact,
         ranking_head=HEAD.write_optional(ranking_head),
     )
     if user_id is not None:
@@ -116,6 +118,7 @@ def stream_config(
     limit: int | None,
     exclude_item_ids: Iterable[str],
     include_seen: bool,
+    exact: bool,
     ranking_head: Head | str | None,
     predicted_ratings: bool,
     version: int | None,
@@ -127,6 +130,7 @@ def stream_config(
         limit=limit,
         exclude_item_ids=_ids(exclude_item_ids),
         include_seen=include_seen,
+        exact=exact,
         ranking_head=HEAD.write_optional(ranking_head),
         omit_predicted_ratings=not predicted_ratings,
     )
@@ -167,6 +171,7 @@ def _recommendations(response: pb.RecommendResponse) -> Recommendations:
         basis=RECOMMENDATION_BASIS.read(response.basis),
         ranking_head=HEAD.read_optional(response.ranking_head),
         served_version=served_version(response.served_version),
+        recall=response.recall if response.HasField("recall") else None,
     )
 
 

@@ -62,6 +62,7 @@ def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
         refit=spec.refit,
         seed=spec.seed,
         tuning=None if spec.tuning is None else _tuning_message(spec.tuning),
+        index=None if spec.index is None else spec_pb.IndexConfig(**_given(spec.index)),
     )
 
 
@@ -74,6 +75,7 @@ def spec_from(message: spec_pb.TrainingSpec) -> types.TrainingSpec:
         refit=message.refit if message.HasField("refit") else None,
         seed=message.seed if message.HasField("seed") else None,
         tuning=_tuning_from(message.tuning) if message.HasField("tuning") else None,
+        index=_present(message.index, types.Index) if message.HasField("index") else None,
     )
 
 

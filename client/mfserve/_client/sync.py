@@ -24,6 +24,7 @@ from mfserve._types.spec import (
     Bayes,
     Dataset,
     Ials,
+    Index,
     Keras,
     KeyedHash,
     NoRanking,
@@ -101,6 +102,7 @@ class Client:
         refit: bool | None = None,
         seed: int | None = None,
         tuning: Tuning | None = None,
+        index: Index | None = None,
         promote_to_alias: str | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -127,6 +129,7 @@ class Client:
             refit: whether what is served is fitted again on all ratings; default True.
             seed: seed of the training; default 0.
             tuning: how the parameters of the engines are searched before the fits; default: they are not.
+            index: an approximate index of the ranking head, for a very large catalogue; default: none.
             promote_to_alias: alias to move to the new version; a model's first version always takes
                 ``production``.
             request_id: makes the call safe to repeat, also from another process: the same id with the same
@@ -154,7 +157,15 @@ class Client:
         call = training_service.train(
             model,
             Dataset(source, bad_rows, duplicates, training_service.scale(scale), implicit),
-            TrainingSpec(rating=rating, ranking=ranking, split=split, refit=refit, seed=seed, tuning=tuning),
+            TrainingSpec(
+                rating=rating,
+                ranking=ranking,
+                split=split,
+                refit=refit,
+                seed=seed,
+                tuning=tuning,
+                index=index,
+            ),
             promote_to_alias,
             request_id,
         )
@@ -254,6 +265,7 @@ class Client:
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,
+        exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         version: int | None = None,
         alias: str | None = None,
@@ -269,6 +281,8 @@ class Client:
             limit: number of items wanted, 1 to 1000; None: 10. Fewer come back only when fewer remain.
             exclude_item_ids: items that must not come back, besides those already rated.
             include_seen: whether items that the user has already rated may come back.
+            exact: whether to search exactly also where the version has an approximate index; ``recall`` of the answer
+                says what was searched.
             ranking_head: the head to rank by; None: the ranking head, or the rating head where there is no other.
             version: a version number.
             alias: an alias, or ``latest``.
@@ -279,7 +293,16 @@ class Client:
             InvalidArgumentError: naming the field.
         """
         call = recommendation_service.recommend(
-            model, user_id, history, limit, exclude_item_ids, include_seen, ranking_head, version, alias
+            model,
+            user_id,
+            history,
+            limit,
+            exclude_item_ids,
+            include_seen,
+            exact,
+            ranking_head,
+            version,
+            alias,
         )
         return self._transport.unary(call, timeout)
 
@@ -291,6 +314,7 @@ class Client:
         limit: int | None = None,
         exclude_item_ids: Iterable[str] = (),
         include_seen: bool = False,
+        exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         predicted_ratings: bool = True,
         batch_size: int = 512,
@@ -309,6 +333,7 @@ class Client:
             limit: as in ``recommend``, and so are the further ones not named here.
             exclude_item_ids: items that must not come back for any user.
             include_seen: whether items that a user has already rated may come back.
+            exact: as in ``recommend``.
             ranking_head: the head to rank by.
             predicted_ratings: False leaves them out, which saves time.
             batch_size: users per message; made smaller where users times limit would pass 200,000.
@@ -317,7 +342,15 @@ class Client:
             timeout: seconds for the whole stream; None: none.
         """
         config = recommendation_service.stream_config(
-            model, limit, exclude_item_ids, include_seen, ranking_head, predicted_ratings, version, alias
+            model,
+            limit,
+            exclude_item_ids,
+            include_seen,
+            exact,
+            ranking_head,
+            predicted_ratings,
+            version,
+            alias,
         )
         bulk = Bulk(config, batch_size)
         return RecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))

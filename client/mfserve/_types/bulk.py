@@ -53,6 +53,8 @@ class RecommendationBatch(Sequence["UserRecommendations"]):
     ranking_head: Head | None
     """The head that ranks users whom the version knows."""
     served_version: ServedVersion
+    recall: float | None = None
+    """As ``Recommendations.recall``, of the users whom the version knows."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -121,6 +123,11 @@ class UserRecommendations(Sequence[Recommendation]):
     def served_version(self) -> ServedVersion:
         """The version that the whole stream is pinned to."""
         return self._batch.served_version
+
+    @property
+    def recall(self) -> float | None:
+        """As ``Recommendations.recall``."""
+        return None if self.basis is RecommendationBasis.POPULARITY else self._batch.recall
 
     def __len__(self) -> int:
         return self._end - self._start

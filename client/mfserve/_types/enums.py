@@ -107,6 +107,7 @@ class TrainingStage(_Named):
     """Its epochs are trials."""
     TUNING_RANKING = "TUNING_RANKING"
     REPORT = "REPORT"
+    INDEXING = "INDEXING"
     UNKNOWN = "UNKNOWN"
 
 

@@ -41,6 +41,9 @@ class Recommendations(Sequence[Recommendation]):
     ranking_head: Head | None
     """The head that ranked; ``None`` with basis POPULARITY."""
     served_version: ServedVersion
+    recall: float | None = None
+    """Where the version's approximate index was searched: the share of the exact best ten that it finds, on the average
+    over users, as measured when the version was published. ``None``: the search was exact."""
 
     def __len__(self) -> int:
         return len(self.items)

@@ -28,6 +28,7 @@ __all__ = [
     "RatingScale",
     "TrainingSpec",
     "Tuning",
+    "Index",
     "UploadedDataset",
 ]
 
@@ -168,6 +169,20 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An approximate index of the ranking head's items, for catalogues of a hundred thousand or more.
+
+    They are searched in a part of the time. Every answer that it gives says what share of the exact best ten it finds;
+    ``exact=True`` asks for the exact search.
+    """
+
+    recall: float | None = None
+    """That share, on the average over users: what the index is to reach, 0.5 to 0.999. Default 0.95."""
+    clusters: int | None = None
+    """Clusters that the items are divided into, 1 to 65,536. Default: about twice the square root of their number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
     """How a version is trained, or was."""
 
@@ -180,6 +195,8 @@ class TrainingSpec:
     """Seed of the training, 0 to 4,294,967,295. Default 0."""
     tuning: Tuning | None = None
     """How the parameters of the engines are tuned. Default: they are not."""
+    index: Index | None = None
+    """An approximate index of the ranking head. Default: items are searched exactly."""
 
 
 ENGINES: Final[dict[type[Any], str]] = {

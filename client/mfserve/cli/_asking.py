@@ -27,6 +27,9 @@ def recommend(
     limit: options.Limit = options.DEFAULT_LIMIT,
     exclude: Annotated[list[str] | None, typer.Option(help="Item that must not come back; repeat.")] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items already rated.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Search exactly, not by the version's approximate index.")
+    ] = False,
     ranking_head: Annotated[
         options.HeadName | None,
         typer.Option(help="Head to rank by.", show_default="ranking, or rating where there is no other"),
@@ -48,6 +51,7 @@ def recommend(
             limit=limit,
             exclude_item_ids=exclude or (),
             include_seen=include_seen,
+            exact=exact,
             ranking_head=None if ranking_head is None else ranking_head.value,
             **options.choice(version, alias),
         )
@@ -72,7 +76,8 @@ def recommend(
     if not found.items:
         line("Nothing is left to recommend: the user has rated every item. --include-seen lists those too.")
     head = f", ranked by the {found.ranking_head.value.lower()} head" if found.ranking_head else ""
-    line(f"basis {found.basis.value}{head}; {_by(found.served_version)}")
+    searched = "" if found.recall is None else f" through an index of recall {found.recall:.3f}"
+    line(f"basis {found.basis.value}{head}{searched}; {_by(found.served_version)}")
 
 
 def predict(

@@ -23,6 +23,7 @@ _STAGES = {
     TrainingStage.EVALUATION: "measure on the holdout",
     TrainingStage.RATING_REFIT: "refit the rating head",
     TrainingStage.RANKING_REFIT: "refit the ranking head",
+    TrainingStage.INDEXING: "index the items",
     TrainingStage.REPORT: "report",
     TrainingStage.PUBLISHING: "publish",
     TrainingStage.TUNING_RATING: "tune the rating head",

@@ -12,6 +12,7 @@ from mfserve import (
     AutoRating,
     Bayes,
     Ials,
+    Index,
     Keras,
     KeyedHash,
     NoRanking,
@@ -172,6 +173,18 @@ def training_arguments(
     frequency_exponent: Annotated[
         float | None, _option(help="How the penalty grows with frequency.", panel=_RANKING)
     ] = None,
+    index_recall: Annotated[
+        float | None,
+        _option(
+            help="Search items by an approximate index that finds this share of the exact best ten.",
+            show_default="search exactly",
+            panel=_RANKING,
+        ),
+    ] = None,
+    index_clusters: Annotated[
+        int | None,
+        _option(help="Clusters of the index.", show_default="by the number of items", panel=_RANKING),
+    ] = None,
     split: Annotated[Split, _option(help="What is held out to measure on.", panel=_SPLIT)] = Split.KEYED_HASH,
     holdout: Annotated[
         float | None, _option(help="Share held out.", show_default="0.2", panel=_SPLIT)
@@ -195,6 +208,8 @@ def training_arguments(
         )
     if implicit and (rating_column is not None or scale is not None):
         raise CommandError("--implicit reads no ratings: leave out --rating-column and --scale")
+    if index_clusters is not None and index_recall is None:
+        raise CommandError("--index-clusters goes with --index-recall")
     bayes = {
         "factors": factors,
         "burn_in": burn_in,
@@ -235,6 +250,7 @@ def training_arguments(
         "scale": None if scale is None else _scale(scale),
         "rating": _rating(engine, bayes, als, keras),
         "ranking": _ranking(ranking, ials),
+        "index": None if index_recall is None else Index(recall=index_recall, clusters=index_clusters),
         "split": _split(split, holdout, split_seed, split_key),
         "refit": False if no_refit else None,
         "seed": seed,

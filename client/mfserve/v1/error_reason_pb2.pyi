@@ -116,6 +116,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
     for a data set that is `implicit`.
     """
+    ERROR_REASON_INDEX_UNAVAILABLE: _ErrorReason.ValueType  # 38
+    """Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`
+    where mfserve[index] is not installed.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -218,5 +222,9 @@ name: "report.html"}.
 ERROR_REASON_RATINGS_MISSING: ErrorReason.ValueType  # 37
 """Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
 for a data set that is `implicit`.
+"""
+ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 38
+"""Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`
+where mfserve[index] is not installed.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

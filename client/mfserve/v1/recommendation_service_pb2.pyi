@@ -151,6 +151,7 @@ class RecommendRequest(_message.Message):
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
     INCLUDE_SEEN_FIELD_NUMBER: _builtins.int
     RANKING_HEAD_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """A user of the training data, 1 to 256 bytes of UTF-8. Unknown: the most popular items."""
     limit: _builtins.int
@@ -159,6 +160,8 @@ class RecommendRequest(_message.Message):
     """Whether items that the user has already rated may come back. Default: false."""
     ranking_head: _common_pb2.Head.ValueType
     """The head to rank by. Default: the ranking head."""
+    exact: _builtins.bool
+    """Whether to search exactly also where the version has an approximate index. Default: false."""
     @_builtins.property
     def model_spec(self) -> _common_pb2.ModelSpec:
         """The model, and which version of it. Required."""
@@ -183,10 +186,11 @@ class RecommendRequest(_message.Message):
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         include_seen: _builtins.bool = ...,
         ranking_head: _common_pb2.Head.ValueType = ...,
+        exact: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "history", b"history", "limit", b"limit", "model_spec", b"model_spec", "user", b"user", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "exclude_item_ids", b"exclude_item_ids", "history", b"history", "include_seen", b"include_seen", "limit", b"limit", "model_spec", b"model_spec", "ranking_head", b"ranking_head", "user", b"user", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "exact", b"exact", "exclude_item_ids", b"exclude_item_ids", "history", b"history", "include_seen", b"include_seen", "limit", b"limit", "model_spec", b"model_spec", "ranking_head", b"ranking_head", "user", b"user", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
@@ -247,10 +251,17 @@ class RecommendResponse(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     RANKING_HEAD_FIELD_NUMBER: _builtins.int
     SERVED_VERSION_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     basis: Global___RecommendationBasis.ValueType
     """What the answer rests on."""
     ranking_head: _common_pb2.Head.ValueType
     """The head that ranked; unspecified with basis POPULARITY."""
+    recall: _builtins.float
+    """Where the version's approximate index was searched: the share of the exact best ten items that it finds, 0 to 1, on the
+    average over users, as measured when the version was published. It is the index's figure, not this answer's: a user for
+    whom the index finds too few items, or of whom very many are left out, is answered exactly after all, and it stands here
+    too. Absent: the search was exact.
+    """
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
         """At most `limit` items, best first; equal scores in the order of the snapshot's items."""
@@ -266,12 +277,15 @@ class RecommendResponse(_message.Message):
         basis: Global___RecommendationBasis.ValueType = ...,
         ranking_head: _common_pb2.Head.ValueType = ...,
         served_version: _common_pb2.ServedVersion | None = ...,
+        recall: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["served_version", b"served_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "recall", b"recall", "served_version", b"served_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "ranking_head", b"ranking_head", "recommendations", b"recommendations", "served_version", b"served_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "basis", b"basis", "ranking_head", b"ranking_head", "recall", b"recall", "recommendations", b"recommendations", "served_version", b"served_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
 
@@ -319,6 +333,7 @@ class StreamRecommendConfig(_message.Message):
     INCLUDE_SEEN_FIELD_NUMBER: _builtins.int
     RANKING_HEAD_FIELD_NUMBER: _builtins.int
     OMIT_PREDICTED_RATINGS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Number of items wanted for each user, 1 to 1000. Absent: 10."""
     include_seen: _builtins.bool
@@ -327,6 +342,8 @@ class StreamRecommendConfig(_message.Message):
     """The head to rank by. Default: the ranking head."""
     omit_predicted_ratings: _builtins.bool
     """Whether to leave out `RecommendationBatch.predicted_ratings`, which saves time. Default: false."""
+    exact: _builtins.bool
+    """Whether to search exactly also where the version has an approximate index. Default: false."""
     @_builtins.property
     def model_spec(self) -> _common_pb2.ModelSpec:
         """The model, and which version of it. Required."""
@@ -344,10 +361,11 @@ class StreamRecommendConfig(_message.Message):
         include_seen: _builtins.bool = ...,
         ranking_head: _common_pb2.Head.ValueType = ...,
         omit_predicted_ratings: _builtins.bool = ...,
+        exact: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit", "model_spec", b"model_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "exclude_item_ids", b"exclude_item_ids", "include_seen", b"include_seen", "limit", b"limit", "model_spec", b"model_spec", "omit_predicted_ratings", b"omit_predicted_ratings", "ranking_head", b"ranking_head"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "exact", b"exact", "exclude_item_ids", b"exclude_item_ids", "include_seen", b"include_seen", "limit", b"limit", "model_spec", b"model_spec", "omit_predicted_ratings", b"omit_predicted_ratings", "ranking_head", b"ranking_head"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
@@ -423,8 +441,13 @@ class StreamRecommendStarted(_message.Message):
 
     SERVED_VERSION_FIELD_NUMBER: _builtins.int
     RANKING_HEAD_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     ranking_head: _common_pb2.Head.ValueType
     """The head that ranks users whom the version knows."""
+    recall: _builtins.float
+    """Where the version's approximate index is searched for these users: as `RecommendResponse.recall`. Absent: the search is
+    exact.
+    """
     @_builtins.property
     def served_version(self) -> _common_pb2.ServedVersion:
         """The version that answers the whole stream."""
@@ -434,12 +457,15 @@ class StreamRecommendStarted(_message.Message):
         *,
         served_version: _common_pb2.ServedVersion | None = ...,
         ranking_head: _common_pb2.Head.ValueType = ...,
+        recall: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["served_version", b"served_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "recall", b"recall", "served_version", b"served_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranking_head", b"ranking_head", "served_version", b"served_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "ranking_head", b"ranking_head", "recall", b"recall", "served_version", b"served_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
 
 Global___StreamRecommendStarted: _TypeAlias = StreamRecommendStarted  # noqa: Y015
 

@@ -86,6 +86,8 @@ class _TrainingStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trainin
     """Tunes the ranking head, likewise."""
     TRAINING_STAGE_REPORT: _TrainingStage.ValueType  # 10
     """Draws the report that is stored with the version; comes before PUBLISHING."""
+    TRAINING_STAGE_INDEXING: _TrainingStage.ValueType  # 11
+    """Builds the approximate index of the ranking head and measures its recall; comes before REPORT."""
 
 class TrainingStage(_TrainingStage, metaclass=_TrainingStageEnumTypeWrapper):
     """TrainingStage is a part of a job."""
@@ -112,6 +114,8 @@ TRAINING_STAGE_TUNING_RANKING: TrainingStage.ValueType  # 9
 """Tunes the ranking head, likewise."""
 TRAINING_STAGE_REPORT: TrainingStage.ValueType  # 10
 """Draws the report that is stored with the version; comes before PUBLISHING."""
+TRAINING_STAGE_INDEXING: TrainingStage.ValueType  # 11
+"""Builds the approximate index of the ranking head and measures its recall; comes before REPORT."""
 Global___TrainingStage: _TypeAlias = TrainingStage  # noqa: Y015
 
 @_typing.final

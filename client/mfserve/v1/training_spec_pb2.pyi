@@ -704,6 +704,43 @@ class TuningConfig(_message.Message):
 Global___TuningConfig: _TypeAlias = TuningConfig  # noqa: Y015
 
 @_typing.final
+class IndexConfig(_message.Message):
+    """IndexConfig asks for an approximate index of the ranking head's items, by which a catalogue of a hundred thousand items or
+    more is searched in a part of the time. Needs FAISS, which the trainer's extra `index` installs.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECALL_FIELD_NUMBER: _builtins.int
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    recall: _builtins.float
+    """Share of the exact best ten items that a search is to find, on the average over users, 0.5 to 0.999. Absent: 0.95. Every
+    answer says what it was measured at: `RecommendResponse.recall`.
+    """
+    clusters: _builtins.int
+    """Clusters that the items are divided into, 1 to 65,536. Absent: about twice the square root of the number of items."""
+    def __init__(
+        self,
+        *,
+        recall: _builtins.float | None = ...,
+        clusters: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clusters", b"_clusters", "_recall", b"_recall", "clusters", b"clusters", "recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clusters", b"_clusters", "_recall", b"_recall", "clusters", b"clusters", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clusters: _TypeAlias = _typing.Literal["clusters"]  # noqa: Y015
+    _WhichOneofArgType__clusters: _TypeAlias = _typing.Literal["_clusters", b"_clusters"]  # noqa: Y015
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clusters) -> _WhichOneofReturnType__clusters | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+
+Global___IndexConfig: _TypeAlias = IndexConfig  # noqa: Y015
+
+@_typing.final
 class TrainingSpec(_message.Message):
     """TrainingSpec says how to train. Whatever is absent takes its default, and the job shows what was taken."""
 
@@ -722,6 +759,7 @@ class TrainingSpec(_message.Message):
     REFIT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     TUNING_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     refit: _builtins.bool
     """Whether what is served is fitted again on all ratings. False: what was measured is served. Absent: true."""
     seed: _builtins.int
@@ -770,6 +808,10 @@ class TrainingSpec(_message.Message):
     def tuning(self) -> Global___TuningConfig:
         """How the engines' parameters are tuned. Absent: they are not."""
 
+    @_builtins.property
+    def index(self) -> Global___IndexConfig:
+        """An approximate index of the ranking head. Absent: items are searched exactly."""
+
     def __init__(
         self,
         *,
@@ -786,10 +828,11 @@ class TrainingSpec(_message.Message):
         refit: _builtins.bool | None = ...,
         seed: _builtins.int | None = ...,
         tuning: Global___TuningConfig | None = ...,
+        index: Global___IndexConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "index", b"index", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_refit", b"_refit", "_seed", b"_seed", "als", b"als", "auto", b"auto", "bayes", b"bayes", "ials", b"ials", "index", b"index", "keras", b"keras", "keyed_hash", b"keyed_hash", "no_ranking", b"no_ranking", "no_rating", b"no_rating", "no_split", b"no_split", "random", b"random", "ranking", b"ranking", "rating", b"rating", "refit", b"refit", "seed", b"seed", "split", b"split", "tuning", b"tuning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__refit: _TypeAlias = _typing.Literal["refit"]  # noqa: Y015
     _WhichOneofArgType__refit: _TypeAlias = _typing.Literal["_refit", b"_refit"]  # noqa: Y015

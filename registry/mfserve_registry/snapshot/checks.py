@@ -41,6 +41,11 @@ def check_scalars(content: SnapshotContent) -> None:
         _not_negative("ranking.regularization", ranking.regularization)
         _not_negative("ranking.unobserved_weight", ranking.unobserved_weight)
         _not_negative("ranking.frequency_exponent", ranking.frequency_exponent)
+        if (index := ranking.index) is not None:
+            if index.probes < 1:
+                raise _invalid("ranking.index.probes", "must be at least 1")
+            if not 0 <= index.recall <= 1:
+                raise _invalid("ranking.index.recall", f"must be 0 to 1, not {index.recall!r}")
         if len(ranking.targets) < 2:
             raise _invalid("ranking.targets", "needs at least two points, for the ends of the scale")
         for position, target in enumerate(ranking.targets):

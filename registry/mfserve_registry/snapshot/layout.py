@@ -64,4 +64,6 @@ def layout(
     if ranking is not None:
         arrays["ranking_user_factors"] = ArraySpec(F4, (users, ranking.factors))
         arrays["ranking_item_factors"] = ArraySpec(F4, (items, ranking.factors))
+        if ranking.index is not None:
+            arrays["ranking_index"] = ArraySpec(U1, (ANY_LENGTH,))
     return arrays

@@ -66,6 +66,15 @@ class RatingEntry(_Part):
         return self
 
 
+class IndexEntry(_Part):
+    """Scalars of the index; see ``content.ItemIndex``."""
+
+    kind: Literal["faiss-ivf"]
+    """What its bytes are."""
+    probes: int = Field(ge=1)
+    recall: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
 class RankingEntry(_Part):
     """Scalars of the ranking head; see ``content.RankingHead``."""
 
@@ -74,6 +83,8 @@ class RankingEntry(_Part):
     unobserved_weight: _Finite
     frequency_exponent: _Finite
     targets: tuple[_Finite, ...] = Field(min_length=2)
+    # Left out where there is none, as a posterior is.
+    index: IndexEntry | None = Field(None, exclude_if=_absent)
 
 
 class Manifest(_Part):

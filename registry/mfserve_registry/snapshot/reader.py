@@ -15,7 +15,14 @@ from pydantic import ValidationError
 
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import npy
-from mfserve_registry.snapshot.content import Floats, Posterior, RankingHead, RatedItems, RatingHead
+from mfserve_registry.snapshot.content import (
+    Floats,
+    ItemIndex,
+    Posterior,
+    RankingHead,
+    RatedItems,
+    RatingHead,
+)
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
 from mfserve_registry.snapshot.manifest import FILE_NAME, FORMAT, ArrayEntry, Manifest, digest_of
@@ -227,6 +234,9 @@ def _assemble(digest: str, manifest: Manifest, arrays: Mapping[str, NDArray[Any]
             unobserved_weight=ranking.unobserved_weight,
             frequency_exponent=ranking.frequency_exponent,
             targets=ranking.targets,
+            index=None
+            if ranking.index is None
+            else ItemIndex(arrays["ranking_index"], ranking.index.probes, ranking.index.recall),
         ),
         size_bytes=size,
     )

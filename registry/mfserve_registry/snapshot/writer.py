@@ -22,7 +22,7 @@ from mfserve_registry.snapshot.checks import (
     factors_of,
     samples_of,
 )
-from mfserve_registry.snapshot.content import Posterior, RankingHead, RatingHead, SnapshotContent
+from mfserve_registry.snapshot.content import ItemIndex, Posterior, RankingHead, RatingHead, SnapshotContent
 from mfserve_registry.snapshot.durable import sync_folder
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
@@ -30,6 +30,7 @@ from mfserve_registry.snapshot.manifest import (
     FILE_NAME,
     FORMAT,
     ArrayEntry,
+    IndexEntry,
     Manifest,
     PosteriorEntry,
     RankingEntry,
@@ -89,6 +90,8 @@ def _checked_arrays(content: SnapshotContent) -> dict[str, NDArray[Any]]:
     if content.ranking is not None:
         arrays["ranking_user_factors"] = content.ranking.user_factors
         arrays["ranking_item_factors"] = content.ranking.item_factors
+        if content.ranking.index is not None:
+            arrays["ranking_index"] = content.ranking.index.data
     specs = layout(
         users=len(content.user_ids),
         items=len(content.item_ids),
@@ -183,7 +186,12 @@ def _ranking_entry(head: RankingHead | None) -> RankingEntry | None:
         unobserved_weight=float(head.unobserved_weight),
         frequency_exponent=float(head.frequency_exponent),
         targets=tuple(map(float, head.targets)),
+        index=None if head.index is None else _index_entry(head.index),
     )
+
+
+def _index_entry(index: ItemIndex) -> IndexEntry:
+    return IndexEntry(kind="faiss-ivf", probes=index.probes, recall=index.recall)
 
 
 def _write_array(directory: Path, name: str, array: NDArray[Any]) -> ArrayEntry:

@@ -63,6 +63,8 @@ from tests.client.cli.conftest import Run
             ["train", "m", "movielens-100k", "--engine", "keras", "--validation-fraction", "0.3"],
             "--early-stopping",
         ),
+        (["train", "movies", "movielens-100k", "--index-recall", "1"], "spec.index.recall"),
+        (["train", "movies", "movielens-100k", "--index-clusters", "9"], "--index-recall"),
         (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
         (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
