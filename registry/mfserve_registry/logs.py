@@ -41,7 +41,8 @@ def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Undisturbed())),
+        # In one write, line end and all: other processes write to the same terminal or file.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Undisturbed())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**facts)

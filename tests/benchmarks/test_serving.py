@@ -54,11 +54,11 @@ def test_every_section_measures_every_contestant(tmp_path: Path) -> None:
 
 def test_published_arrays_are_the_catalogues_and_wrong_answers_are_noticed(tmp_path: Path) -> None:
     with Registry.open(tmp_path) as registry:
-        publish(registry, "random", Size(5, 40, factors=3, rated=8))
+        publish(registry, "random", Size(5, 40, factors=3, rated=24))
     arrays = Arrays.published(tmp_path, "random")
     assert arrays.user_factors.shape == (5, 3)
     for user in range(5):
-        assert 4 <= len(np.unique(arrays.seen(user))) <= 8
+        assert 12 <= len(np.unique(arrays.seen(user))) <= 24
     items = arrays.best("u3")
     assert len(items) == 10
     assert not {f"i{item}" for item in arrays.seen(3)} & set(items)

@@ -35,7 +35,12 @@ def test_train_publishes_what_it_was_asked_for(movielens: MovieLens) -> None:
 def test_training_reports_every_epoch_of_every_stage_once(movielens: MovieLens) -> None:
     assert [step.sequence for step in movielens.progress] == list(range(1, len(movielens.progress) + 1))
     stages = [stage for stage, _ in groupby(movielens.progress, key=lambda step: step.stage)]
-    not_asked_for = {TrainingStage.UNKNOWN, TrainingStage.TUNING_RATING, TrainingStage.TUNING_RANKING}
+    not_asked_for = {
+        TrainingStage.UNKNOWN,
+        TrainingStage.TUNING_RATING,
+        TrainingStage.TUNING_RANKING,
+        TrainingStage.INDEXING,
+    }
     assert set(stages) == set(TrainingStage) - not_asked_for
     assert len(stages) == len(set(stages))
     assert (stages[0], stages[-1]) == (TrainingStage.LOADING, TrainingStage.PUBLISHING)

@@ -75,7 +75,11 @@ def test_an_interruption_shows_what_there_is(run: Run, monkeypatch: pytest.Monke
         return await recommend(self, *args, **kwargs)
 
     monkeypatch.setattr(AsyncClient, "recommend", interrupted)
-    ended = run("bench", "movies", "--seconds", "60", "--warm-up", "0", "--concurrency", "1", "--json")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's processes may ignore it
+    try:
+        ended = run("bench", "movies", "--seconds", "60", "--warm-up", "0", "--concurrency", "1", "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
     told = json.loads(ended.out)
     assert ended.code == 130
     assert (told["complete"], told["recommend"]["calls"], told["bulk"]["users"]) == (False, 19, 0)
