@@ -64,6 +64,10 @@ class Bounds:
         last = np.count_nonzero((reach > needed[concerned]).any(axis=1))
         return concerned, min(stop, BLOCK * (blocks.start + int(last)))
 
+    def halved_by(self, item: int) -> bool:
+        """Whether the norms from this item on are at most half of the largest."""
+        return item < self.items and 0 < 2 * float(self.norm[item // BLOCK]) <= float(self.norm[0])
+
     def most(self, norm: float, start: int) -> float:
         """The most that an item from ``start`` on can score for a user of this norm; -inf where there is none."""
         if start >= self.items:

@@ -130,6 +130,8 @@ class ExactTopK:
         if scale is not None:
             norms *= scale
         self._bounds = Bounds.of(norms, bias) if prune else Bounds.none(len(norms))
+        # Where no search can end early, small chunks only cost.
+        self._first = FIRST if self._bounds.halved_by(FIRST) else chunk
 
     def search(
         self,
@@ -277,7 +279,7 @@ class ExactTopK:
 
     def _after(self, start: int, limit: int) -> int:
         """Where the chunk ends that begins at ``start``: they double what has been seen, up to the largest."""
-        size = start or max(FIRST, 8 * limit)
+        size = start or max(self._first, 8 * limit)
         return min(start + min(size, self._chunk), len(self._items))
 
     def _scores(self, queries: _Queries, start: int, stop: int, room: Floats) -> Floats:

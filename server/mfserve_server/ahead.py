@@ -12,7 +12,7 @@ async def ahead(source: AsyncGenerator[bytes, None], most: int) -> AsyncGenerato
 
     Args:
         source: closed at the end; its error is raised after what came before it.
-        most: as soon as so many bytes wait, or are in the reader's hands, the source stands still.
+        most: at least 1; as soon as so many bytes wait, or are in the reader's hands, the source stands still.
     """
     ready: deque[bytes] = deque()
     held = 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -45,6 +44,7 @@ class SharedScoring:
         self._executors = executors
         self._most = most
         self._waiting: deque[Waiting] = deque()
+        self._taken: list[Waiting] = []
         self._running: asyncio.Task[None] | None = None
         self._expected = 0
         self._all_back = asyncio.Event()
@@ -70,8 +70,8 @@ class SharedScoring:
                     await self._let_return(len(answered), RETURN_SHARE * (time.monotonic() - begun))
         finally:
             self._running = None
-            # Only where the server stops: what still waits will not be scored.
-            for waiting in self._waiting:
+            # Only where the server stops, or by a defect: what still waits will not be scored.
+            for waiting in (*self._taken, *tuple(self._waiting)):
                 waiting.future.cancel()
 
     async def _let_return(self, callers: int, seconds: float) -> None:
@@ -85,15 +85,14 @@ class SharedScoring:
 
     def _score(self) -> list[tuple[Waiting, Outcome]]:
         """Called in the scoring thread, so that it takes all that have come until the thread was free."""
-        taken = self._take()
+        taken = self._taken = self._take()
         if not taken:
             return []
-        outcomes: Sequence[Outcome]
         try:
             outcomes = taken[0].recommender.answer_each([waiting.question for waiting in taken])
-        except Exception as error:  # noqa: BLE001 - each caller is told, by the handler
-            outcomes = [error] * len(taken)
-        return list(zip(taken, outcomes, strict=True))
+            return list(zip(taken, outcomes, strict=True))
+        except Exception:  # noqa: BLE001 - whatever one question does to the search, the others are answered
+            return [(waiting, _alone(waiting)) for waiting in taken]
 
     def _take(self) -> list[Waiting]:
         """The longest waiting question, and others of its version; the rest keeps its order.
@@ -114,7 +113,14 @@ class SharedScoring:
         return taken
 
 
-def _tell(future: asyncio.Future[Recommendations], outcome: Recommendations | Exception) -> None:
+def _alone(waiting: Waiting) -> Outcome:
+    try:
+        return waiting.recommender.answer(waiting.question)
+    except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
+        return error
+
+
+def _tell(future: asyncio.Future[Recommendations], outcome: Outcome) -> None:
     if future.done():
         return
     if isinstance(outcome, Exception):

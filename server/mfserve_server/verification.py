@@ -22,7 +22,7 @@ import structlog
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot
 
-REFUSAL_SECONDS = 60.0
+REFUSAL_SECONDS = 10.0
 """A refusal counts so long, though the files be the same: an unreadable disk may have become readable."""
 
 _log = structlog.get_logger(__name__)

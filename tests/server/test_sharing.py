@@ -131,14 +131,29 @@ async def test_an_error_is_told_to_the_one_whom_it_concerns(
         await wrong
 
 
-async def test_after_a_defect_it_goes_on(executors: Executors, recommender: Watched) -> None:
+async def test_what_fails_together_is_answered_alone(executors: Executors, recommender: Watched) -> None:
     shared = SharedScoring(executors, 256)
     recommender.defect = MemoryError("none left")
     async with busy(executors):
         tasks = asked(shared, recommender, 3)
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [MemoryError] * 3
-    recommender.defect = None
+        tasks.append(asyncio.create_task(shared.answer(recommender, Question("u1", 0))))
+    await asyncio.wait(tasks)
+    *answered, refused = tasks
+    assert [len(task.result().item_indices) for task in answered] == [1, 2, 3]
+    assert isinstance(refused.exception(), InvalidArgument)
+
+
+async def test_after_a_defect_it_goes_on(
+    executors: Executors, recommender: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = SharedScoring(executors, 256)
+    with monkeypatch.context() as broken:
+        broken.setattr(Watched, "answer_each", lambda self, questions: [])  # one answer too few
+        broken.setattr(Watched, "answer", lambda self, question: 1 / 0)
+        async with busy(executors):
+            tasks = asked(shared, recommender, 3)
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 3
     assert len((await shared.answer(recommender, Question("u1", 2))).item_indices) == 2
 
 
