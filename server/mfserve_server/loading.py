@@ -12,8 +12,8 @@ from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.releasing import Releaser
+from mfserve_server.replies import ItemPieces, RecommendReplies
 from mfserve_server.verification import Verification
-from mfserve_server.wire import ItemPieces, RecommendReplies
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

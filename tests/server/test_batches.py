@@ -73,7 +73,7 @@ def test_the_bytes_are_those_of_the_public_class(
     parts = data.draw(st.lists(parts_of_answers(predicted=predicted), min_size=1, max_size=3))
     snapshot = SNAPSHOTS[titles]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "KEPT", kept)
+        patch.setattr(batches, "ITEMS_KEPT", kept)
         encoder = BatchEncoder(ITEMS, ItemEntries(snapshot))
         written = encoder.encode(batch_id, parts)
         assert encoder.encode(batch_id, parts) == written  # nothing is left over from the first time

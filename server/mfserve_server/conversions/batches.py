@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from mfserve.wire.v1 import recommendation_columns_pb2 as wire
 from mfserve_registry.snapshot import Snapshot
 from mfserve_scoring import RecommendationBatch
+from mfserve_server.replies import ITEMS_KEPT
 
 Indices = NDArray[np.intp]
-
-KEPT = 1 << 16
-"""Most items whose entries are kept (at most about 10 MB); to rank more takes so long that writing them anew hardly
-counts."""
 
 
 class ItemEntries:
@@ -28,7 +25,9 @@ class ItemEntries:
 
     def of(self, items: Indices) -> bytes:
         """A serialized RecommendationBatch with the ids and titles of ``items`` alone."""
-        if len(self._snapshot.items) > KEPT:
+        if (
+            len(self._snapshot.items) > ITEMS_KEPT
+        ):  # to rank so many takes so long that writing them anew hardly counts
             return self._serialized(items)
         return b"".join(self._kept[items].tolist())
 

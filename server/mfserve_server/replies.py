@@ -17,7 +17,8 @@ from mfserve_scoring import Basis, Head, Recommendations
 from mfserve_server.heads import MESSAGES
 
 ITEMS_KEPT = 1 << 16
-"""Items whose pieces are kept, about 20 MB with titles: more than any catalogue has that are recommended often."""
+"""Items of a version whose bytes are kept, for single replies (about 20 MB with titles) and for batches (10 MB): more
+than are recommended often in any catalogue."""
 
 # Tags (Protocol Buffers, "Encoding"): number of the field << 3, plus 2 for bytes and 5 for a 32-bit number.
 _RECOMMENDATIONS = b"\x0a"

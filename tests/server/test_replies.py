@@ -14,8 +14,8 @@ from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry.snapshot import Snapshot
 from mfserve_scoring import Basis, Head, Recommendations
-from mfserve_server import wire
-from mfserve_server.wire import ItemPieces, RecommendReplies
+from mfserve_server import replies
+from mfserve_server.replies import ItemPieces, RecommendReplies
 from tests.registry.snapshot.samples import random_content, without_ratings
 from tests.scoring.snapshots import opened
 
@@ -81,10 +81,10 @@ def generated(snapshot: Snapshot, found: Recommendations) -> pb.RecommendRespons
 @given(answers())
 def test_the_bytes_are_those_of_the_generated_classes(answer: tuple[Snapshot, Recommendations]) -> None:
     snapshot, found = answer
-    replies = RecommendReplies(SERVED, ItemPieces(snapshot))
+    writer = RecommendReplies(SERVED, ItemPieces(snapshot))
     expected = generated(snapshot, found)
     for _ in range(2):  # the second time of pieces that are there already
-        data = replies.write(found)
+        data = writer.write(found)
         assert pb.RecommendResponse.FromString(data) == expected
         assert data == expected.SerializeToString()
 
@@ -96,11 +96,11 @@ def test_the_bytes_are_those_of_the_generated_classes(answer: tuple[Snapshot, Re
 @example(16384)
 def test_a_length_is_written_as_protocol_buffers_do(number: int) -> None:
     message = pb.UserBatch(batch_id=number)
-    assert wire.varint(number) == (message.SerializeToString()[1:] or b"\0")
+    assert replies.varint(number) == (message.SerializeToString()[1:] or b"\0")
 
 
 def test_pieces_of_a_bounded_number_of_items_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "ITEMS_KEPT", 4)
+    monkeypatch.setattr(replies, "ITEMS_KEPT", 4)
     snapshot = opened(random_content(0, items=11))
     pieces = ItemPieces(snapshot)
     fresh = [ItemPieces(snapshot)[item] for item in range(11)]
