@@ -13,9 +13,7 @@ import numpy as np
 
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import RatingScale
-from mfserve_scoring.exact import Doubles, Floats, Indices, to_float32
-
-_BLOCK = 16384
+from mfserve_scoring.exact import BLOCK, Doubles, Floats, Indices, to_float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,8 @@ class RankingFoldIn:
 def gram(matrix: Floats) -> Doubles:
     """MᵀM in float64, without a float64 copy of all of M."""
     total = np.zeros((matrix.shape[1], matrix.shape[1]))
-    for start in range(0, len(matrix), _BLOCK):
-        rows = matrix[start : start + _BLOCK].astype(np.float64)
+    for start in range(0, len(matrix), BLOCK):
+        rows = matrix[start : start + BLOCK].astype(np.float64)
         total += rows.T @ rows
     return total
 
