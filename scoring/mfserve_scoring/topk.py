@@ -30,6 +30,9 @@ FIRST = 768
 """Items of the first product: where they are in descending order of their norms, most searches end after them."""
 _USERS = 256
 """Users per matrix product."""
+_FEW = 32
+"""Users up to whom it is quicker to let BLAS write the scores item by item and to turn them: for a product written user
+by user it spends most of its time on packing the items, with two users four times as long as one alone takes."""
 _NUMBERS = 1 << 15
 """Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
 _MORE = 6
@@ -287,7 +290,11 @@ class ExactTopK:
         columns = stop - start
         padded = room.reshape(len(queries.rows), columns + _SPARE)
         scores = padded[:, :columns]
-        np.matmul(queries.multiplied, self._items[start:stop].T, out=scores)
+        items = self._items[start:stop]
+        if len(scores) <= _FEW:
+            scores[:] = np.matmul(items, np.ascontiguousarray(queries.multiplied.T)).T
+        else:
+            np.matmul(queries.multiplied, items.T, out=scores)
         self._scale_and_add_bias(scores, start, stop)
         queries.mask.apply(padded, start, columns)
         return scores
