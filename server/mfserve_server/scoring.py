@@ -80,7 +80,7 @@ class Scoring:
         return self._recommend_shared(loaded, question)
 
     async def _recommend_shared(self, loaded: LoadedVersion, question: Question) -> bytes:
-        return loaded.replies.write(await self._shared.answer(loaded.recommender, question))
+        return loaded.replies.write(await self._shared.answer(loaded, question))
 
     def predict(self, loaded: LoadedVersion, request: pb.PredictRatingRequest) -> Prediction:
         """FailedPrecondition: HEAD_MISSING."""

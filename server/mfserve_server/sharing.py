@@ -13,11 +13,16 @@ from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
 
-from mfserve_scoring import Question, Recommendations, Recommender
+from mfserve_scoring import Question, Recommendations
 from mfserve_server.executors import Executors
+from mfserve_server.loading import LoadedVersion
 
 RETURN_SHARE = 0.1
 """Longest wait for callers to come back, as a part of the time that scoring them took."""
+
+_TICKS = 2e-3
+"""Seconds below which a timer is no use: uvloop's tell whole milliseconds, rounded. So short a wait is spent in turns
+of the event loop."""
 
 Outcome = Recommendations | Exception
 
@@ -25,7 +30,7 @@ Outcome = Recommendations | Exception
 class Waiting(NamedTuple):
     """A question whose caller waits."""
 
-    recommender: Recommender
+    loaded: LoadedVersion
     question: Question
     future: asyncio.Future[Recommendations]
 
@@ -49,10 +54,10 @@ class SharedScoring:
         self._expected = 0
         self._all_back = asyncio.Event()
 
-    async def answer(self, recommender: Recommender, question: Question) -> Recommendations:
-        """What ``recommender.answer(question)`` gives. A caller who hangs up before its turn is not scored."""
+    async def answer(self, loaded: LoadedVersion, question: Question) -> Recommendations:
+        """What the version's recommender gives to the question. A caller who hangs up before its turn is not scored."""
         future: asyncio.Future[Recommendations] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(recommender, question, future))
+        self._waiting.append(Waiting(loaded, question, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         elif len(self._waiting) >= self._expected:
@@ -66,6 +71,7 @@ class SharedScoring:
                 answered = await self._executors.scoring(self._score)
                 for waiting, outcome in answered:
                     _tell(waiting.future, outcome)
+                self._taken = []  # or their version would stay until the next call
                 if len(answered) > 1:
                     await self._let_return(len(answered), RETURN_SHARE * (time.monotonic() - begun))
         finally:
@@ -75,13 +81,15 @@ class SharedScoring:
                 waiting.future.cancel()
 
     async def _let_return(self, callers: int, seconds: float) -> None:
-        if len(self._waiting) >= callers:
-            return
         self._expected = callers
         self._all_back.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._all_back.wait()
+        until = time.monotonic() + seconds
+        if seconds >= _TICKS:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_back.wait()
+        while len(self._waiting) < callers and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     def _score(self) -> list[tuple[Waiting, Outcome]]:
         """Called in the scoring thread, so that it takes all that have come until the thread was free."""
@@ -89,7 +97,7 @@ class SharedScoring:
         if not taken:
             return []
         try:
-            outcomes = taken[0].recommender.answer_each([waiting.question for waiting in taken])
+            outcomes = taken[0].loaded.recommender.answer_each([waiting.question for waiting in taken])
             return list(zip(taken, outcomes, strict=True))
         except Exception:  # noqa: BLE001 - whatever one question does to the search, the others are answered
             return [(waiting, _alone(waiting)) for waiting in taken]
@@ -107,7 +115,7 @@ class SharedScoring:
             waiting = self._waiting.popleft()
             if waiting.future.done():  # hung up, or the deadline has passed
                 continue
-            same = not taken or waiting.recommender is taken[0].recommender
+            same = not taken or waiting.loaded.scorer is taken[0].loaded.scorer
             (taken if same else others).append(waiting)
         self._waiting.extendleft(reversed(others))
         return taken
@@ -115,7 +123,7 @@ class SharedScoring:
 
 def _alone(waiting: Waiting) -> Outcome:
     try:
-        return waiting.recommender.answer(waiting.question)
+        return waiting.loaded.recommender.answer(waiting.question)
     except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
         return error
 

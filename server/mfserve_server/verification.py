@@ -124,4 +124,6 @@ def _identify(directory: Path) -> str:
         entries = sorted((entry.name, entry.stat()) for entry in os.scandir(directory))
     except OSError:
         return ""
-    return " ".join(f"{name}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in entries)
+    return " ".join(
+        f"{name}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}" for name, stat in entries
+    )

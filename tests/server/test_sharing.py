@@ -16,7 +16,10 @@ from mfserve_registry import Registry
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server import scoring, sharing
+from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.executors import Executors
+from mfserve_server.loading import LoadedVersion, Scorer
+from mfserve_server.replies import ItemPieces, RecommendReplies
 from mfserve_server.sharing import SharedScoring
 from tests.registry.snapshot.samples import random_content
 from tests.scoring.snapshots import opened
@@ -30,7 +33,11 @@ class Watched(Recommender):
     """Notes how many questions it is asked at a time, and fails where it is told to."""
 
     def __init__(self, seed: int = 3) -> None:
-        super().__init__(opened(random_content(seed, users=20, items=40)))
+        snapshot = opened(random_content(seed, users=20, items=40))
+        super().__init__(snapshot)
+        served, pieces = common_pb2.ServedVersion(), ItemPieces(snapshot)
+        scorer = Scorer(snapshot, self, ItemEntries(snapshot), pieces)
+        self.loaded = LoadedVersion("movies", 1, str(seed), scorer, served, RecommendReplies(served, pieces))
         self.asked: list[int] = []
         self.defect: Exception | None = None
 
@@ -67,9 +74,9 @@ async def busy(executors: Executors) -> AsyncIterator[None]:
         await work
 
 
-def asked(shared: SharedScoring, recommender: Recommender, count: int) -> list[asyncio.Task[Recommendations]]:
+def asked(shared: SharedScoring, recommender: Watched, count: int) -> list[asyncio.Task[Recommendations]]:
     return [
-        asyncio.create_task(shared.answer(recommender, Question(f"u{number}", 1 + number)))
+        asyncio.create_task(shared.answer(recommender.loaded, Question(f"u{number}", 1 + number)))
         for number in range(count)
     ]
 
@@ -114,7 +121,7 @@ async def test_who_has_hung_up_is_not_scored(executors: Executors, recommender: 
         (alone,) = asked(shared, recommender, 1)
         await asyncio.sleep(0)
         alone.cancel()
-    assert len((await shared.answer(recommender, Question("u1", 2))).item_indices) == 2
+    assert len((await shared.answer(recommender.loaded, Question("u1", 2))).item_indices) == 2
     assert recommender.asked == [2, 1]
 
 
@@ -123,7 +130,7 @@ async def test_an_error_is_told_to_the_one_whom_it_concerns(
 ) -> None:
     shared = SharedScoring(executors, 256)
     async with busy(executors):
-        wrong = asyncio.create_task(shared.answer(recommender, Question([("i1", 99.0)], 5)))
+        wrong = asyncio.create_task(shared.answer(recommender.loaded, Question([("i1", 99.0)], 5)))
         tasks = asked(shared, recommender, 3)
     found = await asyncio.gather(*tasks)
     assert [len(answer.item_indices) for answer in found] == [1, 2, 3]
@@ -136,7 +143,7 @@ async def test_what_fails_together_is_answered_alone(executors: Executors, recom
     recommender.defect = MemoryError("none left")
     async with busy(executors):
         tasks = asked(shared, recommender, 3)
-        tasks.append(asyncio.create_task(shared.answer(recommender, Question("u1", 0))))
+        tasks.append(asyncio.create_task(shared.answer(recommender.loaded, Question("u1", 0))))
     await asyncio.wait(tasks)
     *answered, refused = tasks
     assert [len(task.result().item_indices) for task in answered] == [1, 2, 3]
@@ -154,7 +161,7 @@ async def test_after_a_defect_it_goes_on(
             tasks = asked(shared, recommender, 3)
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 3
-    assert len((await shared.answer(recommender, Question("u1", 2))).item_indices) == 2
+    assert len((await shared.answer(recommender.loaded, Question("u1", 2))).item_indices) == 2
 
 
 @pytest.mark.parametrize(("share", "sizes"), [(1e6, [2, 2]), (0.0, [2, 1, 1])])
@@ -169,11 +176,11 @@ async def test_the_first_to_come_back_waits_for_the_others_but_not_for_long(
     shared = SharedScoring(executors, 256)
 
     async def call(before: asyncio.Future[Any] | None) -> None:
-        await shared.answer(recommender, Question("u1", 2))
+        await shared.answer(recommender.loaded, Question("u1", 2))
         if before is not None:
             # Comes back later than the other: with no wait, when the other's second call has been scored.
             await (asyncio.sleep(0) if share else before)
-        await shared.answer(recommender, Question("u2", 2))
+        await shared.answer(recommender.loaded, Question("u2", 2))
 
     async with busy(executors):
         first = asyncio.create_task(call(None))

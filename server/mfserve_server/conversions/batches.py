@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,23 @@ from mfserve_server.replies import ITEMS_KEPT
 Indices = NDArray[np.intp]
 
 
-class ItemEntries:
-    """What answers say of a snapshot's items, serialized: an id and a title each. Made once where the items are few."""
+class ItemEntries(dict[int, bytes]):
+    """What answers say of a snapshot's items, an id and a title each: made when an item is first recommended."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
         self._snapshot = snapshot
 
     def of(self, items: Indices) -> bytes:
         """A serialized RecommendationBatch with the ids and titles of ``items`` alone."""
-        if (
-            len(self._snapshot.items) > ITEMS_KEPT
-        ):  # to rank so many takes so long that writing them anew hardly counts
+        # To rank more takes so long that writing them anew, all at once, hardly counts.
+        if len(self._snapshot.items) > ITEMS_KEPT:
             return self._serialized(items)
-        return b"".join(self._kept[items].tolist())
+        return b"".join(map(self.__getitem__, items.tolist()))
 
-    @cached_property
-    def _kept(self) -> NDArray[np.object_]:
-        kept = np.empty(len(self._snapshot.items), dtype=object)
-        kept[:] = [self._serialized(np.array([item])) for item in range(len(kept))]
-        return kept
+    def __missing__(self, item: int) -> bytes:
+        made = self[item] = self._serialized(np.array([item]))
+        return made
 
     def _serialized(self, items: Indices) -> bytes:
         titles = self._snapshot.titles
