@@ -44,6 +44,7 @@ async def test_answers_name_the_recall_and_exact_is_exact(server: Server, conten
         demanded = [row async for row in client.stream_recommend("movies", users, exact=True)]
         nobody = await client.recommend("movies", "nobody")
         history = await client.recommend("movies", history=[("i3", 5.0)])
+        most = await client.recommend("movies", "u3", limit=100)  # more than the index is asked for
     for user in range(30):
         best = oracle.best(content, oracle.ranking_scores(content, user), 10, set())
         assert [item.item_id for item in exact[user]] == best
@@ -52,5 +53,5 @@ async def test_answers_name_the_recall_and_exact_is_exact(server: Server, conten
     assert [list(found[user]) == list(exact[user]) for user in range(30)].count(False) > 0
     assert {answer.recall for answer in (*found, history)} == {RECALL}
     assert {row.recall for row in streamed[:-1]} == {RECALL}
-    assert {answer.recall for answer in (*exact, nobody)} == {None}
+    assert {answer.recall for answer in (*exact, nobody, most)} == {None}
     assert {row.recall for row in (*demanded, streamed[-1])} == {None}
