@@ -18,7 +18,7 @@ from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot.content import ItemIndex
 from mfserve_scoring.exact import Doubles, Floats, Indices, dots
 from mfserve_scoring.excluded import NOTHING, Excluded
-from mfserve_scoring.topk import TopK
+from mfserve_scoring.topk import ExactTopK, TopK
 
 OVERSAMPLING = 3
 """Items proposed for each one wanted: the index has 8 bits a number, and errs in the order of near ones."""
@@ -35,78 +35,63 @@ class Index(Protocol):
         """At most ``count`` items of high inner product with ``user``, float32 (1, k); in any order."""
 
 
-class Search(Protocol):
-    """Finds the best items of users, exactly or not."""
-
-    def search(
-        self, users: Floats, limit: int, *, offsets: Doubles | None = None, excluded: Excluded | None = None
-    ) -> TopK:
-        """As ``ExactTopK.search``."""
-
-    def search_one(
-        self, user: Floats, limit: int, *, offset: float | None = None, excluded: Indices = NOTHING
-    ) -> tuple[Indices, Doubles]:
-        """As ``ExactTopK.search_one``."""
-
-
 class ApproximateTopK:
     """Finds items of the highest inner product, as ``ExactTopK`` does, but may miss some.
 
     Args:
         index: of the items.
         items: float32 (n, k).
-        exact: over the same items: answers for a user for whom the index proposes too few, or for whom so much is left
-            out that it is quicker.
+        exact: over the same items: answers where ``find`` does not.
+        recall: of the index, as it was measured.
     """
 
-    def __init__(self, index: Index, items: Floats, exact: Search) -> None:
+    def __init__(self, index: Index, items: Floats, exact: ExactTopK, recall: float) -> None:
         self._index = index
         self._items = items
         self._exact = exact
+        self.recall = recall
 
-    def search(
-        self, users: Floats, limit: int, *, offsets: Doubles | None = None, excluded: Excluded | None = None
-    ) -> TopK:
-        """Items for each user; the arguments are those of ``ExactTopK.search``."""
-        if offsets is not None:
-            raise ValueError("the ranking head has no offsets")
+    def search(self, users: Floats, limit: int, *, excluded: Excluded | None = None) -> TopK:
+        """Items for each user, found or searched exactly; the arguments are those of ``ExactTopK.search``."""
         excluded = excluded or Excluded()
         users = np.ascontiguousarray(users, dtype=np.float32)
-        found = [self.search_one(user, limit, excluded=excluded.of(row)) for row, user in enumerate(users)]
-        if not found:
+        if len(users) == 0:
             return self._exact.search(users, limit)
+        found = [self._search_one(user, limit, excluded.of(row)) for row, user in enumerate(users)]
         return TopK(
             np.concatenate([items for items, _ in found]),
             np.concatenate([scores for _, scores in found]),
             np.array([len(items) for items, _ in found], dtype=np.int32),
         )
 
-    def search_one(
-        self, user: Floats, limit: int, *, offset: float | None = None, excluded: Indices = NOTHING
-    ) -> tuple[Indices, Doubles]:
-        """Items and scores of one user, as ``search`` has them.
+    def find(self, user: Floats, limit: int, excluded: Indices = NOTHING) -> tuple[Indices, Doubles] | None:
+        """What the index finds for one user, as many as are wanted.
 
         Args:
             user: float32 (k,).
             limit: at least 1. It decides what the index is asked for: the first items of a larger limit may be others.
-            offset: none.
             excluded: int32 (m,), items that never appear, in any order, repeats allowed.
 
         Returns:
-            int32 and float64 (found,).
+            Items and scores, int32 and float64 (limit,). None where the index proposes too few, or where so many are
+            wanted or left out that the exact search is quicker.
         """
-        if offset is not None:
-            raise ValueError("the ranking head has no offsets")
         row = user[np.newaxis]
         wanted = OVERSAMPLING * limit + len(excluded)
-        if wanted <= MOST_PROPOSED * len(self._items):
-            proposed = np.sort(self._index.propose(row, wanted))
-            items = proposed[np.isin(proposed, excluded, invert=True)] if len(excluded) else proposed
-            if len(items) >= limit:
-                scores = dots(row, self._items[items])
-                order = np.argsort(-scores, kind="stable")[:limit]
-                return items[order], scores[order]
-        return self._exact.search_one(user, limit, excluded=excluded)
+        if wanted > MOST_PROPOSED * len(self._items):
+            return None
+        items = np.sort(self._index.propose(row, wanted))
+        if len(excluded):
+            items = items[np.isin(items, excluded, invert=True)]
+        if len(items) < limit:
+            return None
+        scores = dots(row, self._items[items])
+        order = np.argsort(-scores, kind="stable")[:limit]
+        return items[order], scores[order]
+
+    def _search_one(self, user: Floats, limit: int, excluded: Indices) -> tuple[Indices, Doubles]:
+        found = self.find(user, limit, excluded)
+        return self._exact.search_one(user, limit, excluded=excluded) if found is None else found
 
 
 class FaissIndex:
@@ -154,7 +139,7 @@ class FaissIndex:
         return items
 
 
-def open_index(index: ItemIndex, items: Floats, exact: Search) -> ApproximateTopK | None:
+def open_index(index: ItemIndex, items: Floats, exact: ExactTopK) -> ApproximateTopK | None:
     """The search by a snapshot's index; None where FAISS is not installed, which is logged once.
 
     Raises:
@@ -165,7 +150,7 @@ def open_index(index: ItemIndex, items: Floats, exact: Search) -> ApproximateTop
     except ImportError:
         _tell_that_it_is_missing()
         return None
-    return ApproximateTopK(opened, items, exact)
+    return ApproximateTopK(opened, items, exact, index.recall)
 
 
 @cache

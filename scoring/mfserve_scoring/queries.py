@@ -3,8 +3,8 @@
 Whoever is asked about becomes a query: which search finds the items, and the user as that search takes one. Queries of
 the same search are answered by one search, whatever else they want: the best ``limit`` items are the first ones of the
 best of a larger limit, and every row has items of its own left out. A user's bits are the same either way, because
-``ExactTopK`` promises them. An approximate index does not, as the limit decides what it is asked for: its queries are
-answered one by one.
+``ExactTopK`` promises them. An approximate index does not, as the limit decides what it is asked for: it is asked query
+by query, and whoever it finds too little for is searched exactly with the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from mfserve_registry.snapshot.content import RatedItems
 from mfserve_scoring.answers import Basis, Head, Recommendations
-from mfserve_scoring.approximate import Search
+from mfserve_scoring.approximate import ApproximateTopK
 from mfserve_scoring.exact import Doubles, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.predictor import Predictor
@@ -30,40 +30,58 @@ class Query(NamedTuple):
     Attributes:
         limit: number of items wanted.
         excluded: int32 (m,), items left out, in any order, repeats allowed.
-        search: finds the items.
+        search: finds the items exactly.
         user: the user in that search.
         rating: the same user in the rating head; None for somebody of whom nothing is known.
-        basis, head, recall: what the answer says of itself.
+        basis, head: what the answer says of itself.
+        by_index: asked before the search, where it may be approximate.
     """
 
     limit: int
     excluded: Indices
-    search: Search
+    search: ExactTopK
     user: Vector
     rating: Vector | None
     basis: Basis
     head: Head
-    recall: float | None = None
+    by_index: ApproximateTopK | None = None
 
-    def found(self, items: Indices, scores: Doubles, predictor: Predictor | None) -> Recommendations:
-        """The answer, made of what the search found."""
+    def found(
+        self, items: Indices, scores: Doubles, predictor: Predictor | None, recall: float | None = None
+    ) -> Recommendations:
+        """The answer, made of what the search found, or an index of this recall."""
         predicted = None if predictor is None else predictor.of_one(self.rating, items)
-        return Recommendations(items, to_float32(scores), predicted, self.basis, self.head, self.recall)
+        return Recommendations(items, to_float32(scores), predicted, self.basis, self.head, recall)
 
 
 def answer(query: Query, predictor: Predictor | None) -> Recommendations:
     """One query's answer; predicted ratings where there is a predictor."""
+    if query.by_index is not None and (found := _by_index(query, predictor)) is not None:
+        return found
     factors, offset = query.user
-    found = query.search.search_one(factors, query.limit, offset=offset, excluded=query.excluded)
-    return query.found(*found, predictor)
+    top = query.search.search_one(factors, query.limit, offset=offset, excluded=query.excluded)
+    return query.found(*top, predictor)
 
 
 def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> list[Recommendations]:
     """The answers to queries of one search (at least one), bit for bit those of ``answer``."""
-    search = queries[0].search
-    if len(queries) == 1 or not isinstance(search, ExactTopK):
-        return [answer(query, predictor) for query in queries]
-    top = search.search(
+    if len(queries) == 1:
+        return [answer(queries[0], predictor)]
+    by_index = [_by_index(query, predictor) for query in queries]
+    left = [query for query, found in zip(queries, by_index, strict=True) if found is None]
+    exactly = iter(_exactly(left, predictor) if left else ())
+    return [next(exactly) if found is None else found for found in by_index]
+
+
+def _by_index(query: Query, predictor: Predictor | None) -> Recommendations | None:
+    if query.by_index is None:
+        return None
+    found = query.by_index.find(query.user.factors, query.limit, query.excluded)
+    return None if found is None else query.found(*found, predictor, query.by_index.recall)
+
+
+def _exactly(queries: Sequence[Query], predictor: Predictor | None) -> list[Recommendations]:
+    top = queries[0].search.search(
         np.array([query.user.factors for query in queries]),
         max(query.limit for query in queries),
         offsets=_offsets(queries),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfserve_registry.snapshot.content import RankingHead, RatingHead
 from mfserve_registry.spec import RatingScale
-from mfserve_scoring.approximate import Search
+from mfserve_scoring.approximate import ApproximateTopK
 from mfserve_scoring.exact import Doubles, Indices
 from mfserve_scoring.excluded import Excluded
 from mfserve_scoring.foldin import FoldedRating, RankingFoldIn
@@ -23,8 +23,12 @@ class Ranker(Protocol):
     """Ranks the items for trained users and for folded-in ones."""
 
     @property
-    def top(self) -> Search:
+    def top(self) -> ExactTopK:
         """Finds the best items of the vectors that ``of_user`` and ``of_history`` give."""
+
+    @property
+    def index(self) -> ApproximateTopK | None:
+        """Finds nearly the best ones of them; None where the ranker searches exactly."""
 
     def of_user(self, user: int) -> Vector | None:
         """A trained user; None where the head knows nothing of the user, as ``knows`` tells."""
@@ -50,13 +54,14 @@ class ByRanking:
 
     def __init__(self, head: RankingHead, scale: RatingScale | None) -> None:
         self._users = head.user_factors
-        self.top: Search = ExactTopK(head.item_factors)
+        self.top = ExactTopK(head.item_factors)
+        self.index: ApproximateTopK | None = None
         self._fold_in = RankingFoldIn(head, scale)
 
-    def through(self, top: Search) -> ByRanking:
-        """The same by another search of the items."""
+    def through(self, index: ApproximateTopK) -> ByRanking:
+        """The same by an index of the items."""
         other = copy(self)
-        other.top = top
+        other.index = index
         return other
 
     def knows(self, users: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
@@ -66,7 +71,7 @@ class ByRanking:
         return known
 
     def search(self, users: NDArray[np.integer[Any]], limit: int, excluded: Excluded) -> TopK:
-        return self.top.search(self._users[users], limit, excluded=excluded)
+        return (self.index or self.top).search(self._users[users], limit, excluded=excluded)
 
     def of_user(self, user: int) -> Vector | None:
         factors = self._users[user]
@@ -79,6 +84,8 @@ class ByRanking:
 
 class ByRating:
     """By the unclipped predicted rating. Every user is known: the items' biases rank also where p is zero."""
+
+    index: ApproximateTopK | None = None
 
     def __init__(self, head: RatingHead, model: RatingModel) -> None:
         self._users = head.user_factors

@@ -22,7 +22,7 @@ from mfserve_scoring.answers import (
     SimilarItems,
     interleave,
 )
-from mfserve_scoring.approximate import Search, open_index
+from mfserve_scoring.approximate import open_index
 from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.history import read_history
@@ -30,7 +30,7 @@ from mfserve_scoring.predictor import Predictor
 from mfserve_scoring.queries import Query, answer, answer_together
 from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
 from mfserve_scoring.similar import Neighbours
-from mfserve_scoring.topk import TopK
+from mfserve_scoring.topk import ExactTopK, TopK
 from mfserve_scoring.vector import Vector
 
 MAX_LIMIT = 1000
@@ -137,7 +137,7 @@ class Recommender:
         Each is what ``answer`` gives, bit for bit; where that would raise, the error stands in the answer's place.
         """
         answers: dict[int, Recommendations | RegistryError] = {}
-        searches: dict[Search, list[tuple[int, Query]]] = {}
+        searches: dict[ExactTopK, list[tuple[int, Query]]] = {}
         for number, question in enumerate(questions):
             try:
                 query = self._query(question)
@@ -184,12 +184,13 @@ class Recommender:
         )
 
     def recall(self, head: Head = Head.DEFAULT, *, exact: bool = False) -> float | None:
-        """The recall of the index by which users are answered whom the model knows; None where they are exactly.
+        """The recall of the index that is asked for users whom the model knows; None where none is.
 
         Raises:
             FailedPrecondition: HEAD_MISSING, as for ``recommend``.
         """
-        return self._ranker(head, exact)[2]
+        _, ranker = self._ranker(head, exact)
+        return None if ranker.index is None else ranker.index.recall
 
     def predict(self, user_id: str, item_id: str) -> Prediction:
         """The rating that the user would give the item, clipped; an unknown id is no error (see RatingBasis).
@@ -248,28 +249,28 @@ class Recommender:
         return ByPopularity(self._snapshot.item_counts)
 
     @cached_property
-    def _by_index(self) -> tuple[ByRanking, float] | None:
-        """Through the approximate index, and its recall; None where there is none, or nothing to search it with."""
+    def _by_index(self) -> ByRanking | None:
+        """Through the approximate index; None where there is none, or nothing to search it with."""
         ranking, exact = self._snapshot.ranking, self._by_ranking
         if ranking is None or exact is None or ranking.index is None:
             return None
-        search = open_index(ranking.index, ranking.item_factors, exact.top)
-        return None if search is None else (exact.through(search), ranking.index.recall)
+        index = open_index(ranking.index, ranking.item_factors, exact.top)
+        return None if index is None else exact.through(index)
 
-    def _ranker(self, head: Head, exact: bool) -> tuple[Head, Ranker, float | None]:
+    def _ranker(self, head: Head, exact: bool) -> tuple[Head, Ranker]:
         if head is not Head.RATING and self._by_ranking is not None:
             if not exact and self._by_index is not None:
-                return Head.RANKING, *self._by_index
-            return Head.RANKING, self._by_ranking, None
+                return Head.RANKING, self._by_index
+            return Head.RANKING, self._by_ranking
         if head is Head.RANKING or self._by_rating is None:
             raise _missing(head)
-        return Head.RATING, self._by_rating, None
+        return Head.RATING, self._by_rating
 
     def _common(
         self, limit: int, exclude_item_ids: Sequence[str], include_seen: bool, head: Head, exact: bool
     ) -> _Common:
         _check_limit(limit)
-        resolved, ranker, _ = self._ranker(head, exact)
+        resolved, ranker = self._ranker(head, exact)
         left_out = self._snapshot.items.indices(exclude_item_ids)
         return _Common(limit, left_out[left_out >= 0], include_seen, resolved, ranker)
 
@@ -277,7 +278,7 @@ class Recommender:
         """Resolves the names; the popular items where the model knows nothing of the user."""
         user, limit, exclude_item_ids, include_seen, wanted_head, exact = question
         _check_limit(limit)
-        head, ranker, recall = self._ranker(wanted_head, exact)
+        head, ranker = self._ranker(wanted_head, exact)
         if isinstance(user, str):
             seen, vector, rating = self._known(ranker, user)
             basis = Basis.MODEL
@@ -291,7 +292,7 @@ class Recommender:
         if vector is None:
             popular = self._by_popularity
             return Query(limit, excluded, popular.top, popular.anybody, None, Basis.POPULARITY, head)
-        return Query(limit, excluded, ranker.top, vector, rating, basis, head, recall)
+        return Query(limit, excluded, ranker.top, vector, rating, basis, head, ranker.index)
 
     def _known(self, ranker: Ranker, user_id: str) -> tuple[Indices, Vector | None, Vector | None]:
         """What a user of the training data has rated, and the user in the ranker and in the rating head."""

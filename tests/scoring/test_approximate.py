@@ -111,9 +111,12 @@ def test_excluded_items_never_come_and_fewer_only_where_fewer_remain(
         items = [content.item_ids[item] for item in found.item_indices]
         assert not set(items) & set(left_out)
         assert len(items) == min(10, ITEMS - count)
+        assert found.recall == (0.75 if count == 30 else None)  # of many the index is not asked
 
 
-def test_what_the_index_proposes_too_little_of_is_searched_exactly(content: SnapshotContent) -> None:
+def test_what_the_index_proposes_too_little_of_is_searched_exactly_and_says_so(
+    content: SnapshotContent,
+) -> None:
     assert content.ranking is not None
     assert content.ranking.index is not None
     index = replace(content.ranking.index, probes=1)
@@ -121,6 +124,8 @@ def test_what_the_index_proposes_too_little_of_is_searched_exactly(content: Snap
     # A cluster has some 25 items: fewer than 40.
     found = narrow.recommend("u2", 40, include_seen=True)
     assert found.item_indices.tolist() == oracle.best(scores_of(content, 2), 40)
+    assert found.recall is None
+    assert narrow.recommend("u2", 10, include_seen=True).recall == 0.75
 
 
 def test_histories_go_through_the_index_and_popularity_never(recommender: Recommender) -> None:
@@ -145,16 +150,20 @@ class FirstItems:
 def test_queries_that_wait_together_are_answered_as_alone(snapshot: Snapshot) -> None:
     assert snapshot.ranking is not None
     items = snapshot.ranking.item_factors
-    search = approximate.ApproximateTopK(FirstItems(), items, ExactTopK(items))
+    exact = ExactTopK(items)
+    index = approximate.ApproximateTopK(FirstItems(), items, exact, 0.75)
     user = Vector(snapshot.ranking.user_factors[0], None)
     queries = [
-        Query(limit, NOTHING, search, user, None, Basis.MODEL, Head.RANKING, 0.75) for limit in (3, 10, 40)
+        Query(limit, NOTHING, exact, user, None, Basis.MODEL, Head.RANKING, asked)
+        for limit in (3, 10, 60, 40)
+        for asked in (index, None)
     ]
     for query, found in zip(queries, answer_together(queries, None), strict=True):
         alone = answer(query, None)
         assert found.item_indices.tolist() == alone.item_indices.tolist()
         assert found.scores.tolist() == alone.scores.tolist()
-        assert found.recall == 0.75
+        # Of 600 items the index is not asked for 180.
+        assert found.recall == alone.recall == (None if query.by_index is None or query.limit == 60 else 0.75)
 
 
 def test_without_the_library_the_search_is_exact_and_says_so_once(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.snapshot.content import Floats, ItemIndex, RankingHead, RatedItems
 from mfserve_registry.spec import IndexConfig
-from mfserve_scoring.approximate import ApproximateTopK, FaissIndex, Search
+from mfserve_scoring.approximate import ApproximateTopK, FaissIndex
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.topk import ExactTopK, TopK
 
@@ -104,14 +104,16 @@ def recall_of(
 ) -> float:
     """Share of the exact best ten that the index finds, over all users together."""
     items = head.item_factors
-    search = ApproximateTopK(FaissIndex(index, *items.shape), items, exact)
+    search = ApproximateTopK(FaissIndex(index, *items.shape), items, exact, index.recall)
     found = _search(search, head, rated, users)
     width = np.int64(len(items))
     pairs = [np.repeat(np.arange(len(users)), top.counts) * width + top.indices for top in (found, truth)]
     return float(np.isin(pairs[1], pairs[0]).mean()) if len(pairs[1]) else 1.0
 
 
-def _search(search: Search, head: RankingHead, rated: RatedItems, users: NDArray[np.intp]) -> TopK:
+def _search(
+    search: ExactTopK | ApproximateTopK, head: RankingHead, rated: RatedItems, users: NDArray[np.intp]
+) -> TopK:
     excluded = Excluded.seen(rated, users, NOTHING)
     return search.search(head.user_factors[users], TOP, excluded=excluded)
 

@@ -54,7 +54,8 @@ class RecommendationBatch(Sequence["UserRecommendations"]):
     """The head that ranks users whom the version knows."""
     served_version: ServedVersion
     recall: float | None = None
-    """As ``Recommendations.recall``, of the users whom the version knows."""
+    """The recall of the index that is asked for the users whom the version knows; whoever it finds too few items for is
+    answered exactly."""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -126,7 +127,7 @@ class UserRecommendations(Sequence[Recommendation]):
 
     @property
     def recall(self) -> float | None:
-        """As ``Recommendations.recall``."""
+        """As ``RecommendationBatch.recall``; ``None`` with basis POPULARITY."""
         return None if self.basis is RecommendationBasis.POPULARITY else self._batch.recall
 
     def __len__(self) -> int:

@@ -42,8 +42,8 @@ class Recommendations(Sequence[Recommendation]):
     """The head that ranked; ``None`` with basis POPULARITY."""
     served_version: ServedVersion
     recall: float | None = None
-    """Where the version's approximate index was searched: the share of the exact best ten that it finds, on the average
-    over users, as measured when the version was published. ``None``: the search was exact."""
+    """Where the version's approximate index found the items: the share of the exact best ten that it finds, on the
+    average over users, as measured when the version was published. ``None``: the search was exact."""
 
     def __len__(self) -> int:
         return len(self.items)

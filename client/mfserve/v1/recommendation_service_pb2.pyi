@@ -257,10 +257,9 @@ class RecommendResponse(_message.Message):
     ranking_head: _common_pb2.Head.ValueType
     """The head that ranked; unspecified with basis POPULARITY."""
     recall: _builtins.float
-    """Where the version's approximate index was searched: the share of the exact best ten items that it finds, 0 to 1, on the
-    average over users, as measured when the version was published. It is the index's figure, not this answer's: a user for
-    whom the index finds too few items, or of whom very many are left out, is answered exactly after all, and it stands here
-    too. Absent: the search was exact.
+    """Where the version's approximate index found these items: the share of the exact best ten that it finds, 0 to 1, on the
+    average over users, as measured when the version was published. Absent: the search was exact. It is so also where the
+    index finds too few items for this user, or is not asked because very many are wanted or left out.
     """
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
@@ -445,8 +444,8 @@ class StreamRecommendStarted(_message.Message):
     ranking_head: _common_pb2.Head.ValueType
     """The head that ranks users whom the version knows."""
     recall: _builtins.float
-    """Where the version's approximate index is searched for these users: as `RecommendResponse.recall`. Absent: the search is
-    exact.
+    """Where the version's approximate index is asked for these users: as `RecommendResponse.recall`, and whoever it finds too
+    little for is answered exactly here too, which the stream does not tell. Absent: the search is exact for all.
     """
     @_builtins.property
     def served_version(self) -> _common_pb2.ServedVersion:
