@@ -164,7 +164,7 @@ class Recommender:
         """``recommend`` for each of ``user_ids``, which may repeat; the answers are the same, bit for bit.
 
         Args:
-            user_ids: any number of ids; all are scored at once, 256 at a time.
+            user_ids: any number of ids; hundreds are scored at a time.
             limit, exclude_item_ids, include_seen, head, exact: as for ``recommend``.
             predict: whether to predict ratings too, where the snapshot has a rating head.
 

@@ -33,6 +33,10 @@ _USERS = 256
 _FEW = 32
 """Users up to whom it is quicker to let BLAS write the scores item by item and to turn them: for a product written user
 by user it spends most of its time on packing the items, with two users four times as long as one alone takes."""
+_MOST_USERS = 512
+"""The same where the chunks are small: what numpy's calls cost is then shared by more."""
+_SCORES = 1 << 20
+"""Scores of a matrix product of more than ``_USERS`` users: 4 MiB."""
 _NUMBERS = 1 << 15
 """Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
 _MORE = 6
@@ -128,6 +132,7 @@ class ExactTopK:
         self._scale = scale
         self._scale32 = None if scale is None else to_float32(scale)
         self._pairs = max(1, _NUMBERS // self._items.shape[1])
+        self._users = max(_USERS, min(_MOST_USERS, _SCORES // min(chunk, len(self._items))))
         norms = row_norms(self._items)
         self._margin = Margin.of(norms, factors=self._items.shape[1], bias=bias, scale=scale)
         if scale is not None:
@@ -158,16 +163,12 @@ class ExactTopK:
             offset = None if offsets is None else float(offsets[0])
             item, score = self.search_one(users[0], limit, offset=offset, excluded=excluded.of(0))
             return TopK(item, score, np.array([len(item)], dtype=np.int32))
-        if len(users) <= _USERS:
+        if len(users) <= self._users:
             return self._search(users, limit, offsets, excluded)
+        parts = (slice(start, start + self._users) for start in range(0, len(users), self._users))
         blocks = [
-            self._search(
-                users[start : start + _USERS],
-                limit,
-                None if offsets is None else offsets[start : start + _USERS],
-                excluded.take(slice(start, start + _USERS)),
-            )
-            for start in range(0, len(users), _USERS)
+            self._search(users[part], limit, None if offsets is None else offsets[part], excluded.take(part))
+            for part in parts
         ]
         return TopK(
             np.concatenate([block.indices for block in blocks]),

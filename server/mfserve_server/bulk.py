@@ -13,8 +13,10 @@ from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.scoring import Options
 
-PIECE_USERS = 256
-"""Users scored in one go: between the pieces of a large batch others get their turn in the scoring thread."""
+PIECE_SCORES = 1 << 21
+"""Scores computed in one go, of at least ``LEAST_USERS``: between the pieces of a large batch others get their turn in
+the scoring thread, and each hand-over costs what some 20 users do."""
+LEAST_USERS, MOST_USERS = 256, 1024
 
 
 class BulkScoring:
@@ -34,12 +36,14 @@ class BulkScoring:
         self._recommender = loaded.recommender
         self._options = options
         self._predict = predict
-        self._encoder = BatchEncoder(len(loaded.snapshot.items), loaded.scorer.entries)
+        items = len(loaded.snapshot.items)
+        self._encoder = BatchEncoder(items, loaded.scorer.entries)
+        self._piece = max(LEAST_USERS, min(MOST_USERS, PIECE_SCORES // items))
 
     async def answer(self, batch: pb.UserBatch) -> bytes:
         """A serialized StreamRecommendResponse. InvalidArgument: the batch is empty or too large, or an id is wrong."""
         user_ids = checked_users(batch, self._options.limit)
-        *pieces, last = (user_ids[n : n + PIECE_USERS] for n in range(0, len(user_ids), PIECE_USERS))
+        *pieces, last = (user_ids[n : n + self._piece] for n in range(0, len(user_ids), self._piece))
         scored = [await self._executors.scoring(self._score, piece) for piece in pieces]
         return await self._executors.scoring(self._finish, batch.batch_id, scored, last)
 

@@ -73,18 +73,18 @@ def test_equals_the_oracle_alone_and_in_any_batch(data: st.DataObject) -> None:
         assert rows_of(alone) == [together[row]]
 
 
-@pytest.mark.parametrize("limit", [1, 10, 1000])
-def test_equals_the_oracle_over_several_chunks_and_blocks_of_users(limit: int) -> None:
+@pytest.mark.parametrize(("limit", "chunk"), [(1, CHUNK), (10, CHUNK), (10, 1024), (1000, CHUNK)])
+def test_equals_the_oracle_over_several_chunks_and_blocks_of_users(limit: int, chunk: int) -> None:
     random = np.random.default_rng(3)
     items = random.standard_normal((2 * CHUNK + 77, 5)).astype(np.float32)
     items[CHUNK:] *= 1.5  # later chunks win over earlier ones
     items[CHUNK + 5] = items[5]
-    users = random.standard_normal((300, 5)).astype(np.float32)
+    users = random.standard_normal((600, 5)).astype(np.float32)
     users[7] = 0
     rated = rated_items([sorted(random.choice(len(items), 30, replace=False).tolist()) for _ in users])
-    search = ExactTopK(items)
-    rows = rows_of(search.search(users, limit, excluded=Excluded.seen(rated, np.arange(300), NOTHING)))
-    for row in (0, 7, 255, 256, 299):
+    search = ExactTopK(items, chunk=chunk)  # of small chunks, 512 users make a block
+    rows = rows_of(search.search(users, limit, excluded=Excluded.seen(rated, np.arange(600), NOTHING)))
+    for row in (0, 7, 255, 256, 511, 512, 599):
         scores = scores_of(users[row], items)
         scores[rated.of(row)] = -np.inf
         expected = np.lexsort((np.arange(len(items)), -scores))[:limit]

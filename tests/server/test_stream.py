@@ -15,6 +15,7 @@ from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_scoring import RecommendationBatch, Recommender
+from mfserve_server import bulk
 from mfserve_server.conversions.batches import BatchEncoder
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, eventually, failure
@@ -165,9 +166,11 @@ async def test_the_largest_batches_are_answered(server: Server) -> None:
     assert len(long.batch.counts) == 600
 
 
+@pytest.mark.parametrize(("piece_scores", "piece"), [(bulk.PIECE_SCORES, 1024), (40 * 300, 300), (1, 256)])
 async def test_others_get_their_turn_between_the_pieces_of_a_large_batch(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, piece_scores: int, piece: int
 ) -> None:
+    monkeypatch.setattr(bulk, "PIECE_SCORES", piece_scores)
     sizes: list[int] = []
     go_on = threading.Event()
     recommend_many = Recommender.recommend_many
@@ -181,18 +184,18 @@ async def test_others_get_their_turn_between_the_pieces_of_a_large_batch(
     waiting = server.service._executors._scoring._work_queue
 
     async def piece_begun() -> bool:
-        return sizes == [256]
+        return sizes == [piece]
 
     async def another_waits() -> bool:
         return waiting.qsize() == 1
 
-    large = asyncio.create_task(answers(server, config(), batch(["u1"] * 1000)))
+    large = asyncio.create_task(answers(server, config(), batch(["u1"] * (3 * piece + 10))))
     await eventually(piece_begun)
     small = asyncio.create_task(answers(server, config(), batch(["u2"])))
     await eventually(another_waits)
     go_on.set()
     await asyncio.gather(large, small)
-    assert sizes == [256, 1, 256, 256, 232]
+    assert sizes == [piece, 1, piece, piece, 10]
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ def test_finds_what_it_holds_and_nothing_else(held: list[str], others: list[str]
     assert [table.index(text) for text in asked] == [position.get(text, -1) for text in asked]
     assert table.indices(asked).tolist() == [position.get(text, -1) for text in asked]
     assert table.indices(asked).dtype == np.int32
+    many = asked * 100  # are looked up otherwise
+    assert table.indices(many).tolist() == [position.get(text, -1) for text in many]
     assert list(table) == held
     assert len(table) == len(held)
 
