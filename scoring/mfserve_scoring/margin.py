@@ -80,10 +80,9 @@ class Margin:
         margins[np.maximum(norms * self.norm, largest) > _LARGEST_32 / 2] = np.inf
         return norms, margins
 
-    def of_user(self, user: Floats, offset: float) -> tuple[float, float]:
-        """The same for one user, float32 (k,), without numpy's cost for arrays of one entry."""
-        doubles = user.astype(np.float64)
-        norm = math.sqrt(doubles.dot(doubles))
+    def of_user(self, user: Doubles, offset: float) -> tuple[float, float]:
+        """The same for one user, float32 numbers as float64 (k,), without numpy's cost for arrays of one entry."""
+        norm = math.sqrt(user.dot(user))
         largest = norm * self.scaled_norm + self.bias
         if max(norm * self.norm, largest) > _LARGEST_32 / 2:
             return norm, math.inf

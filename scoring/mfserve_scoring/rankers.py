@@ -75,7 +75,8 @@ class ByRanking:
 
     def of_user(self, user: int) -> Vector | None:
         factors = self._users[user]
-        return Vector(factors, None) if np.count_nonzero(factors) else None  # any() takes four times as long
+        # The first factor tells of nearly all users, and any() takes ten times as long.
+        return Vector(factors, None) if factors.item(0) or factors.any() else None
 
     def of_history(self, items: Indices, ratings: Doubles, rating: FoldedRating | None) -> Vector | None:
         factors = self._fold_in.solve(items, ratings)

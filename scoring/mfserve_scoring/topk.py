@@ -13,14 +13,14 @@ can exceed (see ``Bounds``) is done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by
 from mfserve_scoring.bounds import Bounds
-from mfserve_scoring.exact import Doubles, Floats, Indices, dots, row_norms, to_float32
+from mfserve_scoring.exact import Doubles, Floats, Indices, dots, dots_of_one, row_norms, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded, Mask, column_of
 from mfserve_scoring.margin import Margin
 
@@ -104,6 +104,20 @@ class _Queries:
             excluded,
             Mask(excluded),
         )
+
+
+class _One(NamedTuple):
+    """One user's search: the arguments of ``ExactTopK.search_one``.
+
+    Attributes:
+        doubles: ``user`` in float64.
+    """
+
+    user: Floats
+    doubles: Doubles
+    limit: int
+    offset: float | None
+    excluded: Indices
 
 
 class ExactTopK:
@@ -190,50 +204,49 @@ class ExactTopK:
         Returns:
             int32 and float64 (found,): items and their scores, bit for bit those of ``search``.
         """
-        norm, margin = self._margin.of_user(user, offset or 0.0)
-        item, score = self._best_of_first(user, limit, norm, margin, excluded)
-        if item is None or score is None:
-            multiplied = user if margin < np.inf else np.zeros_like(user)
-            item = self._candidates(multiplied, limit, norm, margin, excluded)
-            score = self._rescore(user[np.newaxis], None, None, item)
-        if offset is not None:
-            score += offset
-        order = (-score).argsort(kind="stable")[:limit]
-        return item.take(order).astype(np.int32), score.take(order)
+        one = _One(user, user.astype(np.float64), limit, offset, excluded)
+        norm, margin = self._margin.of_user(one.doubles, offset or 0.0)
+        found = self._best_of_first(one, norm, margin)
+        return found or self._ranked(one, self._candidates(one, norm, margin))
 
-    def _best_of_first(
-        self, user: Floats, limit: int, norm: float, margin: float, excluded: Indices
-    ) -> tuple[NDArray[np.intp], Doubles] | tuple[None, None]:
-        """Items of the first chunk, ascending, and their scores, where these hold the answer; mostly they do.
+    def _best_of_first(self, one: _One, norm: float, margin: float) -> tuple[Indices, Doubles] | None:
+        """The answer, where items of the first chunk are known to be it; mostly they are.
 
         One selection takes a few items more than are wanted. What it leaves, in the chunk or behind it, is out where it
         cannot come near the last one wanted.
         """
+        limit = one.limit
         stop, wanted = self._after(0, limit), limit + _MORE
         if wanted >= stop or margin == np.inf:
-            return None, None
-        scores = self._scores_of_one(user, 0, stop, excluded)
-        order = scores.argpartition(stop - wanted)
-        left = float(scores[order[stop - wanted]])
+            return None
+        scores = self._scores_of_one(one.user, 0, stop, one.excluded)
+        item = scores.argpartition(stop - wanted)[stop - wanted :]
+        left = scores.item(item.item(0))
         if left == -np.inf:  # excluded items are among those selected
-            return None, None
-        left = max(left, self._bounds.most(norm, stop))
-        item = order[stop - wanted :]
+            return None
         item.sort()
-        score = self._rescore(user[np.newaxis], None, None, item)
-        last = float(np.partition(score, _MORE)[_MORE])
-        return (item, score) if left < last - 2 * margin else (None, None)
+        found = self._ranked(one, item)
+        last = found[1].item(-1) - (one.offset or 0.0)
+        return found if max(left, self._bounds.most(norm, stop)) < last - 2 * margin else None
 
-    def _candidates(
-        self, user: Floats, limit: int, norm: float, margin: float, excluded: Indices
-    ) -> NDArray[np.intp]:
+    def _ranked(self, one: _One, item: NDArray[np.intp]) -> tuple[Indices, Doubles]:
+        """The best of these items, ascending, by the scores that decide."""
+        score = self._rescore(one.doubles[np.newaxis], None, None, item)
+        if one.offset is not None:
+            score += one.offset
+        order = (-score).argsort(kind="stable")[: one.limit]
+        return item.take(order).astype(np.int32), score.take(order)
+
+    def _candidates(self, one: _One, norm: float, margin: float) -> NDArray[np.intp]:
         """Items, ascending, among which are the ``limit`` best ones of one user."""
+        limit = one.limit
+        user = one.user if margin < np.inf else np.zeros_like(one.user)
         items: list[NDArray[np.intp]] = []
         scores: list[Floats] = []
         reached = -np.inf  # by the float32 scores of ``limit`` items
         start, stop = 0, self._after(0, limit)
         while start < stop:
-            chunk = self._scores_of_one(user, start, stop, excluded)
+            chunk = self._scores_of_one(user, start, stop, one.excluded)
             if reached == -np.inf:
                 reached = float(reached_by(chunk, limit))
             high = (chunk > below_one(reached - 2 * margin)).nonzero()[0]
@@ -305,7 +318,7 @@ class ExactTopK:
         columns = stop - start
         padded = np.empty(columns + 1, dtype=np.float32)
         scores = padded[:columns]
-        np.dot(self._items[start:stop], user, out=scores)
+        self._items[start:stop].dot(user, out=scores)  # half of the steps of np.dot
         self._scale_and_add_bias(scores, start, stop)
         if len(excluded):
             # In the first chunk clipping does what ``column_of`` does.
@@ -327,11 +340,14 @@ class ExactTopK:
         item: NDArray[np.intp],
     ) -> Doubles:
         """The deciding scores of pairs (row, item); without ``row`` the one user meets every item."""
-        scores = np.empty(len(item))
-        for start in range(0, len(item), self._pairs):
-            pairs = slice(start, start + self._pairs)
-            left = users if row is None else users.take(row[pairs], axis=0)
-            scores[pairs] = dots(left, self._items.take(item[pairs], axis=0))
+        if row is None and len(item) <= self._pairs:
+            scores = dots_of_one(users[0], self._items.take(item, axis=0))
+        else:
+            scores = np.empty(len(item))
+            for start in range(0, len(item), self._pairs):
+                pairs = slice(start, start + self._pairs)
+                left = users if row is None else users.take(row[pairs], axis=0)
+                scores[pairs] = dots(left, self._items.take(item[pairs], axis=0))
         if self._scale is not None:
             scores *= self._scale[item]
         if self._bias is not None:
