@@ -22,18 +22,18 @@ NUMBERS = st.integers(0, 2**32 - 1)
 @st.composite
 def batches(draw: st.DrawFn) -> pb.RecommendationBatch:
     """What a server could answer; numbers up to the largest, and bases that no release knows yet."""
-    counts = draw(st.lists(st.integers(0, 4), max_size=5))
+    item_ids = draw(st.lists(st.text(max_size=3), max_size=4))
+    counts = draw(st.lists(st.integers(0, 4 if item_ids else 0), max_size=5))
     total = sum(counts)
 
     def column(values: st.SearchStrategy[Any], length: int) -> list[Any]:
         return draw(st.lists(values, min_size=length, max_size=length))
 
-    item_ids = draw(st.lists(st.text(max_size=3), max_size=4))
     return pb.RecommendationBatch(
         batch_id=draw(st.integers(-(2**63), 2**63 - 1)),
         item_ids=item_ids,
         titles=column(st.text(max_size=3), len(item_ids)) if draw(st.booleans()) else [],
-        item_indices=column(NUMBERS, total),
+        item_indices=column(st.integers(0, max(0, len(item_ids) - 1)), total),
         scores=column(FLOATS, total),
         predicted_ratings=column(FLOATS, total) if draw(st.booleans()) else [],
         counts=counts,
@@ -99,6 +99,14 @@ def test_a_column_of_another_length_is_refused(column: str) -> None:
     spoilt = answer()
     getattr(spoilt, column).pop()
     with pytest.raises(errors.UnavailableError, match="2 users with columns of other lengths"):
+        columns_of(spoilt.SerializeToString(), 2)
+
+
+@pytest.mark.parametrize("index", [2, 7, 2**31, 2**32 - 1])
+def test_an_index_outside_the_items_is_refused(index: int) -> None:
+    spoilt = answer()
+    spoilt.item_indices[1] = index
+    with pytest.raises(errors.UnavailableError, match=f"names item {index} of the 2 that it has"):
         columns_of(spoilt.SerializeToString(), 2)
 
 

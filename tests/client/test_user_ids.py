@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mfserve._client.user_ids import UserIds
+from mfserve._client.user_ids import AsyncUserIds, UserIds
 from tests.client.conftest import Connect, Serve
 from tests.client.services import recommend_to_all
 from tests.client.twins import listed
@@ -20,10 +22,33 @@ from tests.client.twins import listed
 USERS = [f"u{n}" for n in range(23)]
 
 
-def lines(folder: Path) -> Any:
-    path = folder / "users.txt"
-    path.write_text("".join(f"{user}\n" for user in USERS), encoding="utf-8")
-    return path.open(encoding="utf-8")
+def temporary_file(path: Path) -> Any:
+    file = tempfile.NamedTemporaryFile("w+", encoding="utf-8", dir=path.parent)  # noqa: SIM115
+    file.write(path.read_text("utf-8"))
+    file.seek(0)
+    return file
+
+
+FILES: dict[str, Callable[[Path], Any]] = {
+    "open": lambda path: path.open(encoding="utf-8"),
+    "open with ends as they are": lambda path: path.open(encoding="utf-8", newline=""),
+    "NamedTemporaryFile": temporary_file,
+    "codecs": lambda path: codecs.getreader("utf-8")(path.open("rb")),
+}
+
+
+class AsyncFile:
+    """A text file as asynchronous libraries have it."""
+
+    def __init__(self, text: str) -> None:
+        self._file = io.StringIO(text)
+
+    async def readline(self) -> str:
+        return self._file.readline()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while line := await self.readline():
+            yield line
 
 
 SOURCES: dict[str, Callable[[], Any]] = {
@@ -51,9 +76,26 @@ async def test_users_from_anywhere(serve: Serve, connect: Connect, kind: str) ->
     assert [row.user_id for row in rows] == USERS
 
 
-def test_lines_of_a_file(tmp_path: Path) -> None:
-    with lines(tmp_path) as file:
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("kind", FILES)
+async def test_lines_of_a_file(tmp_path: Path, kind: str, end: str) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes("".join(f"{user}{end}" for user in USERS).encode())
+    with FILES[kind](path) as file:
         assert UserIds(file).take(100) == USERS
+    with FILES[kind](path) as file:
+        assert await AsyncUserIds(file).take_async(100) == USERS
+
+
+async def test_lines_of_an_asynchronous_file() -> None:
+    ids = AsyncUserIds(AsyncFile("\n".join(USERS)))
+    assert await ids.take_async(4) == USERS[:4]
+    assert await ids.take_async(100) == USERS[4:]
+
+
+def test_lines_of_bytes_are_no_ids() -> None:
+    with pytest.raises(TypeError, match=r"user_ids\[0\] must be a str, not bytes b'u0\\n'"):
+        UserIds(io.BytesIO(b"u0\n")).take(1)  # type: ignore[arg-type] # that is the mistake
 
 
 def test_no_more_is_read_than_is_taken() -> None:

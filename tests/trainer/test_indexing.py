@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -70,9 +72,22 @@ def test_recall_is_the_share_of_the_exact_best_that_is_served() -> None:
     assert index_items(head, rated, IndexConfig(recall=0.8, clusters=32), seed=0).probes == index.probes
 
 
-def test_the_same_items_give_the_same_bytes() -> None:
-    items = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
-    np.testing.assert_array_equal(build(items, 20), build(items.copy(order="F"), 20))
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of threads that FAISS takes."""
+    before = faiss.omp_get_max_threads()
+    yield faiss.omp_set_num_threads
+    faiss.omp_set_num_threads(before)
+
+
+def test_the_same_items_give_the_same_bytes_in_one_thread_and_in_two(
+    threads: Callable[[int], None],
+) -> None:
+    items = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    threads(1)
+    alone = build(items, 128)
+    threads(2)
+    np.testing.assert_array_equal(alone, build(items.copy(order="F"), 128))
 
 
 @pytest.mark.parametrize(("items", "clusters"), [(1, 2), (1_682, 64), (100_000, 512), (1_000_000, 1024)])

@@ -10,7 +10,7 @@ from mfserve._client import columns, model_service, recommendation_service, trai
 from mfserve._client.aio_job import AsyncTrainingJob
 from mfserve._client.aio_stream import AsyncRecommendationStream
 from mfserve._client.aio_transport import AsyncTransport
-from mfserve._client.bulk import Bulk
+from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
 from mfserve._client.job import documented_as
@@ -240,7 +240,7 @@ class AsyncClient:
         exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         predicted_ratings: bool = True,
-        batch_size: int = 512,
+        batch_size: int = BATCH_SIZE,
         version: int | None = None,
         alias: str | None = None,
         timeout: float | None = None,

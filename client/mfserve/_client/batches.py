@@ -61,6 +61,11 @@ def columns_of(data: bytes, users: int) -> Columns:
             f"{len(columns.bases)} bases, {len(columns.item_indices)} items, {len(columns.scores)} scores, "
             f"{len(columns.predicted_ratings)} predicted ratings"
         )
+    if (highest := max(columns.item_indices, default=-1)) >= len(columns.item_ids):
+        raise UnavailableError(
+            f"the server's answer names item {highest} of the {len(columns.item_ids)} "
+            "that it has, counted from 0"
+        )
     return columns
 
 

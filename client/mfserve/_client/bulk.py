@@ -19,6 +19,9 @@ from mfserve._types.models import ServedVersion
 from mfserve.errors import UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as pb
 
+BATCH_SIZE = 512
+"""Users in a message, where the caller does not say."""
+
 MAX_RECOMMENDATIONS = 200_000
 """Users times limit of one batch."""
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mfserve._client import columns, model_service, recommendation_service, training_service
-from mfserve._client.bulk import Bulk
+from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
 from mfserve._client.recommendation_service import History
@@ -317,7 +317,7 @@ class Client:
         exact: bool = False,
         ranking_head: Head | Literal["ranking", "rating"] | None = None,
         predicted_ratings: bool = True,
-        batch_size: int = 512,
+        batch_size: int = BATCH_SIZE,
         version: int | None = None,
         alias: str | None = None,
         timeout: float | None = None,

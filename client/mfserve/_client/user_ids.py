@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from io import TextIOBase
 from itertools import islice
 from typing import Any
 
@@ -27,8 +26,8 @@ class UserIds:
         if hasattr(source, "columns"):
             raise TypeError(f"user_ids takes one column of a table, not a {type(source).__name__}")
         self._array = source if hasattr(source, "__len__") and _to_list(source) is not None else None
-        lines = isinstance(source, TextIOBase)
-        self._rest = map(_without_end, source) if lines else iter(() if self._array is not None else source)
+        self._rest = iter(() if self._array is not None else source)
+        self._of_lines = _is_file(source)
         self._taken = 0
 
     def take(self, count: int) -> list[str]:
@@ -43,6 +42,8 @@ class UserIds:
         return ids
 
     def _checked(self, ids: list[Any]) -> list[str]:
+        if self._of_lines:
+            ids = [line.rstrip("\r\n") if isinstance(line, str) else line for line in ids]
         if not set(map(type, ids)) <= {str}:
             for position, value in enumerate(ids, self._taken):
                 text(f"user_ids[{position}]", value)
@@ -56,8 +57,11 @@ class AsyncUserIds(UserIds):
     def __init__(self, source: Iterable[str] | AsyncIterable[str]) -> None:
         self._asynchronous: AsyncIterator[str] | None = None
         if isinstance(source, AsyncIterable):
-            self._asynchronous, source = aiter(source), ()
-        super().__init__(source)
+            self._asynchronous = aiter(source)
+            super().__init__(())
+        else:
+            super().__init__(source)
+        self._of_lines = _is_file(source)
 
     async def take_async(self, count: int) -> list[str]:
         """As ``take``."""
@@ -77,5 +81,6 @@ def _to_list(array: object) -> str | None:
     return next((name for name in ("tolist", "to_list", "to_pylist") if hasattr(array, name)), None)
 
 
-def _without_end(line: str) -> str:
-    return line.removesuffix("\n")
+def _is_file(source: object) -> bool:
+    # Not every file is an io.TextIOBase: those of tempfile, codecs and asynchronous libraries are wrappers.
+    return hasattr(source, "readline")

@@ -16,6 +16,7 @@ import typer
 
 from mfserve import AsyncClient
 from mfserve._client import model_service
+from mfserve._client.bulk import BATCH_SIZE
 from mfserve._client.sync_transport import Transport
 from mfserve.cli import _load as load
 from mfserve.cli import _options as options
@@ -130,7 +131,7 @@ def bench(
     ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, max=4096, help="Users in a message of the bulk stream.")
-    ] = 256,
+    ] = BATCH_SIZE,
     only: Annotated[Part | None, typer.Option(help="The only part to measure.", show_default="both")] = None,
     version: options.Version = None,
     alias: options.Alias = None,

@@ -3,6 +3,9 @@
 import csv
 import datetime as dt
 import io
+import os
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from mfserve_registry.spec import DatasetSpec, RatingScale, UploadedDataset
 from mfserve_trainer.datasets import load
 from mfserve_trainer.datasets.check import to_ratings
 from mfserve_trainer.datasets.delimited import CSV, Dialect, read_delimited
-from mfserve_trainer.datasets.raw import Columns
+from mfserve_trainer.datasets.parquet import read_parquet
+from mfserve_trainer.datasets.raw import Column, Columns, Role
 from mfserve_trainer.ratings import Ratings
 
 from .samples import load_file, load_text, no_uploads, refused, rows_of
@@ -207,6 +211,36 @@ def test_whole_numbers_become_their_decimal_form(kind: Any, tmp_path: Path) -> N
         rating=pa.array([1, 2, 3]),
     )
     assert rows_of(load_file(path)) == [("1", "-1", 1.0), ("20", "0", 2.0), ("300", str(2**52), 3.0)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed on Linux only")
+def test_a_parquet_file_is_closed_with_its_rows(tmp_path: Path) -> None:
+    path = save(tmp_path / "r.parquet", user_id=["a"], item_id=["x"], rating=[1.0])
+
+    def is_open() -> bool:
+        return str(path.resolve()) in map(os.path.realpath, Path("/proc/self/fd").iterdir())
+
+    with read_parquet(path, Columns(), source="r.parquet") as rows:
+        assert rows.read("user").to_pylist() == ["a"]
+        assert is_open()
+    assert not is_open()
+
+
+def test_a_column_is_read_again_once_however_many_bad_rows_are_named() -> None:
+    text = b"user_id,item_id,rating\n" + b"".join(b"u%d,x,bad\n" % row for row in range(3)) + b"u,,3\n"
+    rows = read_delimited(lambda: io.BytesIO(text), Columns(), CSV, source="x.csv")
+    reads: list[str] = []
+
+    def read(role: Role) -> Column:
+        reads.append(role)
+        return rows.read(role)
+
+    spec = DatasetSpec(source=UploadedDataset(upload_id="-"))
+    with pytest.raises(
+        InvalidArgument, match=r"4 bad rows: line 2: rating 'bad' .* line 5: item_id is missing"
+    ):
+        to_ratings(replace(rows, read=read), spec, name="x.csv")
+    assert Counter(reads) == {"user": 1, "item": 1, "rating": 2}
 
 
 def test_a_frame_gives_the_same_as_csv_and_as_parquet(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def to_ratings(
             present |= ~rating.missing
         fault[~present] = Fault.NONE
     if spec.bad_rows == "fail":
-        _refuse_bad_rows(raw, fault, scale)
+        _refuse_bad_rows(raw, users, items, fault, scale)
     good = present & (fault == Fault.NONE)
     if not good.any():
         raise invalid(raw.source, "has no row that can be used.")
@@ -124,58 +124,77 @@ def _judge(
     return fault
 
 
-def _refuse_bad_rows(raw: RawRows, fault: Faults, scale: RatingScale | None) -> None:
+def _refuse_bad_rows(raw: RawRows, users: Ids, items: Ids, fault: Faults, scale: RatingScale | None) -> None:
     bad = np.flatnonzero(fault)
     total = len(bad) + len(raw.malformed)
     if total == 0:
         return
-    named = [
-        (record, _describe(raw, int(row), Fault(fault[row]), scale))
-        for row, record in zip(bad[:_NAMED], raw.records(bad[:_NAMED]), strict=True)
-    ]
+    rows = bad[:_NAMED]
+    reasons = [Fault(fault[row]) for row in rows]
+    roles = [_at_fault(users, items, row, reason) for row, reason in zip(rows, reasons, strict=True)]
+    shown = _values(raw, rows, roles, reasons)
+    described = (
+        _describe(raw.names[role], value, reason, scale)
+        for role, value, reason in zip(roles, shown, reasons, strict=True)
+    )
+    named = list(zip(raw.records(rows), described, strict=True))
     named += [(bad_record.record, _field_count(raw, bad_record)) for bad_record in raw.malformed[:_NAMED]]
     named = sorted(named)[:_NAMED]
     places = raw.locate([record for record, _ in named])
     listed = "; ".join(f"{place}: {what}" for place, (_, what) in zip(places, named, strict=True))
     more = f"; and {total - len(named):,} more" if total > len(named) else ""
-    rows = "1 bad row" if total == 1 else f"{total:,} bad rows"
+    how_many = "1 bad row" if total == 1 else f"{total:,} bad rows"
     raise InvalidArgument(
-        f'{raw.source} has {rows}: {listed}{more}. Correct the file, or set bad_rows to "skip".',
+        f'{raw.source} has {how_many}: {listed}{more}. Correct the file, or set bad_rows to "skip".',
         reason="DATASET_INVALID",
         field="dataset.bad_rows",
         metadata={"bad_rows": str(total)},
     )
 
 
-def _describe(raw: RawRows, row: int, fault: Fault, scale: RatingScale | None) -> str:
+def _at_fault(users: Ids, items: Ids, row: int, reason: Fault) -> Role:
+    """Which column gave a row its fault: the leftmost that has it."""
+    if reason in {Fault.OUTSIDE_SCALE, Fault.NOT_A_NUMBER}:
+        return "rating"
+    if reason is Fault.BAD_TIMESTAMP:
+        return "timestamp"
+    if users.faults[users.codes[row]] == reason:
+        return "user"
+    return "item" if items.faults[items.codes[row]] == reason else "rating"
+
+
+def _values(
+    raw: RawRows, rows: NDArray[np.intp], roles: Sequence[Role], reasons: Sequence[Fault]
+) -> list[str]:
+    """What stands at fault in each row. A column is read once, for all of its rows: it may take seconds."""
+    shown: dict[int, str] = {}
+    wanted: dict[Role, list[int]] = {}
+    for row, role, reason in zip(rows.tolist(), roles, reasons, strict=True):
+        if reason is not Fault.MISSING_FIELD:
+            wanted.setdefault(role, []).append(row)
+    for role, its in wanted.items():
+        column = raw.read(role)
+        for row in its:
+            value = column[row].as_py()
+            text = value.decode(errors="replace") if isinstance(value, bytes) else value
+            shown[row] = repr(shorten(text)) if isinstance(text, str) else str(text)
+    return [shown.get(row, "") for row in rows.tolist()]
+
+
+def _describe(name: str, value: str, reason: Fault, scale: RatingScale | None) -> str:
     """What is wrong with a row of the table, with the offending value."""
-
-    def shown(role: Role) -> str:
-        value = raw.read(role)[row].as_py()
-        text = value.decode(errors="replace") if isinstance(value, bytes) else value
-        return (
-            f"{raw.names[role]} {shorten(text)!r}" if isinstance(text, str) else f"{raw.names[role]} {text}"
-        )
-
-    if fault is Fault.OUTSIDE_SCALE and scale is not None:
-        return f"{shown('rating')} is outside the scale from {scale.minimum:g} to {scale.maximum:g}"
-    if fault is Fault.NOT_A_NUMBER:
-        return f"{shown('rating')} is not a number"
-    if fault is Fault.BAD_TIMESTAMP:
-        return f"{shown('timestamp')} is not a number of seconds"
-    source, name = raw.source, raw.names
-    for role in ("user", "item"):
-        ids = read_ids(raw.read(role).slice(row, 1), source=source, name=name[role])
-        if ids.fault_of_rows()[0] == fault:
-            if fault is Fault.MISSING_FIELD:
-                return f"{name[role]} is missing"
-            why = {
-                Fault.NOT_UTF8: "is no UTF-8 text",
-                Fault.ID_TOO_LONG: f"is longer than {MAX_ID_BYTES} bytes",
-                Fault.ID_NOT_WHOLE: "is not a whole number below 2**53",
-            }[fault]
-            return f"{shown(role)} {why}"
-    return f"{name['rating']} is missing"
+    if reason is Fault.MISSING_FIELD:
+        return f"{name} is missing"
+    if reason is Fault.OUTSIDE_SCALE and scale is not None:
+        return f"{name} {value} is outside the scale from {scale.minimum:g} to {scale.maximum:g}"
+    why = {
+        Fault.NOT_UTF8: "is no UTF-8 text",
+        Fault.ID_TOO_LONG: f"is longer than {MAX_ID_BYTES} bytes",
+        Fault.ID_NOT_WHOLE: "is not a whole number below 2**53",
+        Fault.NOT_A_NUMBER: "is not a number",
+        Fault.BAD_TIMESTAMP: "is not a number of seconds",
+    }[reason]
+    return f"{name} {value} {why}"
 
 
 def _field_count(raw: RawRows, bad: Malformed) -> str:

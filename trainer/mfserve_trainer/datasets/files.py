@@ -32,7 +32,8 @@ def load_file(source: FileDataset, spec: DatasetSpec, roots: Sequence[Path]) -> 
         InvalidArgument: DATASET_INVALID, with the file, the column or the lines, and what to do.
     """
     path = resolve_under_roots(source.path, roots)
-    return to_ratings(_read(path, source, implicit=spec.implicit), spec, name=path.name)
+    with _read(path, source, implicit=spec.implicit) as rows:
+        return to_ratings(rows, spec, name=path.name)
 
 
 def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
@@ -58,8 +59,9 @@ def load_upload(upload_id: str, path: Path, spec: DatasetSpec) -> Ratings:
         timestamp="timestamp" if "timestamp" in present else None,
         title="title" if "title" in present else None,
     )
-    # Not the id: it would give the same rows, sent twice, two digests. The job tells the id.
-    return to_ratings(read_parquet(path, columns, source=source), spec, name="upload")
+    with read_parquet(path, columns, source=source) as rows:
+        # Not the id: it would give the same rows, sent twice, two digests. The job tells the id.
+        return to_ratings(rows, spec, name="upload")
 
 
 def _read(path: Path, source: FileDataset, *, implicit: bool) -> RawRows:

@@ -19,7 +19,7 @@ from mfserve_trainer.datasets.raw import (
 
 
 def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
-    """Reads the columns of a Parquet file.
+    """Reads the columns of a Parquet file, which stays open until the rows are closed.
 
     Raises:
         InvalidArgument: DATASET_INVALID: no Parquet file, a damaged one, or a column missing or twice.
@@ -52,6 +52,7 @@ def read_parquet(path: Path, columns: Columns, *, source: str) -> RawRows:
         read=read,
         names=names,
         locate=lambda records: [f"row {record}" for record in records],
+        close=file.close,
     )
 
 

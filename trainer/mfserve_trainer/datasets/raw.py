@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """The columns of a file and what is needed to talk about its rows.
+    """The columns of a file and what is needed to talk about its rows. At the end of a ``with`` it is closed.
 
     Attributes:
         source: how messages name the file.
@@ -62,6 +63,7 @@ class RawRows:
         malformed: records that are not in the table, ascending.
         expected_fields: how many fields a record must have; 0 where the format makes sure.
         blank_lines: a row whose user, item and rating (if it has one) are all empty is an empty line and no row at all.
+        close: lets go of the file, where it is kept open.
     """
 
     source: str
@@ -72,6 +74,15 @@ class RawRows:
     malformed: Sequence[Malformed] = field(default=())
     expected_fields: int = 0
     blank_lines: bool = False
+    close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def records(self, rows: NDArray[np.intp]) -> list[int]:
         """Record numbers of rows of the table: their place in the file, malformed records counted too."""
