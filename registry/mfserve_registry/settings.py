@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -15,15 +16,34 @@ from pydantic import (
     field_serializer,
     field_validator,
 )
-from pydantic_core import ErrorDetails
 
 from mfserve_registry.home import default_home
+from mfserve_registry.setting_faults import PREFIX, faults
 
-ENVIRONMENT_PREFIX = "MFSERVE_"
+_MOST_BYTES = 2**50
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; the message is one line for a person."""
+    """Settings that are wrong in themselves; the message is one line for a person."""
+
+
+class StartError(Exception):
+    """Settings that are right in themselves, with which a process cannot run here; one line for a person."""
+
+
+def _bytes(value: Any) -> Any:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or number > _MOST_BYTES:
+        what = "without a unit" if number is None else f"at most {_MOST_BYTES} (1 PiB)"
+        raise ValueError(f"it is a number of bytes {what}, such as {64 * 2**20} for 64 MiB")
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+"""A number of bytes, which people like to give with a unit."""
 
 
 class ProcessSettings(BaseModel):
@@ -32,15 +52,15 @@ class ProcessSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     home: Path = Field(default_factory=default_home)
-    """Folder of the registry."""
+    """Folder of the registry; absent: mfserve in the user's data folder."""
     database_url: SecretStr | None = None
     """SQLAlchemy URL of the registry's database. Absent: SQLite in ``home``."""
     data_roots: Annotated[tuple[Path, ...], "separated by os.pathsep in the environment"] = ()
-    """Folders from which trainings may read files."""
+    """Folders from which trainings may read files, separated as in PATH; absent: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lowest level that is logged."""
+    """Lowest level that is logged: debug, info, warning or error."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """``auto``: for a person on a terminal, JSON lines otherwise."""
+    """``json``, ``console``, or ``auto``: for a person on a terminal, JSON lines otherwise."""
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -90,7 +110,7 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
         SettingsError as SourceError,
     )
 
-    class Sources(model, BaseSettings, env_prefix=ENVIRONMENT_PREFIX):  # type: ignore[misc, valid-type] # pydantic merges the two
+    class Sources(model, BaseSettings, env_prefix=PREFIX):  # type: ignore[misc, valid-type] # pydantic merges the two
         data_roots: Annotated[tuple[Path, ...], NoDecode] = ()
 
         @classmethod
@@ -106,7 +126,7 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
                 return init_settings, env_settings
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)
 
-    if config is None and (named := os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
+    if config is None and (named := os.environ.get(f"{PREFIX}CONFIG")):
         config = Path(named)
     if config is not None and not config.is_file():
         raise SettingsError(f"There is no settings file {config}.")
@@ -114,20 +134,11 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
     try:
         found = Sources(**given)
     except ValidationError as error:
-        raise SettingsError(_one_line(error.errors(include_url=False)[0], given)) from error
+        raise SettingsError(
+            faults(error.errors(include_url=False), model.model_fields, given, config)
+        ) from error
     except SourceError as error:
         raise SettingsError(f"The environment's settings cannot be read: {error}") from error
     except (OSError, ValueError) as error:  # ValueError: no TOML
         raise SettingsError(f"{config} cannot be read: {error}") from error
     return model.model_validate({name: getattr(found, name) for name in model.model_fields})
-
-
-def _one_line(error: ErrorDetails, flags: dict[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
-    if name in flags:
-        where = f"--{name.replace('_', '-')}"
-    elif f"{ENVIRONMENT_PREFIX}{name.upper()}" in os.environ:
-        where = f"{ENVIRONMENT_PREFIX}{name.upper()}"
-    else:
-        where = f"the setting {name}"
-    return f"{where} is wrong: {error['msg']}."

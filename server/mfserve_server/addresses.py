@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from mfserve_registry.settings import SettingsError
+from mfserve_registry.settings import StartError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Reservation:
 
 
 def reserve(host: str, port: int) -> Reservation:
-    """Reserves ``host`` and ``port`` (0: any free port). SettingsError where that is not possible."""
+    """Reserves ``host`` and ``port`` (0: any free port). StartError where that is not possible."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -39,7 +39,7 @@ def reserve(host: str, port: int) -> Reservation:
         hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         hold.bind(place)
     except OSError as error:
-        raise SettingsError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+        raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
     found = hold.getsockname()
     return Reservation(str(found[0]), int(found[1]), hold)
 

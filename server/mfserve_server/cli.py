@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_registry.commands import ConfigFile, one_line, setting, settings_of
+from mfserve_registry.settings import StartError
 from mfserve_server.settings import Settings
 
-
-def _option(name: str, *declarations: str) -> Any:
-    """An option that says what the setting's docstring says; absent, the setting comes from elsewhere."""
-    description = (Settings.model_fields[name].description or "").replace("``", "")
-    return typer.Option(*declarations, help=f"{description} [MFSERVE_{name.upper()}]", show_default=False)
+_option = partial(setting, Settings)
 
 
 def serve(  # noqa: PLR0917 - typer passes options by name
@@ -29,18 +27,11 @@ def serve(  # noqa: PLR0917 - typer passes options by name
     data_roots: Annotated[str | None, _option("data_roots")] = None,
     reflection: Annotated[bool | None, _option("reflection", "--reflection/--no-reflection")] = None,
     drain_seconds: Annotated[float | None, _option("drain_seconds")] = None,
-    reply_cache_bytes: Annotated[int | None, _option("reply_cache_bytes")] = None,
+    reply_cache_bytes: Annotated[str | None, _option("reply_cache_bytes", metavar="<int>")] = None,
     max_shared_calls: Annotated[int | None, _option("max_shared_calls")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file of settings, all of them: each has the name that it has in the environment, "
-            "in lower case and without MFSERVE_. [MFSERVE_CONFIG]",
-            show_default=False,
-        ),
-    ] = None,
+    config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say in JSON when it is ready.")] = False,
 ) -> None:
     """Serves models, and trains them too unless told not to. Ends on Ctrl-C or SIGTERM when calls have ended."""
@@ -58,11 +49,8 @@ def serve(  # noqa: PLR0917 - typer passes options by name
         "log_level": log_level,
         "log_format": log_format,
     }
-    try:
-        _run(load_settings(Settings, flags, config), as_json=as_json)
-    except SettingsError as error:
-        typer.echo(f"mfserve serve: {error}", err=True)
-        raise typer.Exit(1) from error
+    with one_line("serve"):
+        _run(settings_of("serve", Settings, flags, config), as_json=as_json)
 
 
 def _run(settings: Settings, *, as_json: bool) -> None:
@@ -92,11 +80,11 @@ def _run(settings: Settings, *, as_json: bool) -> None:
     try:
         asyncio.run(supervise())
     except OSError as error:
-        raise SettingsError(f"{settings.home} cannot be used: {error.strerror}.") from error
+        raise StartError(f"{settings.home} cannot be used: {error.strerror}.") from error
     except RegistryError as error:
-        raise SettingsError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
+        raise StartError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
     except NeverReady as error:
-        raise SettingsError(f"The server cannot start: {error} The log above says why.") from error
+        raise StartError(f"The server cannot start: {error} The log above says why.") from error
 
 
 def _sentence(settings: Settings, address: str, workers: int) -> str:

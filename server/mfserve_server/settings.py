@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mfserve_registry.settings import ProcessSettings
+from mfserve_registry.settings import Bytes, ProcessSettings
 
 
 class Settings(ProcessSettings):
@@ -26,13 +26,13 @@ class Settings(ProcessSettings):
     """How long calls under way may take to end after SIGTERM."""
     notice_seconds: float = Field(0.0, ge=0, le=600)
     """How long health says NOT_SERVING before a drain begins; as long as a load balancer takes to notice."""
-    max_upload_bytes: int = Field(8 * 2**30, ge=1)
+    max_upload_bytes: Bytes = Field(8 * 2**30, ge=1)
     """Most that one upload of ratings may hold."""
-    max_loaded_bytes: int = Field(16 * 2**30, ge=0)
+    max_loaded_bytes: Bytes = Field(16 * 2**30, ge=0)
     """Most snapshot bytes that a process keeps mapped for versions that no alias names; the last one used stays."""
     max_loaded_versions: int = Field(64, ge=1)
     """Most versions that a process keeps loaded though no alias names them."""
-    reply_cache_bytes: int = Field(64 * 2**20, ge=0)
+    reply_cache_bytes: Bytes = Field(64 * 2**20, ge=0)
     """Most memory of a server process for replies that it keeps for requests that are repeated; 0: it keeps none."""
     max_shared_calls: int = Field(256, ge=1, le=4096)
     """Most Recommend calls of a large catalogue that are scored together; 1: each by itself."""

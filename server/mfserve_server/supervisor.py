@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from mfserve_registry.settings import ENVIRONMENT_PREFIX
+from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
 from mfserve_server.orders import Orders
@@ -174,7 +174,8 @@ def _prepare(settings: Settings, verdicts: Path) -> None:
 def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
     """Our environment with the settings that a trainer shares with us, wherever we had them from.
 
-    Without the name of our settings file, which has settings that a trainer does not know.
+    Without the name of our settings file, which has settings that a trainer does not know, and without variables that
+    are no settings, of which it would tell again.
     """
     shared = {
         "HOME": str(settings.home),
@@ -183,5 +184,6 @@ def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str
         "LOG_LEVEL": settings.log_level,
         "LOG_FORMAT": settings.log_format,
     }
-    told = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in shared.items() if value is not None}
-    return {name: value for name, value in ours.items() if name != f"{ENVIRONMENT_PREFIX}CONFIG"} | told
+    told = {f"{PREFIX}{name}": value for name, value in shared.items() if value is not None}
+    dropped = {f"{PREFIX}CONFIG", *unknown_variables(ours)}
+    return {name: value for name, value in ours.items() if name not in dropped} | told

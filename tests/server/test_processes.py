@@ -281,16 +281,16 @@ def test_a_server_process_that_has_answered_never_imported_tensorflow(home: Path
 def test_a_port_that_is_taken_and_a_bad_setting_give_one_line(home: Path) -> None:
     with serving(home) as running:
         port = running.address.rpartition(":")[2]
-        taken = _failing("--port", port, "--home", str(home))
+        taken = _failing(1, "--port", port, "--home", str(home))
         assert f"Cannot listen on 127.0.0.1:{port}" in taken
         assert running.process.poll() is None
-    assert "--workers is wrong" in _failing("--workers", "0")
-    assert "cannot be used" in _failing("--home", "/dev/null/home")
+    assert "--workers is wrong" in _failing(2, "--workers", "0")
+    assert "cannot be used" in _failing(1, "--home", "/dev/null/home")
 
 
-def _failing(*flags: str) -> str:
+def _failing(code: int, *flags: str) -> str:
     result = subprocess.run([*SERVE, *flags], check=False, capture_output=True, text=True, timeout=PATIENCE)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (code, "")
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 1
     return result.stderr

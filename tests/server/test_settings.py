@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mfserve_registry.setting_faults import unknown_variables
 from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_server.settings import Settings
+from mfserve_server.supervisor import trainer_environment
 from mfserve_server.threads import cores, worker_environment
 
 
@@ -49,14 +51,24 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
     ("flags", "environment", "file", "says"),
     [
         ({"port": 70000}, {}, None, "--port is wrong"),
-        ({"data_roots": ("/a", 5)}, {}, None, "--data-roots is wrong"),
+        ({"data_roots": ("/a", 5, 6)}, {}, None, "--data-roots is wrong"),
         ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
-        ({}, {}, "workers = 0", "the setting workers is wrong"),
-        ({}, {}, "worker = 1", "the setting worker is wrong"),
-        ({}, {}, "workers = ", "cannot be read"),
+        ({}, {}, "workers = 0", "workers in FILE is wrong"),
+        ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
+        ({}, {}, "quux = 1", "quux in FILE is no setting."),
+        ({}, {}, "workers = ", "FILE cannot be read"),
+        (
+            {},
+            {"MFSERVE_REPLY_CACHE_BYTES": "64MB"},
+            None,
+            "a number of bytes without a unit, such as 67108864",
+        ),
+        ({"reply_cache_bytes": 10**18}, {}, None, "a number of bytes at most 1125899906842624 (1 PiB)"),
+        ({}, {}, "max_loaded_bytes = inf", "max_loaded_bytes in FILE is wrong: it is a number of bytes"),
+        ({}, {}, "reply_cache_bytes = -1", "greater than or equal to 0"),
     ],
 )
-def test_a_wrong_setting_gives_one_line_that_names_it(
+def test_a_wrong_setting_gives_one_line_that_names_it_and_its_place(
     flags: dict[str, object],
     environment: dict[str, str],
     file: str | None,
@@ -71,8 +83,47 @@ def test_a_wrong_setting_gives_one_line_that_names_it(
         config.write_text(file)
     with pytest.raises(SettingsError) as raised:
         load_settings(Settings, flags, config)
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
+    told = str(raised.value)
+    assert says.replace("FILE", str(config)) in told
+    assert "\n" not in told
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "mfserve.toml"
+    config.write_text("worker = 2\nport = 1\ndrain_seconds = -1\n")
+    monkeypatch.setenv("MFSERVE_PORT", "http")
+    with pytest.raises(SettingsError) as raised:
+        load_settings(Settings, {"log_level": "loud"}, config)
+    faults = str(raised.value).removesuffix(".").split("; ")
+    assert {fault.partition(" is ")[0] for fault in faults} == {
+        "--log-level",
+        "MFSERVE_PORT",
+        f"drain_seconds in {config}",
+        f"worker in {config}",
+    }
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is_one() -> None:
+    theirs = ["MFSERVE_TESTS_REQUIRE_PROGRAMS", "MFSERVE_SERVICE_HOST", "MFSERVE_PORT_50051_TCP", "PROT"]
+    used = ["MFSERVE_PORT", "MFSERVE_LEASE_SECONDS", "MFSERVE_ADDRESS", "MFSERVE_CONFIG", *theirs]
+    assert not unknown_variables(dict.fromkeys(used, "1"))
+    assert unknown_variables({"MFSERVE_PROT": "1", "MFSERVE_": "2", "MFSERVE_QUUX": ""}) == {
+        "MFSERVE_": "MFSERVE_ is no setting, and is ignored",
+        "MFSERVE_PROT": "MFSERVE_PROT is no setting, and is ignored (did you mean MFSERVE_PORT?)",
+        "MFSERVE_QUUX": "MFSERVE_QUUX is no setting, and is ignored",
+    }
+
+
+def test_a_trainer_beside_the_server_does_not_tell_of_it_again(tmp_path: Path) -> None:
+    ours = {"MFSERVE_PROT": "1", "MFSERVE_CONFIG": "x", "MFSERVE_LEASE_SECONDS": "3", "PATH": "/bin"}
+    given = trainer_environment(load_settings(Settings, {"home": tmp_path}, None), ours)
+    assert given == {
+        "PATH": "/bin",
+        "MFSERVE_HOME": str(tmp_path),
+        "MFSERVE_LEASE_SECONDS": "3",
+        "MFSERVE_LOG_LEVEL": "info",
+        "MFSERVE_LOG_FORMAT": "auto",
+    }
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

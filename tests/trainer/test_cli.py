@@ -20,10 +20,10 @@ def mfserve(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-def refusal(*arguments: str | Path, **environment: str) -> str:
+def refusal(*arguments: str | Path, code: int, **environment: str) -> str:
     """The one line with which it is refused."""
     done = mfserve(*arguments, **environment)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr.strip()
@@ -42,27 +42,27 @@ def test_datasets_are_listed_for_a_person_and_for_a_program(tmp_path: Path) -> N
 
 
 def test_an_unknown_dataset_is_refused() -> None:
-    line = refusal("datasets", "fetch", "netflix")
+    line = refusal("datasets", "fetch", "netflix", code=2)
     assert line.startswith("mfserve datasets: ")
     assert "netflix" in line
 
 
 @pytest.mark.parametrize(
-    ("flags", "environment", "named"),
+    ("flags", "environment", "code", "named"),
     [
-        (["--lease-seconds", "0"], {}, "--lease-seconds"),
-        (["--log-level", "loud"], {}, "--log-level"),
-        ([], {"MFSERVE_LEASE_SECONDS": "soon"}, "MFSERVE_LEASE_SECONDS"),
-        ([], {"MFSERVE_JOB_POLL_SECONDS": "-1"}, "MFSERVE_JOB_POLL_SECONDS"),
-        ([], {"MFSERVE_DATABASE_URL": "nonsense"}, "database"),
-        (["--config", "/missing.toml"], {}, "/missing.toml"),
-        (["--home", "/dev/null/home"], {}, "/dev/null/home"),
+        (["--lease-seconds", "0"], {}, 2, "--lease-seconds"),
+        (["--log-level", "loud"], {}, 2, "--log-level"),
+        ([], {"MFSERVE_LEASE_SECONDS": "soon"}, 2, "MFSERVE_LEASE_SECONDS"),
+        ([], {"MFSERVE_JOB_POLL_SECONDS": "-1"}, 2, "MFSERVE_JOB_POLL_SECONDS"),
+        ([], {"MFSERVE_DATABASE_URL": "nonsense"}, 1, "database"),
+        (["--config", "/missing.toml"], {}, 2, "/missing.toml"),
+        (["--home", "/dev/null/home"], {}, 1, "/dev/null/home"),
     ],
 )
 def test_wrong_settings_are_refused(
-    tmp_path: Path, flags: list[str], environment: dict[str, str], named: str
+    tmp_path: Path, flags: list[str], environment: dict[str, str], code: int, named: str
 ) -> None:
-    line = refusal("trainer", *flags, **{"MFSERVE_HOME": str(tmp_path), **environment})
+    line = refusal("trainer", *flags, code=code, **{"MFSERVE_HOME": str(tmp_path), **environment})
     assert line.startswith("mfserve trainer: ")
     assert named in line
 
@@ -74,9 +74,9 @@ def test_wrong_settings_are_refused(
 def test_wrong_settings_in_a_file_are_refused(tmp_path: Path, text: str, named: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text(text)
-    assert named in refusal("trainer", "--home", tmp_path, MFSERVE_CONFIG=str(config))
+    assert named in refusal("trainer", "--home", tmp_path, code=2, MFSERVE_CONFIG=str(config))
 
 
 def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "registry.db").write_text("these bytes are no database" * 100)
-    assert "not a database" in refusal("trainer", "--home", tmp_path)
+    assert "not a database" in refusal("trainer", "--home", tmp_path, code=1)

@@ -8,17 +8,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from mfserve_registry.errors import RegistryError
-from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_registry.commands import ConfigFile, one_line, setting, settings_of
+from mfserve_registry.settings import StartError
 from mfserve_trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
     from mfserve_trainer.datasets import Progress as ReportProgress
 
 
-def _option(name: str, *declarations: str) -> Any:
-    """An option that says what the setting's docstring says; absent, the setting comes from elsewhere."""
-    description = (Settings.model_fields[name].description or "").replace("``", "")
-    return typer.Option(*declarations, help=f"{description} [MFSERVE_{name.upper()}]", show_default=False)
+_option = partial(setting, Settings)
 
 
 def trainer(
@@ -39,9 +37,7 @@ def trainer(
     cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file of settings. [MFSERVE_CONFIG]", show_default=False)
-    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Trains what is queued in a registry. Ends on Ctrl-C or SIGTERM; a job under way goes back to the queue."""
     flags = {
@@ -56,8 +52,8 @@ def trainer(
     for library in ("keras", "pandas", "pyarrow", "sklearn", "tensorflow"):
         if find_spec(library) is None:
             raise ModuleNotFoundError(f"No module named {library!r}", name=library)
-    with _one_line("trainer"):
-        asyncio.run(_train(load_settings(Settings, flags, config)))
+    with one_line("trainer"):
+        asyncio.run(_train(settings_of("trainer", Settings, flags, config)))
 
 
 async def _train(settings: Settings) -> None:
@@ -82,9 +78,9 @@ def _open(settings: Settings) -> Registry:
     try:
         return Registry.open(settings.home, database_url=settings.url)
     except DBAPIError as error:
-        raise SettingsError(f"The registry's database cannot be used: {error.orig}.") from error
+        raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
     except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing
-        raise SettingsError(f"The registry's database cannot be used: {error}.") from error
+        raise StartError(f"The registry's database cannot be used: {error}.") from error
 
 
 datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True, add_completion=False)
@@ -132,7 +128,7 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of a built-in data set.
     """Fetch a data set into the cache, so that a later training needs no network."""
     from mfserve_trainer.datasets import fetch as fetch_dataset
 
-    with _one_line("datasets"), _download_bar() as report:
+    with one_line("datasets"), _download_bar() as report:
         path = fetch_dataset(name, progress=report)
     typer.echo(f"{name} is in {path}")
 
@@ -157,14 +153,3 @@ def _download_bar() -> Iterator[ReportProgress]:
     finally:
         if bars.live.is_started:
             bars.stop()
-
-
-@contextmanager
-def _one_line(command: str) -> Iterator[None]:
-    """What can go wrong is one line on standard error and exit code 1."""
-    try:
-        yield
-    except (RegistryError, SettingsError, OSError) as error:
-        message = error.message if isinstance(error, RegistryError) else str(error)
-        typer.echo(f"mfserve {command}: {' '.join(message.split())}", err=True)
-        raise typer.Exit(1) from error

@@ -1,0 +1,69 @@
+"""What the commands ``serve`` and ``trainer`` have in common: options that are settings, and how they end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mfserve_registry.errors import InvalidArgument, RegistryError
+from mfserve_registry.setting_faults import PREFIX, unknown_variables
+from mfserve_registry.settings import ProcessSettings, SettingsError, SettingsT, StartError, load_settings
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file of settings, all of them: each has the name of its variable, in lower case and without "
+        f"{PREFIX}. Variable: {PREFIX}CONFIG",
+        show_default=False,
+    ),
+]
+
+
+def setting(model: type[ProcessSettings], name: str, *declarations: str, **more: Any) -> Any:
+    """An option that says of a setting what its docstring does. Absent, the setting comes from elsewhere."""
+    field = model.model_fields[name]
+    description = (field.description or "").replace("``", "")
+    # On a line of its own where it must be: 80 columns have room for the longest name, and for no bracket.
+    text = f"{description} Variable: {PREFIX}{name.upper()}"
+    return typer.Option(*declarations, help=text, show_default=_default(name, field.default), **more)
+
+
+def settings_of(
+    command: str, model: type[SettingsT], flags: dict[str, Any], config: Path | None
+) -> SettingsT:
+    """``load_settings``, with a line on standard error for each variable that is none."""
+    for line in unknown_variables(os.environ).values():
+        _say(command, line)
+    return load_settings(model, flags, config)
+
+
+@contextmanager
+def one_line(command: str) -> Iterator[None]:
+    """What goes wrong is one line on standard error; exit code 2 where what was asked is wrong in itself, else 1."""
+    try:
+        yield
+    except (SettingsError, InvalidArgument) as error:
+        _say(command, error)
+        raise typer.Exit(2) from error
+    except (StartError, RegistryError, OSError) as error:
+        _say(command, error)
+        raise typer.Exit(1) from error
+
+
+def _say(command: str, what: object) -> None:
+    typer.echo(f"mfserve {command}: {' '.join(str(what).split())}", err=True)
+
+
+def _default(name: str, value: Any) -> str | bool:
+    """What the help shows; nothing where the description tells what holds without a value."""
+    if isinstance(value, bool):
+        return name if value else f"no-{name}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, int | str) else False
