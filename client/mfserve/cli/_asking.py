@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, table
+from mfserve.cli._output import UsageError, as_json, line, plain, table
 from mfserve.types import ServedVersion
 
 Model = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -42,7 +42,7 @@ def recommend(
 ) -> None:
     """List the best items for a user."""
     if (user is None) == (not history):
-        raise CommandError("say whom to recommend to: either USER or --history ITEM=RATING")
+        raise UsageError("say whom to recommend to: either USER or --history ITEM=RATING")
     with options.connect(address, timeout) as client:
         found = client.recommend(
             model,
@@ -138,7 +138,7 @@ def _rated(text: str) -> tuple[str, float] | str:
             return item, float(rating)
     except ValueError:
         pass
-    raise CommandError(f"--history {text}: expected ITEM=RATING, such as 50=5, or ITEM alone")
+    raise UsageError(f"--history {text}: expected ITEM=RATING, such as 50=5, or ITEM alone")
 
 
 def _by(served: ServedVersion) -> str:

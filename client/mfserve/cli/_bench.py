@@ -21,12 +21,14 @@ from mfserve._client.sync_transport import Transport
 from mfserve.cli import _load as load
 from mfserve.cli import _options as options
 from mfserve.cli._latencies import histogram, summary
-from mfserve.cli._output import CommandError, as_json, console, line, plain, table
+from mfserve.cli._output import CommandError, UsageError, as_json, console, line, plain, table
 from mfserve.cli._progress import passing
+from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 from mfserve.types import ServedVersion
 
 _MOST_USERS = 10_000
 _BAR = 30
+_CALLERS = 8
 
 
 class Part(StrEnum):
@@ -34,6 +36,10 @@ class Part(StrEnum):
 
     RECOMMEND = "recommend"
     BULK = "bulk"
+
+
+class _ServerGoneError(Exception):
+    """The server has gone, or drains; no MfserveError, which is a call that failed."""
 
 
 @dataclass(slots=True)
@@ -69,8 +75,14 @@ class Bench:
     recommend: load.Load = field(default_factory=load.Load)
     bulk: Bulk = field(default_factory=Bulk)
 
-    async def run(self) -> bool:
-        """Measures one part after the other; False where it was interrupted."""
+    @property
+    def any_answer(self) -> bool:
+        """Whether there is anything to show."""
+        return bool(self.recommend.latencies or self.bulk.users)
+
+    async def run(self) -> CommandError | KeyboardInterrupt | None:
+        """Measures one part after the other; gives back what ended it before its time, if anything did."""
+        ended: CommandError | KeyboardInterrupt | None = None
         try:
             async with AsyncClient(self.address, timeout=self.timeout) as client:
                 for part in self.parts:
@@ -79,15 +91,25 @@ class Bench:
                     await passing(
                         part.value, self.seconds, measure(client, self.recommend, self.bulk, self.seconds)
                     )
-        except asyncio.CancelledError:  # Ctrl-C
-            return False
-        return True
+        except* asyncio.CancelledError:  # Ctrl-C
+            ended = KeyboardInterrupt()
+        except* _ServerGoneError as gone:  # one for each of those who called
+            ended = CommandError(str(gone.exceptions[0]))
+        except* MfserveError as error:  # of the bulk stream; calls that fail are counted
+            ended = CommandError(f"the bulk stream ended: {error.exceptions[0]}")
+        return ended
 
     async def _recommend(self, client: AsyncClient, into: load.Load, _: Bulk, seconds: float) -> None:
         pick = random.Random(0)  # noqa: S311 - any draw will do
 
-        def call() -> Any:
-            return client.recommend(self.model, pick.choice(self.users), **self.arguments)
+        async def call() -> None:
+            try:
+                await client.recommend(self.model, pick.choice(self.users), **self.arguments)
+            except (UnavailableError, DeadlineExceededError) as error:
+                # Where nobody is there, more calls measure nothing, and each would wait for its whole timeout.
+                if not await client.ready():
+                    raise _ServerGoneError(f"the server went away meanwhile: {error}") from error
+                raise
 
         await load.put(into, call, callers=self.callers, seconds=seconds, rate=self.rate)
 
@@ -106,8 +128,16 @@ def bench(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     *,
     callers: Annotated[
-        int, typer.Option("--concurrency", "-c", min=1, max=1024, help="Calls under way at the same time.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            min=1,
+            max=1024,
+            help="Calls under way at the same time.",
+            show_default=str(_CALLERS),
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=600, help="How long to measure, each of the two parts.")
     ] = 10.0,
@@ -130,8 +160,11 @@ def bench(
         typer.Option(help="File with the users to ask for, an id a line.", show_default="the model's own"),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=4096, help="Users in a message of the bulk stream.")
-    ] = BATCH_SIZE,
+        int | None,
+        typer.Option(
+            min=1, max=4096, help="Users in a message of the bulk stream.", show_default=str(BATCH_SIZE)
+        ),
+    ] = None,
     only: Annotated[Part | None, typer.Option(help="The only part to measure.", show_default="both")] = None,
     version: options.Version = None,
     alias: options.Alias = None,
@@ -143,10 +176,12 @@ def bench(
 
     Users are drawn at random. The times are those of a program in Python that uses the SDK, which is itself at work for
     a part of each: one such process may not be able to keep a server busy. Ctrl-C ends the measurement and shows what
-    there is.
+    there is, and so does a server that goes away.
     """
-    if only is Part.BULK and rate is not None:
-        raise CommandError("--rate is for calls, and --only bulk makes none")
+    if only is Part.BULK:
+        _refuse("calls", {"--concurrency": callers, "--rate": rate})
+    if only is Part.RECOMMEND:
+        _refuse("the bulk stream", {"--batch-size": batch_size})
     chosen = {"limit": limit, **options.choice(version, alias)}
     with options.connect(address, timeout) as client:
         # First, as this call does not wait for a server that is not there.
@@ -161,21 +196,29 @@ def bench(
             model=model,
             users=users,
             served_version=answer.served_version,
-            callers=callers,
+            callers=callers or _CALLERS,
             seconds=seconds,
             warm_up=warm_up,
             rate=rate,
-            batch_size=batch_size,
+            batch_size=batch_size or BATCH_SIZE,
             parts=[only] if only else list(Part),
             timeout=timeout,
             arguments=chosen,
         )
-        complete = asyncio.run(made.run())
-    if made.recommend.failures and not made.recommend.latencies:
-        raise CommandError(f"no call was answered: {next(iter(made.recommend.failures))}")
-    (as_json if json else _show)(_figures(made, complete=complete))
-    if not complete:
-        raise KeyboardInterrupt
+        ended = asyncio.run(made.run())
+    if ended is None and made.recommend.failures and not made.recommend.latencies:
+        ended = CommandError(f"no call was answered: {next(iter(made.recommend.failures))}")
+    if json or made.any_answer:
+        (as_json if json else _show)(_figures(made, complete=ended is None))
+    if ended is not None:
+        raise ended
+
+
+def _refuse(what: str, options: dict[str, Any]) -> None:
+    """An option of the part that is not measured would have no effect."""
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{option} is for {what}, which --only leaves out")
 
 
 def _first_users(
@@ -235,6 +278,8 @@ def _show(found: dict[str, Any]) -> None:
         f"[bold]{plain(served.model)} version {served.version}[/], {found['limit']} items each for users drawn from "
         f"{found['users']:,}"
     )
+    if not found["complete"]:
+        line("[bold]The measurement ended before its time[/]: this is what there is.")
     if (told := found.get("recommend")) and told["calls"]:
         _show_calls(told)
     if (told := found.get("bulk")) and told["users"]:

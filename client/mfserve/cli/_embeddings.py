@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain
+from mfserve.cli._output import CommandError, UsageError, as_json, line, plain
 from mfserve.types import Embeddings, Head
 
 
@@ -71,7 +71,7 @@ def _writer(output: Path) -> Callable[[Path, Embeddings], None]:
     """What writes such a file; refuses before anything is fetched where it could not be written."""
     libraries = {".npz": ("numpy", _write_npz), ".parquet": ("pyarrow", _write_parquet)}
     if output.suffix not in libraries:
-        raise CommandError(f"--output {output}: the name must end in .npz or .parquet")
+        raise UsageError(f"--output {output}: the name must end in .npz or .parquet")
     if not output.parent.is_dir():
         raise CommandError(f"cannot write {output}: there is no folder {output.parent}")
     library, write = libraries[output.suffix]

@@ -9,7 +9,7 @@ import typer
 
 from mfserve import TrainingJob
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, table, when
+from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._progress import describe, stage
 from mfserve.cli._training import wait_for
 from mfserve.types import JobState
@@ -33,11 +33,11 @@ def jobs(
 ) -> None:
     """List trainings, the newest first; show, follow or cancel one."""
     if wait and cancel:
-        raise CommandError("give --wait or --cancel, not both")
+        raise UsageError("give --wait or --cancel, not both")
     if job is None and (wait or cancel):
-        raise CommandError("--wait and --cancel need the id of a job: mfserve jobs JOB")
+        raise UsageError("--wait and --cancel need the id of a job: mfserve jobs JOB")
     if job is not None and (model is not None or state or limit is not None):
-        raise CommandError(
+        raise UsageError(
             "--model, --state and --limit choose what is listed: leave out the job, or leave out those"
         )
     states = [_state(text) for text in state or ()]
@@ -60,7 +60,7 @@ def _state(text: str) -> JobState:
         return JobState(text)
     except ValueError:
         names = ", ".join(one.value.lower() for one in JobState if one is not JobState.UNKNOWN)
-        raise CommandError(f"--state {text}: expected one of {names}") from None
+        raise UsageError(f"--state {text}: expected one of {names}") from None
 
 
 def _list(found: list[TrainingJob], *, json: bool) -> None:

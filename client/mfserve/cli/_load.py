@@ -49,6 +49,8 @@ async def put(
     together, every call has its time, and its latency counts from then on, also where nobody was free to send it. (A
     server that stops for a second would otherwise have one slow call for each caller, and not one for each call that
     should have been made meanwhile: G. Tene's "coordinated omission".)
+
+    A call that raises an MfserveError has failed, and is counted; whatever else it raises ends the load.
     """
     begin = perf_counter()
     due = _closed(begin + seconds) if rate is None else _open(load, begin, begin + seconds, rate)

@@ -11,9 +11,12 @@ import typer
 from mfserve import MfserveError, __version__
 from mfserve.cli import _asking, _bench, _embeddings, _jobs, _models, _report, _status, _training, _tuning
 from mfserve.cli._errors import describe
-from mfserve.cli._output import CommandError, plain, prepare, say
+from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
+from mfserve.errors import InvalidArgumentError
 
+_FAILED = 1
+_WRONG_USAGE = 2  # as of what typer refuses by itself; a server's INVALID_ARGUMENT is no different
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 app = typer.Typer(
@@ -23,8 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Train, serve and ask matrix factorization recommenders.",
-    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 a command line that cannot be read, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 what was asked is wrong in itself, 130 "
+    "interrupted.",
 )
 
 
@@ -69,10 +72,10 @@ def main() -> NoReturn:
         app()
     except (MfserveError, CommandError) as error:
         say(f"[bold red]error:[/] {describe(error)}")
-        sys.exit(1)
+        sys.exit(_WRONG_USAGE if isinstance(error, UsageError | InvalidArgumentError) else _FAILED)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except OSError as error:  # the output cannot be written; typer sees to a reader (`| head`) that has gone
         say(f"[bold red]error:[/] {plain(error.strerror or error)}")
-        os._exit(1)  # not by Python's own end, which would write once more
+        os._exit(_FAILED)  # not by Python's own end, which would write once more
     sys.exit(0)

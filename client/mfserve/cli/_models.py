@@ -10,7 +10,7 @@ import typer
 from mfserve import Client
 from mfserve._types.spec import ENGINES
 from mfserve.cli import _options as options
-from mfserve.cli._output import CommandError, as_json, line, plain, size, table, when, write_file
+from mfserve.cli._output import UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     Alias,
@@ -82,7 +82,7 @@ def versions(
 ) -> None:
     """List a model's versions; show one with its metrics; fetch a file of one."""
     if artifact is None and output is not None:
-        raise CommandError("--output goes with --artifact")
+        raise UsageError("--output goes with --artifact")
     chosen = options.version_or_alias(version)
     with options.connect(address, timeout) as client:
         if artifact is not None:
@@ -140,9 +140,9 @@ def alias(
 ) -> None:
     """List a model's aliases, or point one to a version."""
     if (alias is None) != (version is None):
-        raise CommandError("to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION")
+        raise UsageError("to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION")
     if alias is None and (expected_revision is not None or reason is not None):
-        raise CommandError(
+        raise UsageError(
             "--expected-revision and --reason go with a change: mfserve alias MODEL ALIAS VERSION"
         )
     with options.connect(address, timeout) as client:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mfserve import Client
-from mfserve.cli._output import CommandError
+from mfserve.cli._output import UsageError
 
 Address = Annotated[
     str, typer.Option("--address", "-a", envvar="MFSERVE_ADDRESS", help="Server to call, HOST:PORT.")
@@ -45,23 +45,23 @@ def connect(address: str, timeout: float) -> Iterator[Client]:
         with Client(address, timeout=timeout) as client:
             yield client
     except UnicodeEncodeError as error:
-        raise CommandError("an argument cannot be sent: it is not text in UTF-8") from error
+        raise UsageError("an argument cannot be sent: it is not text in UTF-8") from error
     except ValueError as error:
         # What no message can carry, such as a number too large for its field.
-        raise CommandError(f"an argument cannot be sent: {error}") from error
+        raise UsageError(f"an argument cannot be sent: {error}") from error
 
 
 def _check(address: str) -> None:
     # grpc takes each of these for something else: a name to look up, or the port modulo 65536.
     port = address.rpartition(":")[2]
     if not address or address.startswith(("http://", "https://")) or (port.isdecimal() and int(port) > 65535):
-        raise CommandError(f"--address {address}: expected HOST:PORT, such as {DEFAULT_ADDRESS}")
+        raise UsageError(f"--address {address}: expected HOST:PORT, such as {DEFAULT_ADDRESS}")
 
 
 def choice(version: int | None, alias: str | None) -> dict[str, Any]:
     """The version that the person asked for, as arguments of a client's method."""
     if version is not None and alias is not None:
-        raise CommandError("give --version or --alias, not both")
+        raise UsageError("give --version or --alias, not both")
     return {"version": version, "alias": alias}
 
 

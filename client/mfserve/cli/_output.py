@@ -27,6 +27,10 @@ class CommandError(Exception):
     """A command cannot do what was asked; the text is one line for the person who asked."""
 
 
+class UsageError(CommandError):
+    """What was asked is wrong by itself, so that no server would do it."""
+
+
 def prepare() -> None:
     """Lets no character that the reader's encoding lacks end a command: it is written as its escape."""
     for stream in (sys.stdout, sys.stderr):

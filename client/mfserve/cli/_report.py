@@ -13,7 +13,7 @@ import typer
 from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._models import ModelArgument
-from mfserve.cli._output import CommandError, as_json, line, plain, size, write_file
+from mfserve.cli._output import CommandError, UsageError, as_json, line, plain, size, write_file
 from mfserve.errors import NotFoundError
 from mfserve.types import StoredArtifact
 
@@ -46,12 +46,13 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Fetch a version's report: one HTML page with pictures of how good it is and what it recommends."""
+    to_stdout = output == Path("-")
+    if to_stdout and (open_ or json):
+        raise UsageError("--output - writes the page alone: leave out --open and --json")
     with options.connect(address, timeout) as client:
         number = client.get_version(model, **options.version_or_alias(version)).version
         stored = _fetch(client, model, number)
-    if output == Path("-"):
-        if open_ or json:
-            raise CommandError("--output - writes the page alone: leave out --open and --json")
+    if to_stdout:
         sys.stdout.buffer.write(stored.data)
         return
     if output is None:

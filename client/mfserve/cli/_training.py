@@ -24,7 +24,7 @@ from mfserve import (
 from mfserve._client.training_service import source
 from mfserve.cli import _options as options
 from mfserve.cli._models import show_version
-from mfserve.cli._output import CommandError, as_json, line, plain, say
+from mfserve.cli._output import UsageError, as_json, line, plain, say
 from mfserve.cli._progress import follow
 from mfserve.cli._sharing import taking
 from mfserve.types import BuiltinDataset, ModelVersion
@@ -198,18 +198,18 @@ def training_arguments(
 ) -> dict[str, Any]:
     """What commands that train have in common: their options, as arguments of ``Client.train``."""
     if request_id == "":
-        raise CommandError("--request-id is empty: the command would not be safe to repeat")
+        raise UsageError("--request-id is empty: the command would not be safe to repeat")
     if validation_fraction is not None and early_stopping is None:
-        raise CommandError("--validation-fraction goes with --early-stopping")
+        raise UsageError("--validation-fraction goes with --early-stopping")
     columns = (user_column, item_column, rating_column, timestamp_column, title_column)
     if isinstance(source(dataset, {}), BuiltinDataset) and any(columns):
-        raise CommandError(
+        raise UsageError(
             f"the columns of a built-in data set such as {dataset} are known: name those of files only"
         )
     if implicit and (rating_column is not None or scale is not None):
-        raise CommandError("--implicit reads no ratings: leave out --rating-column and --scale")
+        raise UsageError("--implicit reads no ratings: leave out --rating-column and --scale")
     if index_clusters is not None and index_recall is None:
-        raise CommandError("--index-clusters goes with --index-recall")
+        raise UsageError("--index-clusters goes with --index-recall")
     bayes = {
         "factors": factors,
         "burn_in": burn_in,
@@ -355,7 +355,7 @@ def _only(own: dict[str, Any], others: dict[str, Any], choice: str) -> dict[str,
     """The options that belong to a choice; an option of another choice would be ignored, so it is refused."""
     wrong = [name.replace("_", " ") for name, value in others.items() if value is not None]
     if wrong:
-        raise CommandError(
+        raise UsageError(
             f"{choice} has no {' or '.join(wrong)}: choose the engine or split that they belong to"
         )
     return own
@@ -368,4 +368,4 @@ def _scale(text: str) -> tuple[float, float]:
             return float(lowest), float(highest)
     except ValueError:
         pass
-    raise CommandError(f"--scale {text}: expected LOWEST:HIGHEST, such as 0.5:5")
+    raise UsageError(f"--scale {text}: expected LOWEST:HIGHEST, such as 0.5:5")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from hypothesis import strategies as st
 
 from mfserve import AsyncClient
 from mfserve._client import model_service
+from mfserve._client.calls import Backoff
 from mfserve._client.sync_transport import Transport
+from mfserve.cli import _bench
 from mfserve.cli._latencies import PERCENTILES, histogram, percentile, summary
 from mfserve.cli._load import Load, put
 from mfserve.errors import UnavailableError
 from mfserve.v1 import model_service_pb2 as pb
 from tests.client.cli.conftest import Run
 from tests.client.services import Served
+from tests.integration.service import RunningService, running_service
 from tests.waiting import eventually
 
 SHORT = ("bench", "movies", "--seconds", "0.2", "--warm-up", "0")
@@ -65,24 +69,95 @@ def test_every_call_that_is_due_is_sent_or_counted(run: Run) -> None:
     assert told["recommend"]["calls"] + told["recommend"]["unsent"] == 20
 
 
-def test_an_interruption_shows_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    recommend, asked = AsyncClient.recommend, Load()
+@pytest.fixture
+def after_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Has something done just before a `recommend` call of the measurement, counted from 1."""
 
-    async def interrupted(self: AsyncClient, *args: Any, **kwargs: Any) -> Any:
-        asked.unsent += 1
-        if asked.unsent == 20:
-            signal.raise_signal(signal.SIGINT)
-        return await recommend(self, *args, **kwargs)
+    def arrange(number: int, act: Callable[[], object]) -> None:
+        recommend, calls = AsyncClient.recommend, count(1)
 
-    monkeypatch.setattr(AsyncClient, "recommend", interrupted)
+        async def counted(self: AsyncClient, *args: Any, **kwargs: Any) -> Any:
+            if next(calls) == number:
+                act()
+            return await recommend(self, *args, **kwargs)
+
+        monkeypatch.setattr(AsyncClient, "recommend", counted)
+
+    return arrange
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's processes may ignore it
-    try:
-        ended = run("bench", "movies", "--seconds", "60", "--warm-up", "0", "--concurrency", "1", "--json")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+LONG = ("bench", "movies", "--seconds", "600", "--warm-up", "0", "--concurrency", "1")
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interruption_shows_what_there_is(run: Run, after_calls: Any) -> None:
+    after_calls(20, lambda: signal.raise_signal(signal.SIGINT))
+    ended = run(*LONG, "--json")
     told = json.loads(ended.out)
     assert ended.code == 130
     assert (told["complete"], told["recommend"]["calls"], told["bulk"]["users"]) == (False, 19, 0)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interruption_shows_it_to_a_person_too(run: Run, after_calls: Any) -> None:
+    after_calls(20, lambda: signal.raise_signal(signal.SIGINT))
+    ended = run(*LONG)
+    assert ended.code == 130
+    assert "ended before its time" in ended.out
+    assert "(19 in " in ended.out
+    assert "p99.9" in ended.out
+
+
+@pytest.fixture
+def passing_server(service: RunningService) -> Iterator[RunningService]:
+    """A server of its own on the same home, which the test may end."""
+    with running_service(service.home, "--no-trainer") as passing:
+        yield passing
+
+
+def end(server: RunningService) -> None:
+    server.process.terminate()
+    server.process.wait()
+
+
+def test_a_server_that_goes_away_leaves_what_was_measured(
+    run: Run, after_calls: Any, passing_server: RunningService
+) -> None:
+    after_calls(20, lambda: end(passing_server))
+    ended = run(*LONG, "--address", passing_server.address, "--timeout", "3", "--json")
+    told = json.loads(ended.out)
+    assert ended.code == 1
+    assert (told["complete"], told["recommend"]["calls"], told["recommend"]["failures"]) == (False, 19, {})
+    assert ended.err.startswith("error: the server went away meanwhile: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_bulk_stream_whose_server_goes_away_leaves_what_was_measured(
+    run: Run, monkeypatch: pytest.MonkeyPatch, passing_server: RunningService
+) -> None:
+    monkeypatch.setattr(Backoff, "ATTEMPTS", 2)
+    looks = count(1)
+
+    def clock() -> float:  # it is looked at before each user is sent
+        if next(looks) == 200:
+            end(passing_server)
+        return time.perf_counter()
+
+    monkeypatch.setattr(_bench, "perf_counter", clock)
+    only = ["--seconds", "600", "--warm-up", "0", "--only", "bulk", "--batch-size", "1"]
+    ended = run("bench", "movies", *only, "--address", passing_server.address)
+    assert ended.code == 1
+    assert "ended before its time" in ended.out
+    assert "users per second" in ended.out
+    assert ended.err.startswith("error: the bulk stream ended: ")
+    assert ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -92,7 +167,9 @@ def test_an_interruption_shows_what_there_is(run: Run, monkeypatch: pytest.Monke
         (["movies", "--version", "9"], 1, "9"),
         (["movies", "--user-ids", "no/such/file"], 1, "cannot read no/such/file"),
         (["movies", "--user-ids", "/dev/null"], 1, "no users"),
-        (["movies", "--only", "bulk", "--rate", "5"], 1, "--rate is for calls"),
+        (["movies", "--only", "bulk", "--rate", "5"], 2, "--rate is for calls"),
+        (["movies", "--only", "bulk", "--concurrency", "8"], 2, "--concurrency is for calls"),
+        (["movies", "--only", "recommend", "--batch-size", "64"], 2, "--batch-size is for the bulk stream"),
         (["movies", "--address", "127.0.0.1:1"], 1, "mfserve serve"),
         (["movies", "--concurrency", "0"], 2, "--concurrency"),
         (["movies", "--seconds", "0"], 2, "--seconds"),

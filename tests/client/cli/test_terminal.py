@@ -16,6 +16,7 @@ import pytest
 
 from mfserve import Client
 from tests.client.cli.conftest import Run, command, environment
+from tests.client.cli.reference import commands
 from tests.integration.service import RunningService
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -55,7 +56,7 @@ def on_a_terminal(service: RunningService, *arguments: str, columns: int = 80, *
         ["status"],
         ["datasets"],
         ["--help"],
-        ["train", "--help"],
+        *([name, "--help"] for name in commands()),
     ],
     ids=" ".join,
 )

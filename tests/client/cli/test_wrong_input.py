@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.cli.conftest import Run
+from tests.client.cli.conftest import Finished, Run
+
+
+def refused(finished: Finished, code: int, says: str) -> None:
+    assert (finished.code, finished.out) == (code, "")
+    assert finished.err.startswith("error: ")
+    assert finished.err.count("\n") == 1
+    assert says in finished.err
 
 
 @pytest.mark.parametrize(
@@ -16,29 +23,47 @@ from tests.client.cli.conftest import Run
         (["recommend", "nothing", "1"], "nothing"),
         (["recommend", "movies", "1", "--version", "99"], "99"),
         (["recommend", "movies", "1", "--alias", "candidates"], "candidates"),
-        (["recommend", "movies", ""], "user_id"),
-        (["recommend", "movies"], "either USER or --history"),
-        (["recommend", "movies", "1", "--history", "2=3"], "either USER or --history"),
-        (["recommend", "movies", "--history", "i0"], "history.ratings[0].rating"),
-        (["recommend", "movies", "1", "--version", "1", "--alias", "production"], "not both"),
         (["similar", "movies", "no-such-item"], "item"),
         (["versions", "nothing"], "nothing"),
-        (["versions", "movies", "--output", "x"], "--artifact"),
         (["versions", "movies", "1", "--artifact", "no.svg"], "artifact"),
         (["alias", "movies", "latest", "1"], "latest"),
-        (["alias", "movies", "candidate"], "MODEL ALIAS VERSION"),
         (["jobs", "no-such-job"], "job"),
+        (["embeddings", "movies", "--output", "/no/such/folder/x.npz"], "cannot write"),
+        (["train", "movies", "/etc/passwd"], "--data-roots"),
+        (["train", "movies", "movielens-100k", "--promote-to", "latest"], "latest"),
+        (["alias", "movies", "candidate", "99"], "99"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: list[str], says: str) -> None:
+    refused(run(*arguments), 1, says)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["recommend", "movies"], "either USER or --history"),
+        (["recommend", "movies", ""], "user_id"),
+        (["recommend", "movies", "--history", "i0"], "history.ratings[0].rating"),
+        (["train", "movies", "no-such-data-set"], "movielens-100k"),
+        (["train", "Movies!", "movielens-100k"], "model"),
+        (["train", "movies", "movielens-100k", "--engine", "none", "--ranking", "none"], "nothing to train"),
+        (["train", "movies", "movielens-100k", "--engine", "als", "--factors", "0"], "spec.als.factors"),
+        (["train", "movies", "movielens-100k", "--scale", "5:1"], "minimum 5 must be below maximum 1"),
+        (["train", "movies", "movielens-100k", "--scale", "nan:5"], "dataset.scale"),
+        (["train", "movies", "movielens-100k", "--index-recall", "1"], "spec.index.recall"),
+        (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
+        (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
+        (["recommend", "movies", "--history", "i0=99"], "history.ratings[0].rating"),
+        (["recommend", "movies", "1", "--history", "2=3"], "either USER or --history"),
+        (["recommend", "movies", "1", "--version", "1", "--alias", "production"], "not both"),
+        (["versions", "movies", "--output", "x"], "--artifact"),
+        (["alias", "movies", "candidate"], "MODEL ALIAS VERSION"),
         (["jobs", "--wait"], "need the id"),
         (["jobs", "x", "--wait", "--cancel"], "not both"),
         (["jobs", "--state", "asleep"], "asleep"),
         (["embeddings", "movies", "--output", "x.csv"], ".npz or .parquet"),
-        (["embeddings", "movies", "--output", "/no/such/folder/x.npz"], "cannot write"),
-        (["train", "movies", "no-such-data-set"], "movielens-100k"),
-        (["train", "Movies!", "movielens-100k"], "model"),
-        (["train", "movies", "/etc/passwd"], "--data-roots"),
         (["train", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["train", "movies", "movielens-100k", "--engine", "als", "--l2", "3"], "--engine als has no l2"),
-        (["train", "movies", "movielens-100k", "--engine", "none", "--ranking", "none"], "nothing to train"),
         (["train", "movies", "x.csv", "--implicit", "--scale", "1:5"], "--implicit reads no ratings"),
         (["train", "movies", "x.csv", "--implicit", "--rating-column", "r"], "--implicit reads no ratings"),
         (
@@ -51,43 +76,32 @@ from tests.client.cli.conftest import Run
         ),
         (["train", "movies", "movielens-100k", "--split", "none", "--holdout", "0.1"], "--split none"),
         (["train", "movies", "movielens-100k", "--scale", "five"], "LOWEST:HIGHEST"),
-        (["train", "movies", "movielens-100k", "--engine", "als", "--factors", "0"], "spec.als.factors"),
-        (["train", "movies", "movielens-100k", "--promote-to", "latest"], "latest"),
         (["train", "movies", "movielens-100k", "--request-id", ""], "safe to repeat"),
         (["train", "movies", "movielens-100k", "--user-column", "u"], "built-in data set"),
-        (["train", "movies", "movielens-100k", "--scale", "5:1"], "minimum 5 must be below maximum 1"),
-        (["train", "movies", "movielens-100k", "--scale", "nan:5"], "dataset.scale"),
         (["train", "movies", "movielens-100k", "--split", "random", "--split-key", "k"], "--split random"),
         (["train", "movies", "movielens-100k", "--split-seed", "1"], "--split keyed-hash"),
         (
             ["train", "m", "movielens-100k", "--engine", "keras", "--validation-fraction", "0.3"],
             "--early-stopping",
         ),
-        (["train", "movies", "movielens-100k", "--index-recall", "1"], "spec.index.recall"),
         (["train", "movies", "movielens-100k", "--index-clusters", "9"], "--index-recall"),
-        (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
         (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
-        (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
         (["recommend", "movies", "--history", "i0=many"], "ITEM=RATING"),
         (["recommend", "movies", "--history", "=3"], "ITEM=RATING"),
-        (["recommend", "movies", "--history", "i0=99"], "history.ratings[0].rating"),
         (["recommend", "movies", "1", "--address", ""], "HOST:PORT"),
         (["recommend", "movies", "1", "--address", "127.0.0.1:99999"], "HOST:PORT"),
         (["recommend", "movies", "1", "--address", "http://127.0.0.1:1"], "HOST:PORT"),
         (["alias", "movies", "--reason", "why"], "MODEL ALIAS VERSION"),
         (["alias", "movies", "--expected-revision", "1"], "MODEL ALIAS VERSION"),
-        (["alias", "movies", "candidate", "99"], "99"),
         (["jobs", "x", "--model", "movies"], "--model, --state and --limit"),
         (["jobs", "x", "--state", "running"], "--model, --state and --limit"),
         (["jobs", "x", "--limit", "3"], "--model, --state and --limit"),
     ],
 )
-def test_refused_with_one_line(run: Run, arguments: list[str], says: str) -> None:
-    finished = run(*arguments)
-    assert (finished.code, finished.out) == (1, "")
-    assert finished.err.startswith("error: ")
-    assert finished.err.count("\n") == 1
-    assert says in finished.err
+def test_what_is_wrong_in_itself_is_one_line_and_exit_code_2(
+    run: Run, arguments: list[str], says: str
+) -> None:
+    refused(run(*arguments), 2, says)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +117,7 @@ def test_refused_with_one_line(run: Run, arguments: list[str], says: str) -> Non
         ["--no-such-option"],
     ],
 )
-def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+def test_what_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     finished = run(*arguments)
     assert (finished.code, finished.out) == (2, "")
     assert "Usage:" in finished.err
@@ -180,7 +194,4 @@ def test_every_command_says_so_in_one_line_of_its_own(
     ],
 )
 def test_what_no_message_can_carry_is_one_line_too(run: Run, arguments: list[str]) -> None:
-    finished = run(*arguments)
-    assert (finished.code, finished.out) == (1, "")
-    assert finished.err.startswith("error: an argument cannot be sent: ")
-    assert finished.err.count("\n") == 1
+    refused(run(*arguments), 2, "error: an argument cannot be sent: ")

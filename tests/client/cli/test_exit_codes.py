@@ -1,0 +1,79 @@
+"""What an exit code means is the same for every command: 2 what is wrong in itself, 1 what cannot be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.client.cli.conftest import Run
+from tests.client.cli.reference import commands
+
+M100K = "movielens-100k"
+PLUGINS = {"serve", "trainer", "datasets"}
+"""Those that set up their process, and so need one of their own."""
+
+# Of each command: what cannot be read, what it refuses by itself, what a server's INVALID_ARGUMENT says of it.
+WRONG = {
+    "train": [["m"], ["m", M100K, "--epochs", "3"], ["M!", M100K]],
+    "tune": [
+        ["m", M100K, "--trials", "many"],
+        ["m", M100K, "--request-id", ""],
+        ["m", M100K, "--trials", "0"],
+    ],
+    "recommend": [["movies", "1", "--limit", "0"], ["movies"], ["movies", ""]],
+    "predict": [["movies", "1"], ["movies", "1", "2", "--version", "1", "--alias", "a"], ["movies", "", "1"]],
+    "similar": [["movies"], ["movies", "1", "--address", "nobody:99999"], ["movies", ""]],
+    "models": [["a", "b"], ["--address", ""], ["M!"]],
+    "versions": [[], ["movies", "--output", "x"], ["M!"]],
+    "alias": [["movies", "a", "one"], ["movies", "a"], ["movies", "A!", "1"]],
+    "report": [[], ["movies", "--output", "-", "--json"], ["M!"]],
+    "jobs": [["--limit", "0"], ["--wait"], ["--model", "M!"]],
+    "status": [["more"], ["--address", "http://here"]],
+    "embeddings": [["movies"], ["movies", "--output", "x.csv"], ["M!", "--output", "x.npz"]],
+    "bench": [["movies", "--only", "neither"], ["movies", "--only", "bulk", "--rate", "5"], ["M!"]],
+    "serve": [["--port", "http"], ["--port", "70000"], ["--reply-cache-bytes", "64MB"]],
+    "trainer": [["--lease-seconds", "soon"], ["--lease-seconds", "0"], ["--config", "/no/such.toml"]],
+    "datasets": [["fetch"], ["fetch", "netflix"]],
+}
+FAILS = {
+    "train": ["m", "/etc/passwd"],
+    "tune": ["m", "/etc/passwd"],
+    "recommend": ["nothing", "1"],
+    "predict": ["nothing", "1", "2"],
+    "similar": ["movies", "no-such-item"],
+    "models": ["nothing"],
+    "versions": ["movies", "99"],
+    "alias": ["movies", "candidate", "99"],
+    "report": ["nothing"],
+    "jobs": ["no-such-job"],
+    "status": ["--address", "127.0.0.1:1"],
+    "embeddings": ["nothing", "--output", "x.npz"],
+    "bench": ["movies", "--user-ids", "no/such/file"],
+    "serve": ["--home", "/dev/null/home"],
+    "trainer": ["--home", "/dev/null/home"],
+}
+
+
+def test_every_command_is_here() -> None:
+    assert set(WRONG) == set(commands())
+    assert set(WRONG) - set(FAILS) == {"datasets"}  # what may fail there is a download
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        *(([name, *more], 2) for name, examples in WRONG.items() for more in examples),
+        *(([name, *more], 1) for name, more in FAILS.items()),
+        *(([name, "--no-such-option"], 2) for name in WRONG),
+        *(([name, "--help"], 0) for name in WRONG),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_an_exit_code_tells_what_is_wrong_from_what_failed(
+    run: Run, process: Run, arguments: list[str], code: int
+) -> None:
+    own_process = arguments[0] in PLUGINS and "--help" not in arguments
+    finished = (process if own_process else run)(*arguments)
+    assert finished.code == code, finished.err
+    assert "Traceback" not in finished.err
+    assert bool(finished.err) == (code != 0)
+    assert bool(finished.out) == (code == 0)
