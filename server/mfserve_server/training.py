@@ -11,6 +11,7 @@ from mfserve_registry import Job, JobRequest, JobState, Progress, Registry
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument, Unavailable
 from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
+from mfserve_registry.without_ratings import lack_of_ratings
 from mfserve_server.conversions.jobs import job_message, progress_message
 from mfserve_server.conversions.specs import dataset_spec, training_spec
 from mfserve_server.executors import Executors
@@ -51,6 +52,8 @@ class TrainingDesk:
             promote_to_alias=request.promote_to_alias if request.HasField("promote_to_alias") else None,
             request_id=request.request_id,
         )
+        if wanted.dataset.implicit and (lack := lack_of_ratings(wanted.spec)):
+            raise InvalidArgument(f"The data set is implicit. {lack.sentence}", field=lack.field)
         self._check_file(wanted.dataset)
         job, created = self._registry.jobs.submit(wanted)
         return (job, None) if created else self._with_progress(job)

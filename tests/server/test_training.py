@@ -12,6 +12,7 @@ import pytest
 
 from mfserve.v1 import training_service_pb2 as pb
 from mfserve.v1 import training_spec_pb2 as spec_pb
+from mfserve.v1.common_pb2 import HEAD_RATING
 from mfserve_registry import Progress, Registry
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
@@ -25,6 +26,9 @@ def train_request(**fields: Any) -> pb.TrainRequest:
         "request_id": "request-1",
     }
     return pb.TrainRequest(**(whole | fields))
+
+
+IMPLICIT = spec_pb.Dataset(builtin=spec_pb.BuiltinDataset(name="movielens-100k"), implicit=True)
 
 
 def file_dataset(path: str) -> spec_pb.Dataset:
@@ -73,6 +77,16 @@ async def test_the_same_request_is_the_same_job_and_another_body_is_refused(serv
         (
             {"spec": spec_pb.TrainingSpec(als=spec_pb.AlsConfig(factors=0))},
             "spec.als.factors",
+        ),
+        *(
+            ({"dataset": IMPLICIT, "spec": spec}, field)
+            for field, spec in {
+                "spec.bayes": spec_pb.TrainingSpec(bayes=spec_pb.BayesConfig()),
+                "spec.als": spec_pb.TrainingSpec(als=spec_pb.AlsConfig()),
+                "spec.keras": spec_pb.TrainingSpec(keras=spec_pb.KerasConfig()),
+                "spec.no_ranking": spec_pb.TrainingSpec(no_ranking=spec_pb.NoRanking()),
+                "spec.tuning.head": spec_pb.TrainingSpec(tuning=spec_pb.TuningConfig(head=HEAD_RATING)),
+            }.items()
         ),
     ],
 )

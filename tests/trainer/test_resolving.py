@@ -58,9 +58,9 @@ def test_auto_goes_by_size(
 def test_an_engine_that_needs_ratings_is_refused_where_there_are_none(engine: Any) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         resolve(TrainingSpec(rating=engine), CHOSEN)
-    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", "spec.rating")
+    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", f"spec.{engine.engine}")
     assert caught.value.message.startswith(
-        f"clicks.csv is implicit: it has no ratings for the engine '{engine.engine}' to learn from."
+        f"clicks.csv is implicit. It has no ratings for the engine '{engine.engine}' to learn from."
     )
 
 
@@ -77,4 +77,4 @@ def test_no_head_at_all_is_refused() -> None:
         TrainingSpec(rating=NoRating(), ranking=NoRanking())
     with pytest.raises(FailedPrecondition, match="there is nothing to train") as caught:
         resolve(TrainingSpec(ranking=NoRanking()), CHOSEN)
-    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", "spec.ranking")
+    assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", "spec.no_ranking")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mfserve_registry.errors import FailedPrecondition
-from mfserve_registry.spec import AlsConfig, AutoRating, BayesConfig, NoRanking, NoRating, TrainingSpec
+from mfserve_registry.spec import AlsConfig, AutoRating, BayesConfig, NoRating, TrainingSpec
+from mfserve_registry.without_ratings import lack_of_ratings
 from mfserve_trainer.ratings import Ratings
 
 BAYES_MOST_RATINGS = 5_000_000
@@ -16,38 +17,18 @@ def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
     """The specification with an engine in place of ``auto``: what is trained, and what the version tells of itself.
 
     Raises:
-        FailedPrecondition: RATINGS_MISSING, the data are implicit, and a rating engine was asked for or no ranking
-            engine.
+        FailedPrecondition: RATINGS_MISSING, the data are implicit, and something was asked for that needs ratings.
     """
-    rating = spec.rating
-    if isinstance(rating, AutoRating):
-        rating = _by_size(ratings)
-    if ratings.implicit and not isinstance(rating, NoRating):
+    if ratings.implicit and (lack := lack_of_ratings(spec)):
         raise FailedPrecondition(
-            f"{ratings.name} is implicit: it has no ratings for the engine {rating.engine!r} to learn from. Leave the "
-            'rating engine to "auto" or "none", or train on data with ratings.',
-            reason="RATINGS_MISSING",
-            field="spec.rating",
-            metadata={"engine": rating.engine},
+            f"{ratings.name} is implicit. {lack.sentence}", reason="RATINGS_MISSING", field=lack.field
         )
-    if isinstance(rating, NoRating) and isinstance(spec.ranking, NoRanking):
-        raise FailedPrecondition(
-            f"{ratings.name} has no ratings, and without a ranking engine there is nothing to train: choose one.",
-            reason="RATINGS_MISSING",
-            field="spec.ranking",
-        )
-    if isinstance(rating, NoRating) and spec.tuning is not None and spec.tuning.head == "rating":
-        raise FailedPrecondition(
-            f"{ratings.name} has no ratings, so that there is no rating head to tune: tune the ranking head.",
-            reason="RATINGS_MISSING",
-            field="spec.tuning.head",
-        )
-    return spec.model_copy(update={"rating": rating})
+    if not isinstance(spec.rating, AutoRating):
+        return spec
+    return spec.model_copy(update={"rating": NoRating() if ratings.implicit else _by_size(ratings)})
 
 
-def _by_size(ratings: Ratings) -> BayesConfig | AlsConfig | NoRating:
-    if ratings.implicit:
-        return NoRating()
+def _by_size(ratings: Ratings) -> BayesConfig | AlsConfig:
     rows = len(ratings.user_ids) + len(ratings.item_ids)
     small = len(ratings) <= BAYES_MOST_RATINGS and rows <= BAYES_MOST_ROWS
     return BayesConfig() if small else AlsConfig()

@@ -113,8 +113,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     name: "report.html"}.
     """
     ERROR_REASON_RATINGS_MISSING: _ErrorReason.ValueType  # 37
-    """Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
-    for a data set that is `implicit`.
+    """Of a job. The data turned out to have no ratings, and it asks for a rating head, or for no ranking head. Example: the
+    engine `als` for an upload whose header says `implicit`.
     """
     ERROR_REASON_INDEX_UNAVAILABLE: _ErrorReason.ValueType  # 38
     """Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`
@@ -220,8 +220,8 @@ ERROR_REASON_ARTIFACT_DAMAGED: ErrorReason.ValueType  # 36
 name: "report.html"}.
 """
 ERROR_REASON_RATINGS_MISSING: ErrorReason.ValueType  # 37
-"""Of a job. The data have no ratings, and it asks for a rating head, or for no ranking head. Example: the engine `als`
-for a data set that is `implicit`.
+"""Of a job. The data turned out to have no ratings, and it asks for a rating head, or for no ranking head. Example: the
+engine `als` for an upload whose header says `implicit`.
 """
 ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 38
 """Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`

@@ -232,7 +232,8 @@ class Dataset(_message.Message):
     """What happens to duplicates. Default: the last one counts."""
     implicit: _builtins.bool
     """Whether the rows say only that a user chose an item: there are no ratings, or they are not to be read. Then only
-    a ranking head can be trained. An upload whose header says so need not be called so again. Default: false.
+    a ranking head can be trained: a rating engine by its name, no ranking engine, and a tuning of the rating head are
+    INVALID_ARGUMENT. An upload whose header says so need not be called so again. Default: false.
     """
     @_builtins.property
     def builtin(self) -> Global___BuiltinDataset:

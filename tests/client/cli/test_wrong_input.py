@@ -64,6 +64,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
         (["embeddings", "movies", "--output", "x.csv"], ".npz or .parquet"),
         (["train", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["train", "movies", "movielens-100k", "--engine", "als", "--l2", "3"], "--engine als has no l2"),
+        (["train", "movies", "movielens-100k", "--implicit", "--engine", "bayes"], "spec.bayes: "),
         (["train", "movies", "x.csv", "--implicit", "--scale", "1:5"], "--implicit reads no ratings"),
         (["train", "movies", "x.csv", "--implicit", "--rating-column", "r"], "--implicit reads no ratings"),
         (
