@@ -9,9 +9,9 @@ import typer
 
 from mfserve import TrainingJob
 from mfserve.cli import _options as options
+from mfserve.cli._following import wait_for
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._progress import describe, stage
-from mfserve.cli._training import wait_for
 from mfserve.types import JobState
 
 
@@ -48,7 +48,7 @@ def jobs(
             return
         handle = client.cancel_job(job) if cancel else client.get_job(job)
         if wait:
-            wait_for(handle, json=json)
+            wait_for(client, handle, json=json)
         elif json:
             as_json(handle.info)
         else:

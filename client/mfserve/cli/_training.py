@@ -19,15 +19,13 @@ from mfserve import (
     NoRating,
     NoSplit,
     RandomSplit,
-    TrainingJob,
 )
 from mfserve._client.training_service import source
 from mfserve.cli import _options as options
-from mfserve.cli._models import show_version
-from mfserve.cli._output import UsageError, as_json, line, plain, say
-from mfserve.cli._progress import follow
+from mfserve.cli._following import queued, wait_for
+from mfserve.cli._output import UsageError
 from mfserve.cli._sharing import taking
-from mfserve.types import BuiltinDataset, ModelVersion
+from mfserve.types import BuiltinDataset
 
 _DATA = "Data"
 _RATING = "Rating head"
@@ -276,41 +274,9 @@ def train(
     with options.connect(address, timeout) as client:
         job = client.train(**arguments)
         if wait:
-            wait_for(job, json=json)
+            wait_for(client, job, json=json)
         else:
             queued(job, json=json)
-
-
-def queued(job: TrainingJob, *, json: bool) -> None:
-    """Tells of a job that is not followed."""
-    if json:
-        as_json(job.info)
-    else:
-        line(f"queued as job {job.job_id}; follow it with: mfserve jobs {job.job_id} --wait")
-
-
-def wait_for(job: TrainingJob, *, json: bool) -> None:
-    """Follows a job to its end and prints the version, or raises the job's failure."""
-    version = followed(job, json=json)
-    if json:
-        as_json(version)
-    else:
-        show_version(version)
-
-
-def followed(job: TrainingJob, *, json: bool) -> ModelVersion:
-    """The version of a job whose every step is printed, or raises the job's failure."""
-    try:
-        if json:
-            for step in job.watch():
-                as_json(step)
-        else:
-            say(f"job {plain(job.job_id)}")
-            follow(job.watch())
-    except KeyboardInterrupt:
-        say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
-        raise
-    return job.result()
 
 
 def _rating(

@@ -100,6 +100,19 @@ def test_ctrl_c_leaves_the_training_running_and_says_so(
     registry.jobs.cancelled(claim)
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["table", "json"])
+def test_a_job_that_nobody_takes_is_told_of(start: Start, client: Client, flags: tuple[str, ...]) -> None:
+    waiting = start("train", "untaken", "movielens-100k", "--wait", *flags)
+    assert waiting.stderr is not None
+    while not (line := waiting.stderr.readline()).startswith("Still waiting: no trainer has taken the job."):
+        assert line  # it has ended
+    (job,) = client.list_jobs(model="untaken", states=["pending"])
+    job.cancel()
+    out, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1
+    assert "Still waiting" not in out + err
+
+
 def test_a_job_of_before_is_followed_by_its_id(start: Start, run: Run, registry: Registry) -> None:
     queued = run("train", "later", "movielens-100k")
     assert queued.code == 0

@@ -117,6 +117,10 @@ def test_a_tuning_shows_its_trials_and_what_was_chosen(run: Run, shop: Path) -> 
         "validation_fraction": 0.3,
         "head": None,
     }
+    # Whoever lets go of it finds it again.
+    jobs = json.loads(run("jobs", "--model", "tuned", "--json").out)
+    job_id = next(job["job_id"] for job in jobs if job["version"] == 1)
+    assert run("jobs", job_id, "--wait").out == finished.out
     queued = json.loads(run(*arguments, "--no-wait", "--head", "rating", "--json").out)
     assert (queued["state"], queued["spec"]["tuning"]["head"]) == ("PENDING", "RATING")
 
