@@ -10,7 +10,7 @@ from mfserve_registry import Alias, ArtifactInfo, Model, Page, Registry
 from mfserve_registry.errors import InvalidArgument
 from mfserve_server.conversions.models import artifact_message, version_message
 from mfserve_server.errors import under
-from mfserve_server.facts import TrainingFacts
+from mfserve_server.manifests import Manifests
 from mfserve_server.names import check_spec, which
 
 PART_BYTES = 1 << 20
@@ -20,9 +20,9 @@ PART_BYTES = 1 << 20
 class ModelDesk:
     """Reads models and versions, and moves aliases."""
 
-    def __init__(self, registry: Registry, facts: TrainingFacts) -> None:
+    def __init__(self, registry: Registry, manifests: Manifests) -> None:
         self._registry = registry
-        self._facts = facts
+        self._manifests = manifests
 
     def models(self, page_size: int, page_token: str) -> Page[Model]:
         return self._registry.models.list(page_size=page_size, page_token=page_token)
@@ -33,13 +33,13 @@ class ModelDesk:
     def versions(self, model: str, page_size: int, page_token: str) -> tuple[list[pb.ModelVersion], str]:
         """A page of versions, and the token of the next."""
         page = self._registry.models.list_versions(model, page_size=page_size, page_token=page_token)
-        messages = [version_message(version, self._facts.of(version.digest)) for version in page.items]
+        messages = [version_message(version, self._manifests.of(version.digest)) for version in page.items]
         return messages, page.next_page_token
 
     def version(self, spec: ModelSpec) -> pb.ModelVersion:
         with under("model_spec"):
             version = self._registry.models.get_version(spec.model, self._number(spec))
-        return version_message(version, self._facts.of(version.digest))
+        return version_message(version, self._manifests.of(version.digest))
 
     def artifact(self, spec: ModelSpec, name: str) -> tuple[ArtifactInfo, bytes]:
         with under("model_spec"):

@@ -16,11 +16,11 @@ from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_s
 from mfserve_registry import Registry
 from mfserve_server.catalog import Catalog
 from mfserve_server.executors import Executors
-from mfserve_server.facts import TrainingFacts
 from mfserve_server.handlers import register
 from mfserve_server.health import Health
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
+from mfserve_server.manifests import Manifests
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
@@ -152,7 +152,7 @@ class Service:
         scoring = Scoring(self._executors, shared)
         desk = TrainingDesk(registry, self._settings.data_roots)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
-        models = ModelDesk(registry, TrainingFacts(registry.snapshots))
+        models = ModelDesk(registry, Manifests(registry.snapshots))
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,

@@ -19,6 +19,7 @@ from mfserve.types import (
     EmbeddingSide,
     Evaluation,
     Head,
+    ItemIndex,
     Model,
     ModelVersion,
     Ranker,
@@ -74,6 +75,7 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
         aliases=["production"],
         size_bytes=5,
         artifacts=[pb.Artifact(name="curve.svg", media_type="image/svg+xml", size_bytes=6)],
+        index=pb.ItemIndex(kind="faiss-ivf", recall=0.75),
     )
     seen: list[common_pb2.ModelSpec] = []
 
@@ -109,9 +111,12 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
         aliases=("production",),
         size_bytes=5,
         artifacts=(Artifact("curve.svg", "image/svg+xml", 6),),
+        index=ItemIndex("faiss-ivf", 0.75),
     )
     message.ClearField("evaluation")
-    assert (await client.get_version("movies", alias="candidate")).evaluation is None
+    message.ClearField("index")
+    bare = await client.get_version("movies", alias="candidate")
+    assert (bare.evaluation, bare.index) == (None, None)
     assert seen == [
         common_pb2.ModelSpec(model="movies", version=3),
         common_pb2.ModelSpec(model="movies", alias="candidate"),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mfserve import AsyncClient
+from mfserve.types import ItemIndex
 from mfserve_registry import Registry
-from mfserve_registry.snapshot.content import ItemIndex
+from mfserve_registry.snapshot.content import ItemIndex as BuiltIndex
 from mfserve_scoring import approximate
 from mfserve_trainer.indexing import build
 from tests.registry.snapshot.samples import FullContent, random_content
@@ -30,7 +31,7 @@ def content() -> FullContent:
     made = random_content(4, users=30, items=500, factors=7)
     empty = replace(made.rated, indptr=np.zeros(31, dtype=np.int64), indices=np.empty(0, dtype=np.int32))
     assert made.ranking is not None
-    index = ItemIndex(build(made.ranking.item_factors, 20), 4, RECALL)
+    index = BuiltIndex(build(made.ranking.item_factors, 20), 4, RECALL)
     return replace(made, rated=empty, ranking=replace(made.ranking, index=index))
 
 
@@ -38,6 +39,14 @@ def content() -> FullContent:
 async def server(serve: MakeServer, registry: Registry, content: FullContent) -> Server:
     publish(registry, content=content)
     return await serve()
+
+
+async def test_a_version_names_its_index(server: Server, registry: Registry) -> None:
+    publish(registry, seed=5)
+    async with AsyncClient(server.address) as client:
+        found = [version.index async for version in client.list_versions("movies")]
+        assert found == [None, ItemIndex("faiss-ivf", RECALL)]
+        assert (await client.get_version("movies", 1)).index == found[1]
 
 
 async def test_answers_name_the_recall_and_exact_is_exact(server: Server, content: FullContent) -> None:

@@ -11,6 +11,7 @@ from mfserve._types.models import (
     Artifact,
     DatasetFacts,
     Evaluation,
+    ItemIndex,
     ModelVersion,
     RankingMetrics,
     RatingMetrics,
@@ -32,6 +33,7 @@ def version_from(message: pb.ModelVersion) -> ModelVersion:
         aliases=tuple(message.aliases),
         size_bytes=message.size_bytes,
         artifacts=tuple(artifact_from(a) for a in message.artifacts),
+        index=ItemIndex(message.index.kind, message.index.recall) if message.HasField("index") else None,
     )
 
 

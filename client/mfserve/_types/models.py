@@ -17,6 +17,7 @@ __all__ = [
     "DatasetFacts",
     "Embeddings",
     "Evaluation",
+    "ItemIndex",
     "Model",
     "ModelVersion",
     "RankingMetrics",
@@ -145,6 +146,16 @@ class StoredArtifact:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemIndex:
+    """The approximate index by which a version's items are searched."""
+
+    kind: str
+    """Such as ``faiss-ivf``."""
+    recall: float
+    """Share of the exact best ten that it finds, on the average over users, as the training measured it; 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One published snapshot under a model's name."""
 
@@ -161,6 +172,8 @@ class ModelVersion:
     aliases: tuple[str, ...]
     size_bytes: int
     artifacts: tuple[Artifact, ...]
+    index: ItemIndex | None = None
+    """``None`` where items are searched exactly."""
 
 
 @dataclass(frozen=True, slots=True)

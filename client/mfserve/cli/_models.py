@@ -111,7 +111,7 @@ def versions(
             (
                 one.version,
                 ", ".join(one.aliases),
-                engines(one),
+                ", ".join(filter(None, (engines(one), indexed(one)))),
                 one.dataset.name,
                 next((m.mse for m in _rating(one) if m.predictor is RatingPredictor.RATING_HEAD), None),
                 next((m.ndcg_at_10 for m in _ranking(one) if m.ranker is Ranker.RANKING_HEAD), None),
@@ -170,6 +170,8 @@ def show_version(version: ModelVersion) -> None:
         f"trained by {engines(version)} on {plain(version.dataset.name)}: {version.dataset.ratings:,} {what}, "
         f"{version.dataset.users:,} users, {version.dataset.items:,} items; {size(version.size_bytes)}"
     )
+    if version.index is not None:
+        line(f"items are searched through a {plain(indexed(version))}, or exactly with --exact")
     if version.dataset.first_rating_time is not None and version.dataset.last_rating_time is not None:
         line(
             f"rated from {when(version.dataset.first_rating_time)} to {when(version.dataset.last_rating_time)}"
@@ -197,6 +199,11 @@ def engines(version: ModelVersion) -> str:
         for engine in (version.spec.rating, version.spec.ranking)
         if engine is not None and not isinstance(engine, NoRating | NoRanking)
     )
+
+
+def indexed(version: ModelVersion) -> str:
+    """What a version's items are searched by, with its recall; empty where they are searched exactly."""
+    return "" if version.index is None else f"{version.index.kind} index of recall {version.index.recall:.3f}"
 
 
 def _rating(version: ModelVersion) -> tuple[RatingMetrics, ...]:

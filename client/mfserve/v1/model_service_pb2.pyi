@@ -453,6 +453,32 @@ class Artifact(_message.Message):
 Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
 
 @_typing.final
+class ItemIndex(_message.Message):
+    """ItemIndex is the approximate index by which a version's items are searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What it is, such as `faiss-ivf`."""
+    recall: _builtins.float
+    """Share of the exact best ten that it finds, on the average over users, as it was measured by the training; 0 to 1."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        recall: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemIndex: _TypeAlias = ItemIndex  # noqa: Y015
+
+@_typing.final
 class ModelVersion(_message.Message):
     """ModelVersion is one published snapshot under a model's name."""
 
@@ -467,6 +493,7 @@ class ModelVersion(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ARTIFACTS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job that made it."""
     size_bytes: _builtins.int
@@ -499,6 +526,10 @@ class ModelVersion(_message.Message):
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """Files stored with it."""
 
+    @_builtins.property
+    def index(self) -> Global___ItemIndex:
+        """The approximate index. Absent where items are searched exactly."""
+
     def __init__(
         self,
         *,
@@ -511,10 +542,11 @@ class ModelVersion(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         size_bytes: _builtins.int = ...,
         artifacts: _abc.Iterable[Global___Artifact] | None = ...,
+        index: Global___ItemIndex | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "served_version", b"served_version", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "index", b"index", "served_version", b"served_version", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "artifacts", b"artifacts", "create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "job_id", b"job_id", "served_version", b"served_version", "size_bytes", b"size_bytes", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "artifacts", b"artifacts", "create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "index", b"index", "job_id", b"job_id", "served_version", b"served_version", "size_bytes", b"size_bytes", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

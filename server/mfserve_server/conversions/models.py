@@ -19,7 +19,7 @@ from mfserve_server.conversions.specs import training_spec_message
 from mfserve_server.conversions.times import since_epoch, timestamp
 
 Facts = Mapping[str, Any]
-"""What a snapshot's manifest says of its training."""
+"""What a snapshot's manifest says."""
 
 
 def model_message(model: Model) -> pb.Model:
@@ -40,8 +40,9 @@ def alias_message(alias: Alias) -> pb.Alias:
     )
 
 
-def version_message(version: Version, facts: Facts) -> pb.ModelVersion:
-    """``facts`` are empty where the snapshot's manifest cannot be read."""
+def version_message(version: Version, manifest: Facts) -> pb.ModelVersion:
+    """``manifest`` has the snapshot's facts and index; it is empty where it cannot be read."""
+    facts, index = manifest.get("facts", {}), manifest.get("index")
     return pb.ModelVersion(
         served_version=ServedVersion(model=version.model, version=version.version, digest=version.digest),
         create_time=timestamp(version.created_at),
@@ -52,6 +53,7 @@ def version_message(version: Version, facts: Facts) -> pb.ModelVersion:
         aliases=version.aliases,
         size_bytes=version.size_bytes,
         artifacts=[artifact_message(artifact) for artifact in version.artifacts],
+        index=index and pb.ItemIndex(kind=index["kind"], recall=index["recall"]),
     )
 
 

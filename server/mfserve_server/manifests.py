@@ -1,4 +1,4 @@
-"""What the manifests of snapshots say of their training."""
+"""What the manifests of snapshots say of their versions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mfserve_server.conversions.models import Facts
 _REMEMBERED = 4096
 
 
-class TrainingFacts:
-    """Reads facts by digest; blocks, for an executor. A digest's facts never change, so they are remembered."""
+class Manifests:
+    """Reads manifests by digest; blocks, for an executor. A digest's manifest never changes, so it is remembered."""
 
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
         self._read = lru_cache(_REMEMBERED)(self._read_manifest)
 
     def of(self, digest: str) -> Facts:
-        """Empty where the manifest is missing or damaged: the version is still worth listing."""
+        """Facts and index; empty where the manifest is missing or damaged: the version is still worth listing."""
         try:
             return self._read(digest)
         except (OSError, ValueError):
@@ -30,5 +30,6 @@ class TrainingFacts:
         data = (self._store.path(digest) / FILE_NAME).read_bytes()
         if digest_of(data) != digest:
             raise ValueError("the manifest is damaged")
-        facts: Facts = json.loads(data)["facts"]
-        return facts
+        manifest: Facts = json.loads(data)
+        # The rest is about the files, and long.
+        return {"facts": manifest["facts"], "index": (manifest["ranking"] or {}).get("index")}
