@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry.errors import InvalidArgument
 from mfserve_scoring import RecommendationBatch
 from mfserve_server.checks import MAX_BATCH_ITEMS, MAX_USERS, check_count, check_ids
 from mfserve_server.conversions.batches import BatchEncoder
@@ -64,6 +65,11 @@ class BulkScoring:
 
 
 def checked_users(batch: pb.UserBatch, limit: int) -> list[str]:
-    with under("batch"):
-        check_count(batch.user_ids, "user_ids", most=min(MAX_USERS, MAX_BATCH_ITEMS // limit))
-        return check_ids(batch.user_ids, "user_ids")
+    """The ids of a batch; what is wrong with them tells of which, as several are on their way at a time."""
+    try:
+        with under("batch"):
+            check_count(batch.user_ids, "user_ids", most=min(MAX_USERS, MAX_BATCH_ITEMS // limit))
+            return check_ids(batch.user_ids, "user_ids")
+    except InvalidArgument as error:
+        error.metadata["batch_id"] = str(batch.batch_id)
+        raise

@@ -158,6 +158,12 @@ async def test_a_bad_stream_names_the_field(
     assert found.fields == [field]
 
 
+async def test_a_bad_batch_is_named(server: Server) -> None:
+    messages = [config(), batch(["u1"], 7), batch(["u1", ""], 8), batch([""], 9)]
+    found = await failure(server.recommendations.StreamRecommend(iter(messages)))
+    assert (found.fields, found.metadata) == (["batch.user_ids[1]"], {"batch_id": "8"})
+
+
 async def test_the_largest_batches_are_answered(server: Server) -> None:
     _, many, long = await answers(
         server, config(limit=48), batch(["u1"] * 4096), batch([f"u{n}" for n in range(600)])

@@ -381,7 +381,7 @@ class UserBatch(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     USER_IDS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
-    """Chosen by the caller and echoed in the answer."""
+    """Chosen by the caller and echoed in the answer, and in the metadata (`batch_id`) of an error that this batch caused."""
     @_builtins.property
     def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 4,096 ids, each 1 to 256 bytes of UTF-8, and at most 200,000 recommendations in all: ids times `limit`."""
