@@ -23,12 +23,13 @@ MfserveError
     └── TrainingCancelledError
 
 Whatever a client raises because of the server or the network is one of these: no exception of grpc's passes
-through. A mistake in the arguments that no request could express, such as both a ``user_id`` and a ``history``, is
-a TypeError or ValueError.
+through. A mistake in the arguments that no request could express, such as both a ``user_id`` and a ``history``, or a
+number for an id, is a TypeError or ValueError that names the argument.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -92,7 +93,16 @@ class MfserveError(Exception):
         self.field_violations = tuple(field_violations)
 
     def __str__(self) -> str:
-        return self.message
+        """The message, and those of the fields that are wrong which it does not name."""
+        unsaid = [
+            violation
+            for violation in self.field_violations
+            if not re.search(rf"(?<!\w){re.escape(violation.field)}(?!\w)", self.message)
+        ]
+        if len(unsaid) == 1 and unsaid[0].description in self.message:
+            return f"{unsaid[0].field}: {self.message}"
+        told = "; ".join(f"{field}: {description}" for field, description in unsaid)
+        return f"{self.message} ({told})" if told else self.message
 
 
 class StatusError(MfserveError):

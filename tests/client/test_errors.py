@@ -101,6 +101,24 @@ async def test_fields_that_are_wrong_are_named(serve: Serve, connect: Connect) -
     )
 
 
+@pytest.mark.parametrize(
+    ("message", "violations", "told"),
+    [
+        (
+            "An id has 1 to 256 bytes.",
+            [("user_id", "An id has 1 to 256 bytes.")],
+            "user_id: An id has 1 to 256 bytes.",
+        ),
+        ("user_id is empty.", [("user_id", "is empty")], "user_id is empty."),
+        ("Two are wrong.", [("a", "x"), ("b[1]", "y")], "Two are wrong. (a: x; b[1]: y)"),
+        ("Wrong.", [], "Wrong."),
+    ],
+)
+def test_the_text_of_an_error_names_its_fields(message: str, violations: Any, told: str) -> None:
+    error = MfserveError(message, field_violations=[FieldViolation(*one) for one in violations])
+    assert (str(error), error.message) == (told, message)
+
+
 async def test_details_that_are_no_message_are_left_out(serve: Serve, connect: Connect) -> None:
     def refuse(request: Any, context: Any) -> None:
         context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"),))

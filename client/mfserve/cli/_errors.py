@@ -17,14 +17,8 @@ _BY_REASON = {
 
 
 def describe(error: Exception) -> str:
-    """One line of markup that names the fields that are wrong and says what to do."""
+    """One line of markup that says what is wrong and what to do."""
     message = " ".join(str(error).split())
-    violations = error.field_violations if isinstance(error, StatusError) else ()
-    unsaid = [violation for violation in violations if violation.field not in message]
-    if len(unsaid) == 1 and unsaid[0].description in message:
-        message = f"{unsaid[0].field}: {message}"
-    elif unsaid:
-        message += f" ({'; '.join(f'{violation.field}: {violation.description}' for violation in unsaid)})"
     advice = _advice(error)
     return plain(f"{message.removesuffix('.')}. {advice}" if advice else message)
 
