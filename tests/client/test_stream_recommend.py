@@ -88,15 +88,52 @@ async def test_what_was_asked_for_is_sent(serve: Serve, connect: Connect) -> Non
     assert rows[0][0].predicted_rating is None
 
 
-async def test_no_users_is_no_call(serve: Serve, connect: Connect) -> None:
+async def test_a_stream_of_no_users_is_answered_too(serve: Serve, connect: Connect) -> None:
     server = serve(StreamRecommend=recommend_to_all)
-    assert await listed(connect(server.address).stream_recommend("movies", [])) == []
-    assert server.calls == []
+    stream = connect(server.address).stream_recommend("movies", [])
+    assert await listed(stream) == []
+    assert stream.served_version.version == 3
+    assert server.calls == ["StreamRecommend"]
+
+
+@pytest.mark.parametrize("how", ["read", "failed", "closed", "closed unread"])
+async def test_a_stream_is_not_empty_when_it_is_read_again(serve: Serve, connect: Connect, how: str) -> None:
+    client = connect(serve(StreamRecommend=recommend_to_all).address)
+    stream = client.stream_recommend("movies", [*USERS, 5] if how == "failed" else USERS)
+    match how:
+        case "read":
+            await listed(stream)
+        case "failed":
+            with pytest.raises(TypeError):
+                await listed(stream)
+        case "closed":
+            async for _ in stream:
+                break
+            await stream.close()
+        case _:
+            await stream.close()
+    for read in (
+        lambda: listed(stream),
+        lambda: listed(stream.batches()),
+        stream.to_pandas,
+        stream.to_arrow,
+    ):
+        with pytest.raises(RuntimeError, match="call stream_recommend again"):
+            await read()
+
+
+async def test_whoever_is_reading_a_stream_that_is_closed_is_told(serve: Serve, connect: Connect) -> None:
+    stream = connect(serve(StreamRecommend=recommend_to_all).address).stream_recommend("movies", USERS)
+    rows = aiter(stream)
+    await anext(rows)
+    await stream.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        await anext(rows)
 
 
 @pytest.mark.parametrize(
     ("limit", "batch_size", "sizes"),
-    [(None, 5000, [4096, 904]), (1000, 256, [200] * 25), (10, 2500, [2500, 2500]), (0, 2500, [2500, 2500])],
+    [(None, 4096, [4096, 904]), (1000, 256, [200] * 25), (10, 2500, [2500, 2500]), (0, 2500, [2500, 2500])],
 )
 async def test_size_of_batches(
     serve: Serve, connect: Connect, limit: int | None, batch_size: int, sizes: list[int]
@@ -152,7 +189,6 @@ async def test_closing_early_ends_the_call(serve: Serve, connect: Connect) -> No
         break
     await stream.close()
     assert await asyncio.to_thread(ended.wait, 30)
-    assert await listed(stream) == []
 
 
 async def test_a_failure_of_the_users_iterator_is_the_callers(serve: Serve, connect: Connect) -> None:

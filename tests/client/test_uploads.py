@@ -189,6 +189,12 @@ def test_what_is_missing_is_left_to_the_training(missing: Any) -> None:
             "column 'user_id', row 0: an id is a text or a whole number, not 1.5",
         ),
         ({"item_id": [True]}, TypeError, "column 'item_id', row 0"),
+        (
+            {"item_id": ["a\udc80"]},
+            ValueError,
+            r"column 'item_id', row 0: it must be text in UTF-8, not 'a\\udc80': its character 1",
+        ),
+        ({"title": ["\udc80"]}, ValueError, "column 'title', row 0: it must be text in UTF-8"),
         ({"rating": ["good"]}, ValueError, "column 'rating', row 0: could not convert"),
         ({"time": [None]}, ValueError, "column 'time', row 0: the time is missing"),
         ({"rating": [1.0, 2.0]}, ValueError, "unequal length"),

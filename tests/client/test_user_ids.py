@@ -116,10 +116,10 @@ def test_no_more_is_read_than_is_taken() -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (["a", "b", "c", 4], r"user_ids\[3\] must be a str, not int 4: ids are strings"),
-        (iter(["a", "b", "c", None]), r"user_ids\[3\] must be a str, not NoneType None"),
-        (pd.Series(["a", "b", "c", None], dtype=object), r"user_ids\[3\] must be a str, not NoneType"),
-        (pa.array(["a", "b", "c", None]), r"user_ids\[3\] must be a str, not NoneType None"),
+        (["a", "b", "c", 4], r"user_ids\[3\] must be a str, not int 4: give '4'"),
+        (iter(["a", "b", "c", None]), r"user_ids\[3\] must be a str, not None"),
+        (pd.Series(["a", "b", "c", None], dtype=object), r"user_ids\[3\] must be a str, not None"),
+        (pa.array(["a", "b", "c", None]), r"user_ids\[3\] must be a str, not None"),
         (np.array([7, 8]), r"user_ids\[0\] must be a str, not int 7"),
         (np.array([b"a"]), r"user_ids\[0\] must be a str, not bytes b'a'"),
     ],
@@ -132,7 +132,7 @@ def test_what_is_no_string_is_named_with_its_place(source: Iterable[str], told: 
 
 @pytest.mark.parametrize("source", ["196", b"196"])
 def test_one_id_is_no_list_of_its_letters(source: Any) -> None:
-    with pytest.raises(TypeError, match="put the one id in a list"):
+    with pytest.raises(TypeError, match="user_ids takes several entries: put the one in a list"):
         UserIds(source)
 
 

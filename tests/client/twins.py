@@ -32,7 +32,8 @@ class Awaited:
         return call
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while (item := await asyncio.to_thread(next, self._wrapped, _END)) is not _END:
+        iterator = iter(self._wrapped)
+        while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
             yield _awaited(item)
 
 

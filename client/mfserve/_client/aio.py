@@ -17,6 +17,7 @@ from mfserve._client.job import documented_as
 from mfserve._client.recommendation_service import History
 from mfserve._client.sync import Client
 from mfserve._client.training_service import DatasetArgument, Watch
+from mfserve._client.user_ids import AsyncUserIds
 from mfserve._types.enums import EmbeddingSide, Head, JobState
 from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
@@ -48,8 +49,11 @@ class AsyncClient:
     asynchronous iterators.
 
     Args:
-        address: ``host:port``, or any other form of a gRPC target, such as ``unix:/run/mfserve.sock``.
+        address: as of Client.
         timeout: the default for calls with one answer.
+
+    Raises:
+        TypeError, ValueError: ``address`` or ``timeout`` is none.
     """
 
     def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -257,7 +261,7 @@ class AsyncClient:
             alias,
         )
         bulk = Bulk(config, batch_size)
-        return AsyncRecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))
+        return AsyncRecommendationStream(bulk, self._transport.bulk(bulk, AsyncUserIds(user_ids), timeout))
 
     @documented_as(Client.predict_rating)
     async def predict_rating(

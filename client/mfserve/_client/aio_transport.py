@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Callable,
     Generator,
-    Iterable,
     Iterator,
 )
 from typing import Any, TypeVar
@@ -17,7 +15,9 @@ from typing import Any, TypeVar
 import grpc
 
 from mfserve._client import health
+from mfserve._client.address import checked
 from mfserve._client.aio_status import Verdict, aio_errors_become_ours
+from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import Bulk
 from mfserve._client.calls import (
     BULK_SECONDS,
@@ -49,8 +49,8 @@ class AsyncTransport:
     """One channel, and every way in which a call is made on it. Its twin is ``sync_transport.Transport``."""
 
     def __init__(self, address: str, timeout: float) -> None:
-        self.address = address
-        self._timeout = timeout
+        self.address = checked(address)
+        self._timeout = seconds(timeout)
         # A channel belongs to an event loop, which need not run yet.
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None
@@ -67,13 +67,14 @@ class AsyncTransport:
         if self._channel is not None:
             await self._channel.close()
 
+    @timed
     async def unary(self, call: Unary[Request, Response, Result], timeout: float | None) -> Result:
         """One request, one answer."""
         method = call.method(self._open())
-        seconds = self._timeout if timeout is None else timeout
+        wait = self._timeout if timeout is None else timeout
         with aio_errors_become_ours(self.address):
             response = await _aio(method)(
-                call.request, timeout=grpc_timeout(seconds), wait_for_ready=self._reached
+                call.request, timeout=grpc_timeout(wait), wait_for_ready=self._reached
             )
         self._reached = True
         return call.decode(response)
@@ -90,6 +91,7 @@ class AsyncTransport:
             result: Result = end.value
             return result
 
+    @timed
     async def paged(
         self, call: Paged[Request, Response, Result], timeout: float | None
     ) -> AsyncIterator[Result]:
@@ -102,6 +104,7 @@ class AsyncTransport:
             if not token:
                 return
 
+    @timed
     async def download(self, call: Download[Request, Response, Result], timeout: float | None) -> Result:
         """An answer in parts, made whole."""
         deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
@@ -113,6 +116,7 @@ class AsyncTransport:
             except MfserveError as error:
                 await asyncio.sleep(backoff.after(error))
 
+    @timed
     async def watch(self, watch: Watch, timeout: float | None) -> AsyncGenerator[JobUpdate]:
         """Follows a job to its end over as many connections as it takes."""
         deadline = Deadline(timeout)
@@ -133,6 +137,7 @@ class AsyncTransport:
             finally:
                 await stream.aclose()
 
+    @timed
     async def upload(
         self,
         header: training_pb2.UploadDatasetRequest,
@@ -153,11 +158,11 @@ class AsyncTransport:
             self._uploads.discard(transport)
             transport.close()
 
+    @timed
     async def bulk(
-        self, bulk: Bulk, user_ids: Iterable[str] | AsyncIterable[str], timeout: float | None
+        self, bulk: Bulk, ids: AsyncUserIds, timeout: float | None
     ) -> AsyncGenerator[RecommendationBatch]:
         """Recommendations for many users over as many connections as it takes."""
-        ids = AsyncUserIds(user_ids)
         deadline = Deadline(timeout)
         backoff = Backoff(deadline)
         connection: _BulkConnection | None = None
@@ -171,12 +176,13 @@ class AsyncTransport:
                     break
                 try:
                     if connection is None:
-                        seconds = min(deadline.remaining, BULK_SECONDS)
-                        connection = _BulkConnection(self._open(), bulk, seconds, self.address)
+                        turn = min(deadline.remaining, BULK_SECONDS)
+                        connection = _BulkConnection(self._open(), bulk, turn, self.address)
                     batch = bulk.received(await connection.read())
                 except MfserveError as error:
                     if deadline.passed:
                         raise deadline.exceeded("not all users were answered") from error
+                    bulk.refused(error)
                     if connection is not None:
                         connection.close()
                         connection = None
@@ -188,20 +194,23 @@ class AsyncTransport:
                     backoff.reset()
                     yield batch
         finally:
+            bulk.ended = True
             if connection is not None:
                 connection.close()
 
+    @timed
     async def ready(self, timeout: float | None) -> bool:
         """Whether the server says that it serves."""
         check = self._opened().unary_unary(health.CHECK, health.as_is, health.as_is)
-        seconds = self._timeout if timeout is None else timeout
+        wait = self._timeout if timeout is None else timeout
         try:
             with aio_errors_become_ours(self.address):
-                response: bytes = await check(health.WHOLE_SERVER, timeout=grpc_timeout(seconds))
+                response: bytes = await check(health.WHOLE_SERVER, timeout=grpc_timeout(wait))
         except (UnavailableError, DeadlineExceededError):
             return False
         return health.serving(response)
 
+    @timed
     async def wait_ready(self, timeout: float) -> None:
         """Until the server says that it serves."""
         deadline = Deadline(timeout)

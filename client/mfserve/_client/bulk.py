@@ -5,22 +5,27 @@ It does no input or output: the clients move the messages.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import deque
 from itertools import accumulate
 from typing import NamedTuple
 
+from mfserve._client.arguments import texts, whole
 from mfserve._client.batches import columns_of, response_of
 from mfserve._client.common import served_version
 from mfserve._client.names import HEAD, RECOMMENDATION_BASIS
 from mfserve._types.bulk import RecommendationBatch
 from mfserve._types.enums import Head
 from mfserve._types.models import ServedVersion
-from mfserve.errors import UnavailableError
+from mfserve.errors import FieldViolation, MfserveError, UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as pb
 
 BATCH_SIZE = 512
 """Users in a message, where the caller does not say."""
+
+MAX_BATCH = 4096
+"""Users that a server takes in a message."""
 
 MAX_RECOMMENDATIONS = 200_000
 """Users times limit of one batch."""
@@ -28,12 +33,16 @@ MAX_RECOMMENDATIONS = 200_000
 IN_FLIGHT = 4
 """Batches sent and not yet answered: enough that the server never waits, few enough that memory stays small."""
 
+_USER = re.compile(r"batch\.user_ids\[(\d+)\]")
+
 
 class _Asked(NamedTuple):
     """A batch that was sent, or will be."""
 
     request: pb.StreamRecommendRequest
     user_ids: tuple[str, ...]
+    start: int
+    """Position of the first of them among all users."""
 
 
 class Bulk:
@@ -44,16 +53,18 @@ class Bulk:
     """
 
     def __init__(self, config: pb.StreamRecommendConfig, batch_size: int) -> None:
-        if batch_size < 1:
-            raise ValueError("batch_size must be 1 or more")
+        batch_size = whole("batch_size", batch_size, 1, MAX_BATCH)
         limit = config.limit if config.HasField("limit") else 10
-        self.batch_size = min(batch_size, max(1, MAX_RECOMMENDATIONS // max(1, limit)), 4096)
+        self.batch_size = min(batch_size, max(1, MAX_RECOMMENDATIONS // max(1, limit)))
         self.served_version: ServedVersion | None = None
+        self.ended = False
+        """Whether no more batches will come: all are there, or it failed."""
         self._head: Head | None = None
         self._recall: float | None = None
         self._config = config
         self._unanswered: deque[_Asked] = deque()
         self._next_id = 1
+        self._taken = 0
         self._exhausted = False
 
     @property
@@ -63,8 +74,8 @@ class Bulk:
 
     @property
     def done(self) -> bool:
-        """Whether there are no more users, and every batch is answered."""
-        return self._exhausted and not self._unanswered
+        """Whether there are no more users, and the server has answered the start and every batch."""
+        return self._exhausted and not self._unanswered and self.served_version is not None
 
     def opening(self) -> pb.StreamRecommendRequest:
         """What a new connection begins with; nothing else is sent before the server has answered it."""
@@ -80,11 +91,30 @@ class Bulk:
         if not user_ids:
             self._exhausted = True
             return None
-        batch = pb.UserBatch(batch_id=self._next_id, user_ids=user_ids)
+        try:
+            batch = pb.UserBatch(batch_id=self._next_id, user_ids=user_ids)
+        except ValueError:  # not in UTF-8
+            texts("user_ids", user_ids, self._taken)
+            raise
+        asked = _Asked(pb.StreamRecommendRequest(batch=batch), tuple(user_ids), self._taken)
         self._next_id += 1
-        asked = _Asked(pb.StreamRecommendRequest(batch=batch), tuple(user_ids))
+        self._taken += len(user_ids)
         self._unanswered.append(asked)
         return asked.request
+
+    def refused(self, error: MfserveError) -> None:
+        """Lets an error name what is wrong as the caller does: the batches and the configuration are ours alone."""
+        named = error.metadata.pop("batch_id", None)
+        start = next((a.start for a in self._unanswered if str(a.request.batch.batch_id) == named), None)
+
+        def place(field: str) -> str:
+            if start is not None and (found := _USER.fullmatch(field)):
+                return f"user_ids[{start + int(found[1])}]"
+            return field.removeprefix("config.")
+
+        error.field_violations = tuple(
+            FieldViolation(place(field), description) for field, description in error.field_violations
+        )
 
     def received(self, data: bytes) -> RecommendationBatch | None:
         """Takes one message; None for the start of a connection, after which the unanswered batches are sent."""

@@ -66,9 +66,13 @@ class Paged(Generic[Request, Response, Result]):
         return Unary(self.method, self.request(token), self.decode)
 
 
+_LONGEST = 1e9
+"""Seconds, some 30 years. Grpc takes a deadline of centuries for one that has passed."""
+
+
 def grpc_timeout(seconds: float) -> float | None:
     """Grpc's form of a timeout, where None stands for no deadline."""
-    return None if math.isinf(seconds) else max(seconds, 0.0)
+    return None if seconds > _LONGEST else max(seconds, 0.0)
 
 
 class Deadline:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from mfserve._client.arguments import built, text
 from mfserve.v1 import training_service_pb2 as pb
 
 BATCH_ROWS = 5_000
@@ -47,7 +48,8 @@ def checked(data: object) -> Columns:
 def header(request_id: str, names: ColumnNames) -> pb.UploadDatasetRequest:
     """The first message of an upload."""
     return pb.UploadDatasetRequest(
-        header=pb.UploadHeader(
+        header=built(
+            pb.UploadHeader,
             request_id=request_id,
             has_timestamps=names.timestamp is not None,
             has_titles=names.title is not None,
@@ -80,16 +82,22 @@ def messages(data: Columns, names: ColumnNames) -> Iterator[pb.UploadDatasetRequ
                 raise type(error)(f"column {name!r}, row {start + len(values)}: {error}") from error
         return values
 
-    for start in range(0, rows, BATCH_ROWS):
-        yield pb.UploadDatasetRequest(
-            batch=pb.RatingBatch(
+    def batch(start: int) -> pb.RatingBatch:
+        try:
+            return pb.RatingBatch(
                 user_ids=read(names.user, start, _id),
                 item_ids=read(names.item, start, _id),
                 ratings=read(names.rating, start, _rating),
                 timestamps=read(names.timestamp, start, _seconds),
                 titles=read(names.title, start, _title),
             )
-        )
+        except UnicodeEncodeError:
+            for name, convert in ((names.user, _id), (names.item, _id), (names.title, _title)):
+                read(name, start, _sendable(convert))
+            raise
+
+    for start in range(0, rows, BATCH_ROWS):
+        yield pb.UploadDatasetRequest(batch=batch(start))
     yield pb.UploadDatasetRequest(end=pb.UploadEnd(rows=rows))
 
 
@@ -150,6 +158,10 @@ def _seconds(value: Any) -> int:
         # Without a zone it counts as UTC, as pandas has it.
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     return math.floor(float(value)) if isinstance(value, float) else int(value)
+
+
+def _sendable(convert: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: text("it", convert(value))
 
 
 def _title(value: Any) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mfserve._client.arguments import built, text
 from mfserve._types.models import ServedVersion
 from mfserve.v1 import common_pb2
 
@@ -15,19 +16,12 @@ def model_spec(model: str, version: int | None, alias: str | None) -> common_pb2
     """The model, and which version of it; neither version nor alias: what ``production`` names."""
     if version is not None and alias is not None:
         raise TypeError("give a version or an alias, not both")
-    spec = common_pb2.ModelSpec(model=model)
+    text("model", model)
     if version is not None:
-        spec.version = version
+        return built(common_pb2.ModelSpec, model=model, version=version)
     if alias is not None:
-        spec.alias = alias
-    return spec
-
-
-def text(name: str, value: object) -> str:
-    """An id as it is sent; TypeError in words, where protobuf's own names neither the argument nor its type."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__} {value!r}: ids are strings")
-    return value
+        return built(common_pb2.ModelSpec, model=model, alias=text("alias", alias))
+    return common_pb2.ModelSpec(model=model)
 
 
 def served_version(message: common_pb2.ServedVersion) -> ServedVersion:

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable
 from itertools import chain, islice
 
+from mfserve._client.arguments import built, text
 from mfserve._client.calls import Download, Paged, Unary
 from mfserve._client.common import model_spec, moment, served_version
 from mfserve._client.names import EMBEDDING_SIDE, HEAD, SERVING_STATE
@@ -29,7 +30,7 @@ def list_models(page_size: int) -> Paged[pb.ListModelsRequest, pb.ListModelsResp
     """All models."""
     return Paged(
         lambda stubs: stubs.model.ListModels,
-        lambda token: pb.ListModelsRequest(page_size=page_size, page_token=token),
+        lambda token: built(pb.ListModelsRequest, page_size=page_size, page_token=token),
         lambda response: ([_model(m) for m in response.models], response.next_page_token),
     )
 
@@ -38,7 +39,7 @@ def get_model(model: str) -> Unary[pb.GetModelRequest, pb.GetModelResponse, Mode
     """One model."""
     return Unary(
         lambda stubs: stubs.model.GetModel,
-        pb.GetModelRequest(model=model),
+        built(pb.GetModelRequest, model=text("model", model)),
         lambda response: _model(response.model),
     )
 
@@ -49,7 +50,9 @@ def list_versions(
     """All versions of a model."""
     return Paged(
         lambda stubs: stubs.model.ListModelVersions,
-        lambda token: pb.ListModelVersionsRequest(model=model, page_size=page_size, page_token=token),
+        lambda token: built(
+            pb.ListModelVersionsRequest, model=text("model", model), page_size=page_size, page_token=token
+        ),
         lambda response: ([version_from(v) for v in response.versions], response.next_page_token),
     )
 
@@ -71,7 +74,7 @@ def get_artifact(
     """A file of a version."""
     return Download(
         lambda stubs: stubs.model.GetArtifact,
-        pb.GetArtifactRequest(model_spec=model_spec(model, version, alias), name=name),
+        built(pb.GetArtifactRequest, model_spec=model_spec(model, version, alias), name=text("name", name)),
         _artifact,
     )
 
@@ -80,9 +83,12 @@ def get_embeddings(
     model: str, side: EmbeddingSide | str, head: Head | str | None, version: int | None, alias: str | None
 ) -> Download[pb.GetEmbeddingsRequest, pb.GetEmbeddingsResponse, Embeddings]:
     """All embeddings of one side."""
-    wanted = EMBEDDING_SIDE.write(side)
-    request = pb.GetEmbeddingsRequest(
-        model_spec=model_spec(model, version, alias), side=wanted, head=HEAD.write_optional(head)
+    wanted = EMBEDDING_SIDE.write("side", side)
+    request = built(
+        pb.GetEmbeddingsRequest,
+        model_spec=model_spec(model, version, alias),
+        side=wanted,
+        head=HEAD.write_optional("head", head),
     )
     return Download(
         lambda stubs: stubs.model.GetEmbeddings,
@@ -107,8 +113,13 @@ def set_alias(
     model: str, alias: str, version: int, expected_revision: int, reason: str
 ) -> Unary[pb.SetAliasRequest, pb.SetAliasResponse, Alias]:
     """Points an alias to a version."""
-    request = pb.SetAliasRequest(
-        model=model, alias=alias, version=version, expected_revision=expected_revision, reason=reason
+    request = built(
+        pb.SetAliasRequest,
+        model=text("model", model),
+        alias=text("alias", alias),
+        version=version,
+        expected_revision=expected_revision,
+        reason=reason,
     )
     return Unary(lambda stubs: stubs.model.SetAlias, request, lambda response: alias_from(response.alias))
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
+from mfserve._client.arguments import one_of
 from mfserve._types import enums
 from mfserve.v1 import common_pb2, model_service_pb2, recommendation_service_pb2, training_service_pb2
 
@@ -39,17 +40,13 @@ class Names(Generic[Member]):
         """Ours; None where it is unspecified."""
         return self.read(number) if number else None
 
-    # Any, because mypy-protobuf gives each enumeration an integer type of its own.
-    def write(self, member: Member | str) -> Any:
-        """The protocol's number for a member or its name; ValueError for anything else."""
-        number = self._numbers.get(self.members(member))
-        if number is None:
-            raise ValueError(f"{member!r} is not one of {', '.join(self._numbers)}")
-        return number
+    def write(self, argument: str, member: Member | str) -> Any:
+        """The protocol's number for a member or its name; ValueError, naming the argument, for anything else."""
+        return one_of(argument, member, self._numbers)
 
-    def write_optional(self, member: Member | str | None) -> Any:
+    def write_optional(self, argument: str, member: Member | str | None) -> Any:
         """The protocol's number, 0 (unspecified) for None."""
-        return 0 if member is None else self.write(member)
+        return 0 if member is None else self.write(argument, member)
 
 
 HEAD = Names(enums.Head, common_pb2.Head, "HEAD_")

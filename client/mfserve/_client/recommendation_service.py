@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from itertools import islice, repeat
 
+from mfserve._client.arguments import built, each, given, iterator, text
 from mfserve._client.calls import Unary
-from mfserve._client.common import model_spec, served_version, text
+from mfserve._client.common import model_spec, served_version
 from mfserve._client.names import HEAD, RATING_BASIS, RECOMMENDATION_BASIS
 from mfserve._types.enums import Head
 from mfserve._types.recommendations import (
@@ -42,13 +43,14 @@ def recommend(
     """The best items for one user."""
     if (user_id is None) == (history is None):
         raise TypeError("give either a user_id or a history")
-    request = pb.RecommendRequest(
+    request = built(
+        pb.RecommendRequest,
         model_spec=model_spec(model, version, alias),
         limit=limit,
-        exclude_item_ids=_ids(exclude_item_ids),
+        exclude_item_ids=list(iterator("exclude_item_ids", exclude_item_ids)),
         include_seen=include_seen,
         exact=exact,
-        ranking_head=HEAD.write_optional(ranking_head),
+        ranking_head=HEAD.write_optional("ranking_head", ranking_head),
     )
     if user_id is not None:
         request.user_id = text("user_id", user_id)
@@ -76,13 +78,10 @@ def batch_predict_ratings(
 
     The version that answers the first call answers the further ones too.
     """
-    remaining = iter(pairs)
+    remaining = iterator("pairs", pairs)
     predictions: list[RatingPrediction] = []
     while True:
-        part = [
-            pb.UserItem(user_id=text("user_id", user), item_id=text("item_id", item))
-            for user, item in islice(remaining, MAX_PAIRS)
-        ]
+        part = each("pairs", islice(remaining, MAX_PAIRS), _pair, start=len(predictions))
         if not part and predictions:
             return predictions
         request = pb.BatchPredictRatingsRequest(model_spec=model_spec(model, version, alias), pairs=part)
@@ -98,8 +97,11 @@ def similar_items(
     model: str, item_id: str, limit: int | None, version: int | None, alias: str | None
 ) -> Unary[pb.FindSimilarItemsRequest, pb.FindSimilarItemsResponse, SimilarItems]:
     """The items most like one item."""
-    request = pb.FindSimilarItemsRequest(
-        model_spec=model_spec(model, version, alias), item_id=text("item_id", item_id), limit=limit
+    request = built(
+        pb.FindSimilarItemsRequest,
+        model_spec=model_spec(model, version, alias),
+        item_id=text("item_id", item_id),
+        limit=limit,
     )
 
     def decode(response: pb.FindSimilarItemsResponse) -> SimilarItems:
@@ -125,36 +127,40 @@ def stream_config(
     alias: str | None,
 ) -> pb.StreamRecommendConfig:
     """What is the same for all users of a stream."""
-    return pb.StreamRecommendConfig(
+    return built(
+        pb.StreamRecommendConfig,
         model_spec=model_spec(model, version, alias),
         limit=limit,
-        exclude_item_ids=_ids(exclude_item_ids),
+        exclude_item_ids=list(iterator("exclude_item_ids", exclude_item_ids)),
         include_seen=include_seen,
         exact=exact,
-        ranking_head=HEAD.write_optional(ranking_head),
+        ranking_head=HEAD.write_optional("ranking_head", ranking_head),
         omit_predicted_ratings=not predicted_ratings,
     )
 
 
-def _ids(ids: Iterable[str]) -> Iterable[str]:
-    # A string is an iterable of strings too, and its letters are never what was meant.
-    if isinstance(ids, str):
-        raise TypeError("exclude_item_ids takes several ids: put the one id in a list")
-    return ids
+def _pair(pair: tuple[str, str] | str) -> pb.UserItem:
+    try:
+        parts: tuple[str, ...] = () if isinstance(pair, str) else pair  # a text is no pair of its two letters
+        user_id, item_id = parts
+    except (TypeError, ValueError):
+        raise TypeError(f"expected (user_id, item_id), not {given(pair)}") from None
+    return pb.UserItem(user_id=text("user_id", user_id), item_id=text("item_id", item_id))
 
 
 def _history(history: History) -> pb.History:
-    if isinstance(history, str):  # as for ids
-        raise TypeError("a history has several items: put the one in a list")
-    entries = history.items() if isinstance(history, Mapping) else history
-    return pb.History(
-        ratings=[
-            pb.RatedItem(item_id=entry)
-            if isinstance(entry, str)
-            else pb.RatedItem(item_id=entry[0], rating=entry[1])
-            for entry in entries
-        ]
-    )
+    entries = history.items() if isinstance(history, Mapping) else iterator("history", history)
+    return pb.History(ratings=each("history", entries, _rated))
+
+
+def _rated(entry: tuple[str, float] | str) -> pb.RatedItem:
+    if isinstance(entry, str):
+        return pb.RatedItem(item_id=text("item_id", entry))
+    try:
+        item_id, rating = entry
+    except (TypeError, ValueError):
+        raise TypeError(f"expected (item_id, rating), not {given(entry)}") from None
+    return built(pb.RatedItem, item_id=text("item_id", item_id), rating=rating)
 
 
 def _recommendations(response: pb.RecommendResponse) -> Recommendations:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
+from mfserve._client.arguments import built, one_of, text, within
 from mfserve._client.names import HEAD
 from mfserve._types import spec as types
 from mfserve.v1 import common_pb2
@@ -54,15 +55,17 @@ def spec_message(spec: types.TrainingSpec) -> spec_pb.TrainingSpec:
         field = _FIELDS.get(type(choice))
         if field not in _ONEOFS[name]:
             raise TypeError(f"{choice!r} cannot be the {name} of a training")
-        chosen[field] = _MESSAGES[type(choice)](**_given(choice))
+        with within(name):
+            chosen[field] = built(_MESSAGES[type(choice)], **_given(choice))
     # The values come out of a table by type, which mypy cannot follow.
     untyped: dict[str, Any] = chosen
-    return spec_pb.TrainingSpec(
+    return built(
+        spec_pb.TrainingSpec,
         **untyped,
         refit=spec.refit,
         seed=spec.seed,
         tuning=None if spec.tuning is None else _tuning_message(spec.tuning),
-        index=None if spec.index is None else spec_pb.IndexConfig(**_given(spec.index)),
+        index=None if spec.index is None else _index_message(spec.index),
     )
 
 
@@ -84,21 +87,20 @@ def dataset_message(dataset: types.Dataset) -> spec_pb.Dataset:
     message = spec_pb.Dataset()
     match dataset.source:
         case types.BuiltinDataset(name):
-            message.builtin.name = name
+            message.builtin.name = text("dataset", name)
         case types.FileDataset() as file:
             message.file.CopyFrom(_file_message(file))
         case types.UploadedDataset(upload_id):
-            message.upload.upload_id = upload_id
+            message.upload.upload_id = text("upload_id", upload_id)
         case _:
             raise TypeError(f"a data set has no source {dataset.source!r}")
     if dataset.bad_rows is not None:
-        message.bad_rows = spec_pb.BadRows.Value(f"BAD_ROWS_{dataset.bad_rows.upper()}")
+        message.bad_rows = one_of("bad_rows", dataset.bad_rows, _BAD_ROWS)
     if dataset.duplicates is not None:
-        message.duplicates = spec_pb.Duplicates.Value(f"DUPLICATES_{dataset.duplicates.upper()}")
+        message.duplicates = one_of("duplicates", dataset.duplicates, _DUPLICATES)
     message.implicit = dataset.implicit
     if dataset.scale is not None:
-        message.scale.minimum = dataset.scale.minimum
-        message.scale.maximum = dataset.scale.maximum
+        message.scale.CopyFrom(_scale_message(dataset.scale))
     return message
 
 
@@ -116,8 +118,8 @@ def dataset_from(message: spec_pb.Dataset) -> types.Dataset:
             pass
     return types.Dataset(
         source=source,
-        bad_rows=_BAD_ROWS.get(message.bad_rows),
-        duplicates=_DUPLICATES.get(message.duplicates),
+        bad_rows=_word(message.bad_rows, _BAD_ROWS),
+        duplicates=_word(message.duplicates, _DUPLICATES),
         scale=scale_from(message.scale) if message.HasField("scale") else None,
         implicit=message.implicit,
     )
@@ -128,20 +130,37 @@ def scale_from(message: common_pb2.RatingScale) -> types.RatingScale:
     return types.RatingScale(message.minimum, message.maximum)
 
 
-_BAD_ROWS: Final[dict[int, Any]] = {
-    value.number: value.name.removeprefix("BAD_ROWS_").lower()
-    for value in spec_pb.BadRows.DESCRIPTOR.values
-    if value.number
-}
-_DUPLICATES: Final[dict[int, Any]] = {
-    value.number: value.name.removeprefix("DUPLICATES_").lower()
-    for value in spec_pb.Duplicates.DESCRIPTOR.values
-    if value.number
-}
+def _scale_message(scale: types.RatingScale) -> common_pb2.RatingScale:
+    with within("scale"):
+        return built(common_pb2.RatingScale, minimum=scale.minimum, maximum=scale.maximum)
+
+
+def _numbers(enumeration: Any, prefix: str) -> dict[str, int]:
+    return {
+        value.name.removeprefix(prefix): value.number
+        for value in enumeration.DESCRIPTOR.values
+        if value.number
+    }
+
+
+def _word(number: int, numbers: dict[str, int]) -> Any:
+    return next((name.lower() for name, known in numbers.items() if known == number), None)
+
+
+_BAD_ROWS: Final = _numbers(spec_pb.BadRows, "BAD_ROWS_")
+_DUPLICATES: Final = _numbers(spec_pb.Duplicates, "DUPLICATES_")
+_FORMATS: Final = _numbers(spec_pb.FileFormat, "FILE_FORMAT_")
 
 
 def _tuning_message(tuning: types.Tuning) -> spec_pb.TuningConfig:
-    return spec_pb.TuningConfig(**(_given(tuning) | {"head": HEAD.write_optional(tuning.head)}))
+    with within("tuning"):
+        given = _given(tuning) | {"head": HEAD.write_optional("head", tuning.head)}
+        return built(spec_pb.TuningConfig, **given)
+
+
+def _index_message(index: types.Index) -> spec_pb.IndexConfig:
+    with within("index"):
+        return built(spec_pb.IndexConfig, **_given(index))
 
 
 def _tuning_from(message: spec_pb.TuningConfig) -> types.Tuning:
@@ -170,16 +189,11 @@ def _chosen(message: spec_pb.TrainingSpec, oneof: Any) -> Any:
 def _file_message(file: types.FileDataset) -> spec_pb.FileDataset:
     given = _given(file)
     if file.format is not None:
-        given["format"] = spec_pb.FileFormat.Value(f"FILE_FORMAT_{file.format.upper()}")
-    return spec_pb.FileDataset(**given)
+        given["format"] = one_of("format", file.format, _FORMATS)
+    return built(spec_pb.FileDataset, **given)
 
 
 def _file_from(message: spec_pb.FileDataset) -> types.FileDataset:
-    formats: dict[int, Any] = {
-        spec_pb.FILE_FORMAT_CSV: "csv",
-        spec_pb.FILE_FORMAT_TSV: "tsv",
-        spec_pb.FILE_FORMAT_PARQUET: "parquet",
-    }
     columns: tuple[Any, ...] = (
         "user_column",
         "item_column",
@@ -188,4 +202,4 @@ def _file_from(message: spec_pb.FileDataset) -> types.FileDataset:
         "title_column",
     )
     present: dict[str, Any] = {name: getattr(message, name) for name in columns if message.HasField(name)}
-    return types.FileDataset(message.path, formats.get(message.format), **present)
+    return types.FileDataset(message.path, _word(message.format, _FORMATS), **present)

@@ -15,6 +15,7 @@ from mfserve._client.sync_job import TrainingJob
 from mfserve._client.sync_stream import RecommendationStream
 from mfserve._client.sync_transport import Transport
 from mfserve._client.training_service import DatasetArgument, Watch
+from mfserve._client.user_ids import UserIds
 from mfserve._types.enums import EmbeddingSide, Head, JobState
 from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
@@ -42,14 +43,19 @@ from mfserve._types.training import JobUpdate, Upload
 class Client:
     """A connection to a server; share one between threads, and close it at the end.
 
-    Every method takes ``timeout``: seconds until DeadlineExceededError. None takes the client's for calls with one
-    answer and 10 minutes for uploads and downloads; ``math.inf`` sets no deadline. Where a method takes
+    Every method takes ``timeout``: seconds until DeadlineExceededError, above 0. None takes the client's for calls with
+    one answer and 10 minutes for uploads and downloads; ``math.inf`` sets no deadline. Where a method takes
     ``version`` and ``alias``, at most one may be given; with neither, the version that the alias ``production``
-    names answers. Every method raises the exceptions of ``mfserve.errors``.
+    names answers. Every method raises the exceptions of ``mfserve.errors``, and a TypeError or ValueError that names
+    the argument, with its place (``exclude_item_ids[3]``), where it cannot be sent.
 
     Args:
-        address: ``host:port``, or any other form of a gRPC target, such as ``unix:/run/mfserve.sock``.
+        address: ``HOST:PORT``, ``[::1]:50051``, or another form of a gRPC target, such as ``unix:/run/mfserve.sock`` or
+            ``dns:///HOST:PORT``.
         timeout: the default for calls with one answer.
+
+    Raises:
+        TypeError, ValueError: ``address`` or ``timeout`` is none.
     """
 
     def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -324,8 +330,11 @@ class Client:
     ) -> RecommendationStream:
         """The best items for many users, in their order, all from the version that answers the first of them.
 
-        The users are read a few batches ahead of the answers, so that any number of them takes the same memory.
-        Goes on by itself after a broken connection, with that version and from the users not yet answered.
+        The users are read a few batches ahead, so that any number of them takes the same memory: an answer comes when
+        the three batches after its own have been read too, or there are no more users. With a ``batch_size`` of 1 it
+        still waits for three more users; ``recommend`` answers one at once. Goes on by itself after a broken
+        connection, with that version and from the users not yet answered. The server is asked when the first row is
+        read, also where there are no users.
 
         Args:
             model: name of the model.
@@ -336,10 +345,15 @@ class Client:
             exact: as in ``recommend``.
             ranking_head: the head to rank by.
             predicted_ratings: False leaves them out, which saves time.
-            batch_size: users per message; made smaller where users times limit would pass 200,000.
+            batch_size: users per message, 1 to 4096; made smaller where users times limit would pass 200,000.
             version: a version number.
             alias: an alias, or ``latest``.
-            timeout: seconds for the whole stream; None: none.
+            timeout: seconds for the whole stream; None: none. It ends the waiting for the server, and does not
+                interrupt an iterable of users that takes its time.
+
+        Raises:
+            TypeError, ValueError: naming the argument, while it is read also ``user_ids[3000]``, counted from 0.
+            InvalidArgumentError: while it is read, likewise.
         """
         config = recommendation_service.stream_config(
             model,
@@ -353,7 +367,7 @@ class Client:
             alias,
         )
         bulk = Bulk(config, batch_size)
-        return RecommendationStream(bulk, self._transport.bulk(bulk, user_ids, timeout))
+        return RecommendationStream(bulk, self._transport.bulk(bulk, UserIds(user_ids), timeout))
 
     def predict_rating(
         self,

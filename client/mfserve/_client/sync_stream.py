@@ -17,28 +17,39 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+USED_UP = "this stream was read to its end, failed or was closed: call stream_recommend again"
+
+
 class RecommendationStream(Iterator[UserRecommendations]):
     """One UserRecommendations per user, in the order of the users; or columns: ``batches``, ``to_arrow`` and so on.
 
-    It can be read once. Whoever stops early should close it, or use it as a context manager: that ends the call.
+    It can be read once; then, and after it was closed, reading it again is a RuntimeError. Whoever stops early should
+    close it, or use it as a context manager: that ends the call.
     """
 
     def __init__(self, bulk: Bulk, batches: Generator[RecommendationBatch]) -> None:
         self._bulk = bulk
         self._batches = batches
         self._rows: Iterator[UserRecommendations] = chain.from_iterable(batches)
+        self._closed = False
 
     @property
     def served_version(self) -> ServedVersion | None:
         """The version to which the whole stream is pinned; None before the first answer."""
         return self._bulk.served_version
 
+    def __iter__(self) -> Self:
+        self._unread()
+        return self
+
     def __next__(self) -> UserRecommendations:
+        if self._closed:  # whoever is in the middle of reading must not take this for the end
+            raise RuntimeError(USED_UP)
         return next(self._rows)
 
     def batches(self) -> Iterator[RecommendationBatch]:
         """The batches that have not been read yet, for those who work on columns."""
-        return self._batches
+        return self._unread()
 
     def to_arrow(self) -> pa.Table:
         """All batches that have not been read yet as one Arrow table, a row per recommendation.
@@ -46,7 +57,7 @@ class RecommendationStream(Iterator[UserRecommendations]):
         Its columns: ``user_id``; ``rank``, from 1; ``item_id``; ``score``; ``predicted_rating`` and ``title``, null
         where there is none; ``basis``. ImportError where pyarrow is missing.
         """
-        return tables.arrow_table(self._batches)
+        return tables.arrow_table(self._unread())
 
     def to_pandas(self) -> pd.DataFrame:
         """All batches that have not been read yet as one DataFrame, a row per recommendation.
@@ -54,12 +65,17 @@ class RecommendationStream(Iterator[UserRecommendations]):
         Its columns: ``user_id``; ``rank``, from 1; ``item_id``; ``score``; ``predicted_rating`` and ``title``, missing
         where there is none; ``basis``. ImportError where pandas is missing.
         """
-        return tables.data_frame(self._batches)
+        return tables.data_frame(self._unread())
 
     def close(self) -> None:
         """Ends the call."""
-        self._rows = iter(())
+        self._closed = True
         self._batches.close()
+
+    def _unread(self) -> Generator[RecommendationBatch]:
+        if self._closed or self._bulk.ended:
+            raise RuntimeError(USED_UP)
+        return self._batches
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,8 @@ from typing import TypeVar
 import grpc
 
 from mfserve._client import health
+from mfserve._client.address import checked
+from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import IN_FLIGHT, Bulk
 from mfserve._client.calls import (
     BULK_SECONDS,
@@ -42,8 +44,8 @@ class Transport:
     """One channel, and every way in which a call is made on it. Its twin is ``aio_transport.AsyncTransport``."""
 
     def __init__(self, address: str, timeout: float) -> None:
-        self.address = address
-        self._timeout = timeout
+        self.address = checked(address)
+        self._timeout = seconds(timeout)
         self._channel = grpc.insecure_channel(address, options=channel_options())
         self._stubs = Stubs.on(self._channel)
         self._closed = False
@@ -55,12 +57,13 @@ class Transport:
         self._closed = True
         self._channel.close()
 
+    @timed
     def unary(self, call: Unary[Request, Response, Result], timeout: float | None) -> Result:
         """One request, one answer."""
         method = call.method(self._open())
-        seconds = self._timeout if timeout is None else timeout
+        wait = self._timeout if timeout is None else timeout
         with grpc_errors_become_ours(self.address):
-            response = method(call.request, timeout=grpc_timeout(seconds), wait_for_ready=self._reached)
+            response = method(call.request, timeout=grpc_timeout(wait), wait_for_ready=self._reached)
         self._reached = True
         return call.decode(response)
 
@@ -76,6 +79,7 @@ class Transport:
             result: Result = end.value
             return result
 
+    @timed
     def paged(self, call: Paged[Request, Response, Result], timeout: float | None) -> Iterator[Result]:
         """Entry by entry; a page is asked for when the one before is used up."""
         token = ""
@@ -85,6 +89,7 @@ class Transport:
             if not token:
                 return
 
+    @timed
     def download(self, call: Download[Request, Response, Result], timeout: float | None) -> Result:
         """An answer in parts, made whole."""
         deadline = Deadline(TRANSFER_TIMEOUT if timeout is None else timeout)
@@ -95,6 +100,7 @@ class Transport:
             except MfserveError as error:
                 time.sleep(backoff.after(error))
 
+    @timed
     def watch(self, watch: Watch, timeout: float | None) -> Iterator[JobUpdate]:
         """Follows a job to its end over as many connections as it takes."""
         deadline = Deadline(timeout)
@@ -112,6 +118,7 @@ class Transport:
                     raise deadline.exceeded("the training did not end") from error
                 time.sleep(backoff.after(error))
 
+    @timed
     def upload(
         self,
         header: training_pb2.UploadDatasetRequest,
@@ -143,11 +150,9 @@ class Transport:
             call.cancel()
             feed.close()
 
-    def bulk(
-        self, bulk: Bulk, user_ids: Iterable[str], timeout: float | None
-    ) -> Generator[RecommendationBatch]:
+    @timed
+    def bulk(self, bulk: Bulk, ids: UserIds, timeout: float | None) -> Generator[RecommendationBatch]:
         """Recommendations for many users over as many connections as it takes."""
-        ids = UserIds(user_ids)
         deadline = Deadline(timeout)
         backoff = Backoff(deadline)
         connection: _BulkConnection | None = None
@@ -161,12 +166,13 @@ class Transport:
                     break
                 try:
                     if connection is None:
-                        seconds = min(deadline.remaining, BULK_SECONDS)
-                        connection = _BulkConnection(self._open(), bulk, seconds, self.address)
+                        turn = min(deadline.remaining, BULK_SECONDS)
+                        connection = _BulkConnection(self._open(), bulk, turn, self.address)
                     batch = bulk.received(connection.read())
                 except MfserveError as error:
                     if deadline.passed:
                         raise deadline.exceeded("not all users were answered") from error
+                    bulk.refused(error)
                     if connection is not None:
                         connection.close()
                         connection = None
@@ -178,21 +184,24 @@ class Transport:
                     backoff.reset()
                     yield batch
         finally:
+            bulk.ended = True
             if connection is not None:
                 connection.close()
 
+    @timed
     def ready(self, timeout: float | None) -> bool:
         """Whether the server says that it serves."""
         self._open()
         check = self._channel.unary_unary(health.CHECK, health.as_is, health.as_is)
-        seconds = self._timeout if timeout is None else timeout
+        wait = self._timeout if timeout is None else timeout
         try:
             with grpc_errors_become_ours(self.address):
-                response: bytes = check(health.WHOLE_SERVER, timeout=grpc_timeout(seconds))
+                response: bytes = check(health.WHOLE_SERVER, timeout=grpc_timeout(wait))
         except (UnavailableError, DeadlineExceededError):
             return False
         return health.serving(response)
 
+    @timed
     def wait_ready(self, timeout: float) -> None:
         """Until the server says that it serves."""
         deadline = Deadline(timeout)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from mfserve._client.arguments import built, iterator, text
 from mfserve._client.calls import Paged, Unary
 from mfserve._client.columns import ColumnNames, Columns
 from mfserve._client.common import moment
@@ -73,8 +74,9 @@ def train(
     model: str, dataset: Dataset, spec: TrainingSpec, promote_to_alias: str | None, request_id: str
 ) -> Unary[pb.TrainRequest, pb.TrainResponse, JobInfo]:
     """Queues a training."""
-    request = pb.TrainRequest(
-        model=model,
+    request = built(
+        pb.TrainRequest,
+        model=text("model", model),
         dataset=dataset_message(dataset),
         spec=spec_message(spec),
         promote_to_alias=promote_to_alias,
@@ -87,7 +89,7 @@ def get_job(job_id: str) -> Unary[pb.GetTrainingJobRequest, pb.GetTrainingJobRes
     """One job."""
     return Unary(
         lambda stubs: stubs.training.GetTrainingJob,
-        pb.GetTrainingJobRequest(job_id=job_id),
+        built(pb.GetTrainingJobRequest, job_id=text("job_id", job_id)),
         lambda response: _job(response.job),
     )
 
@@ -96,11 +98,15 @@ def list_jobs(
     model: str | None, states: Iterable[JobState | str], page_size: int
 ) -> Paged[pb.ListTrainingJobsRequest, pb.ListTrainingJobsResponse, JobInfo]:
     """Jobs, the newest first."""
-    wanted = [JOB_STATE.write(state) for state in states]
+    wanted = [JOB_STATE.write(f"states[{n}]", state) for n, state in enumerate(iterator("states", states))]
     return Paged(
         lambda stubs: stubs.training.ListTrainingJobs,
-        lambda token: pb.ListTrainingJobsRequest(
-            model=model or "", states=wanted, page_size=page_size, page_token=token
+        lambda token: built(
+            pb.ListTrainingJobsRequest,
+            model=model or "",
+            states=wanted,
+            page_size=page_size,
+            page_token=token,
         ),
         lambda response: ([_job(j) for j in response.jobs], response.next_page_token),
     )
@@ -110,7 +116,7 @@ def cancel_job(job_id: str) -> Unary[pb.CancelTrainingJobRequest, pb.CancelTrain
     """Asks to end a job."""
     return Unary(
         lambda stubs: stubs.training.CancelTrainingJob,
-        pb.CancelTrainingJobRequest(job_id=job_id),
+        built(pb.CancelTrainingJobRequest, job_id=text("job_id", job_id)),
         lambda response: _job(response.job),
     )
 
@@ -130,7 +136,7 @@ class Watch:
 
     def request(self) -> pb.WatchTrainingJobRequest:
         """The request that goes on from here."""
-        return pb.WatchTrainingJobRequest(job_id=self._job_id, after_sequence=self._after)
+        return built(pb.WatchTrainingJobRequest, job_id=self._job_id, after_sequence=self._after)
 
     def received(self, response: pb.WatchTrainingJobResponse) -> JobUpdate:
         """Takes one message; progress that was already given is left out."""

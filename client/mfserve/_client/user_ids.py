@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from itertools import islice
 from typing import Any
 
-from mfserve._client.common import text
+from mfserve._client.arguments import iterator, texts
 
 
 class UserIds:
@@ -20,13 +20,9 @@ class UserIds:
     """
 
     def __init__(self, source: Iterable[str]) -> None:
-        # A string is an iterable of strings too, and so are the names of a table's columns.
-        if isinstance(source, str | bytes):
-            raise TypeError("user_ids takes several ids: put the one id in a list")
-        if hasattr(source, "columns"):
-            raise TypeError(f"user_ids takes one column of a table, not a {type(source).__name__}")
+        each = iterator("user_ids", source)
         self._array = source if hasattr(source, "__len__") and _to_list(source) is not None else None
-        self._rest = iter(() if self._array is not None else source)
+        self._rest = each if self._array is None else iter(())
         self._of_lines = _is_file(source)
         self._taken = 0
 
@@ -45,8 +41,7 @@ class UserIds:
         if self._of_lines:
             ids = [line.rstrip("\r\n") if isinstance(line, str) else line for line in ids]
         if not set(map(type, ids)) <= {str}:
-            for position, value in enumerate(ids, self._taken):
-                text(f"user_ids[{position}]", value)
+            texts("user_ids", ids, self._taken)
         self._taken += len(ids)
         return ids
 

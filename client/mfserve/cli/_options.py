@@ -40,22 +40,16 @@ class HeadName(StrEnum):
 @contextmanager
 def connect(address: str, timeout: float) -> Iterator[Client]:
     """A client of the server at the address."""
-    _check(address)
     try:
-        with Client(address, timeout=timeout) as client:
+        client = Client(address, timeout=timeout)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error  # the options bear the names of the arguments
+    try:
+        with client:
             yield client
-    except UnicodeEncodeError as error:
-        raise UsageError("an argument cannot be sent: it is not text in UTF-8") from error
     except ValueError as error:
         # What no message can carry, such as a number too large for its field.
         raise UsageError(f"an argument cannot be sent: {error}") from error
-
-
-def _check(address: str) -> None:
-    # grpc takes each of these for something else: a name to look up, or the port modulo 65536.
-    port = address.rpartition(":")[2]
-    if not address or address.startswith(("http://", "https://")) or (port.isdecimal() and int(port) > 65535):
-        raise UsageError(f"--address {address}: expected HOST:PORT, such as {DEFAULT_ADDRESS}")
 
 
 def choice(version: int | None, alias: str | None) -> dict[str, Any]:

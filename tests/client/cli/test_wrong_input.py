@@ -89,9 +89,6 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
         (["tune", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["recommend", "movies", "--history", "i0=many"], "ITEM=RATING"),
         (["recommend", "movies", "--history", "=3"], "ITEM=RATING"),
-        (["recommend", "movies", "1", "--address", ""], "HOST:PORT"),
-        (["recommend", "movies", "1", "--address", "127.0.0.1:99999"], "HOST:PORT"),
-        (["recommend", "movies", "1", "--address", "http://127.0.0.1:1"], "HOST:PORT"),
         (["alias", "movies", "--reason", "why"], "MODEL ALIAS VERSION"),
         (["alias", "movies", "--expected-revision", "1"], "MODEL ALIAS VERSION"),
         (["jobs", "x", "--model", "movies"], "--model, --state and --limit"),
@@ -123,6 +120,21 @@ def test_what_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> N
     assert (finished.code, finished.out) == (2, "")
     assert "Usage:" in finished.err
     assert "Traceback" not in finished.err
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "127.0.0.1:99999", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("command", [["models"], ["bench", "movies"]], ids=lambda command: command[0])
+def test_a_wrong_address_is_wrong_usage_in_one_line(run: Run, command: list[str], address: str) -> None:
+    finished = run(*command, "--address", address)
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("error: --address must be HOST:PORT, such as 127.0.0.1:50051")
+    assert finished.err.count("\n") == 1
+
+
+def test_a_wrong_address_of_the_environment_is_wrong_usage_too(process: Run) -> None:
+    finished = process("models", MFSERVE_ADDRESS="localhost")
+    assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
+    assert "HOST:PORT" in finished.err
 
 
 @pytest.mark.parametrize(

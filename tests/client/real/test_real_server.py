@@ -187,6 +187,32 @@ async def test_a_frame_is_uploaded_and_queued(client: Any, registry: Registry, h
         await client.upload_dataset(frame[::-1], request_id="once", **columns)
 
 
+@pytest.mark.parametrize("wrong", ["", "x" * 257])
+async def test_a_bad_id_of_a_stream_is_named_by_its_place(client: Any, wrong: str) -> None:
+    users = (wrong if n == 3000 else f"u{n % 300}" for n in range(5000))
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await listed(client.stream_recommend("movies", users))
+    assert [violation.field for violation in caught.value.field_violations] == ["user_ids[3000]"]
+    assert str(caught.value) == "user_ids[3000]: An id has 1 to 256 bytes."
+    assert caught.value.metadata == {}
+
+
+async def test_what_is_wrong_for_all_users_of_a_stream_is_named_as_an_argument(client: Any) -> None:
+    for users in (["1"], []):
+        with pytest.raises(errors.InvalidArgumentError) as caught:
+            await listed(client.stream_recommend("movies", users, exclude_item_ids=["1", ""]))
+        assert str(caught.value) == "exclude_item_ids[1]: An id has 1 to 256 bytes."
+
+
+async def test_a_stream_of_no_users_is_asked_for_all_the_same(client: Any) -> None:
+    stream = client.stream_recommend("movies", [])
+    assert (await stream.to_pandas()).empty
+    assert stream.served_version.version == 1
+    with pytest.raises(errors.NotFoundError) as caught:
+        await listed(client.stream_recommend("nothing", []))
+    assert caught.value.reason == "MODEL_NOT_FOUND"
+
+
 @pytest.mark.parametrize(
     ("call", "error", "reason"),
     [
