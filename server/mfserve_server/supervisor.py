@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from mfserve_server.children import Child
 from mfserve_server.orders import Orders
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
+from mfserve_server.verdicts import verdict_folder
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
@@ -64,8 +64,8 @@ class Supervisor:
             NeverReady: the workers die before they are ready.
         """
         # On this machine and of this start: what an earlier one found proves nothing.
-        with TemporaryDirectory(prefix="mfserve-verdicts-") as verdicts:
-            await self._run(Path(verdicts))
+        with verdict_folder() as verdicts:
+            await self._run(verdicts)
 
     async def _run(self, verdicts: Path) -> None:
         loop = asyncio.get_running_loop()
