@@ -77,7 +77,7 @@ class Verification:
         """
         try:
             verdict = self._shared(directory, digest)
-        except OSError as error:  # no verdict in time, a full disk, or somebody has tidied up the temporary files
+        except OSError as error:  # none in time, a full disk, or somebody has tidied up the temporary files
             _log.warning("verifies for itself", digest=digest, message=str(error))
             verdict = _verify(directory, digest)
         verdict.enforce()
