@@ -212,6 +212,8 @@ class Attempt:
             self._registry.uploads.path(source.upload_id) if isinstance(source, UploadedDataset) else None
         )
         return FitTask(
+            model=request.model,
+            job_id=self._claim.job_id,
             dataset=request.dataset,
             spec=request.spec,
             data_roots=self._settings.data_roots,

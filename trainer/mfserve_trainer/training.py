@@ -112,7 +112,9 @@ def train(task: FitTask, report: ReportStep) -> Trained:
 
     meter.begin(Stage.PUBLISHING)
     digest = write_snapshot(task.staged, content)
-    rendered = guarded("page", lambda: page(digest, facts, pictures), None)
+    rendered = guarded(
+        "page", lambda: page(facts, pictures, model=task.model, job_id=task.job_id, digest=digest), None
+    )
     more = [] if tuned is None else [tuned.artifact]
     more += [] if rendered is None else [rendered]
     return Trained(digest, facts, (*heads.artifacts, *more))
