@@ -86,7 +86,7 @@ class Service:
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
             changed=changes.set,
-            moved=self.kept.drop,
+            left=self.kept.end_periods,
         )
         self._watcher = Watcher(self._catalog, registry, self._executors)
         self._reporter = Reporter(
