@@ -102,6 +102,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
 
     facts = _facts(spec, ratings, measured, tuned)
     content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts))
+    heads = replace(heads, rating=None, ranking=None)  # the content has them, in its order
     content = _indexed(content, spec, meter)
     meter.begin(Stage.REPORT)
     drawn_from = None
