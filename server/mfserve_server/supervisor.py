@@ -98,29 +98,25 @@ class Supervisor:
     def _take_signal(self) -> None:
         (self._kill if self._stop.is_set() else self._stop).set()
 
-    async def _until_stopped(self, keeping: Iterable[asyncio.Task[None]]) -> None:
-        """Also where keeping a child has failed: going on with fewer of them would be silent."""
-        stop = asyncio.create_task(self._stop.wait())
-        first: list[asyncio.Future[Any]] = [stop, *keeping]
-        try:
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            for task in keeping:
-                if task.done():
-                    task.result()
-        finally:
-            stop.cancel()
-
     async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
         ready = asyncio.gather(*(worker.ready.wait() for worker in workers))
+        try:
+            await self._until_stopped(keeping, ready)
+        finally:
+            ready.cancel()
+
+    async def _until_stopped(
+        self, keeping: Iterable[asyncio.Task[None]], *others: asyncio.Future[Any]
+    ) -> None:
+        """Or until one of ``others`` is done; also where keeping a child has failed: going on with fewer is silent."""
         stop = asyncio.create_task(self._stop.wait())
-        first: list[asyncio.Future[Any]] = [ready, stop, *keeping]
+        first: list[asyncio.Future[Any]] = [stop, *others, *keeping]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             for task in keeping:
                 if task.done():
                     task.result()
         finally:
-            ready.cancel()
             stop.cancel()
 
     async def _end(self, keeping: Mapping[asyncio.Task[None], Child]) -> None:
