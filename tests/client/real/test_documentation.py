@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mfserve import Client
@@ -31,7 +32,7 @@ def trained_on(home: Path, registry: Registry, tmp_path: Path) -> Iterator[Path]
     folder.mkdir()
     with running_trainer(home, folder):
         ratings = low_rank()[0]
-        ids = [str(150 + user) for user in range(len(ratings.user_ids))]
+        ids = np.array([str(150 + user) for user in range(len(ratings.user_ids))], dtype=object)
         yield write_csv(replace(ratings, user_ids=ids), folder / "ratings.csv")
 
 
