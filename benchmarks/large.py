@@ -2,8 +2,8 @@
 
 Makes random snapshots of 1,000,000 users and 1,000,000 items x 64 in the folder for temporary files (``TMPDIR``; 1.3
 GB), serves them by ``mfserve serve`` and removes them. ``--only`` selects parts, ``--quick`` takes small snapshots and
-short times, which says whether it works and nothing else, ``--json FILE`` keeps the figures, ``--markdown`` prints
-tables.
+short times, which says whether it works and nothing else, ``--json FILE`` keeps the figures, ``--markdown`` prints the
+tables of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load import memory, slow_reader, swap
 from benchmarks.load.snapshots import FULL, QUICK
+from benchmarks.load.stats import show, table
 
 Figures = dict[str, Any]
 
@@ -34,10 +35,11 @@ def measure(part: str, folder: Path, *, quick: bool) -> Figures:
 
 def memory_table(figures: Figures) -> str:
     workers = figures["workers"]
+    limit = (f"the limit: 1.3 snapshots and {workers} x 120 MB", _megabytes(figures["pss_limit_bytes"]))
     rows = [
         ("the snapshot's files", _megabytes(figures["snapshot_bytes"])),
         (f"{workers} workers together, PSS", _megabytes(sum(figures["pss_bytes"]))),
-        (f"the limit: 1.3 snapshots and {workers} x 120 MB", _megabytes(figures["pss_limit_bytes"])),
+        *([limit] if figures["items"] == FULL.items else []),
         ("of it private to a worker", _megabytes(max(figures["anonymous_bytes"]))),
         ("a worker with a tiny model, PSS", _megabytes(max(figures["base_pss_bytes"]))),
         ("the parent, PSS", _megabytes(figures["parent_pss_bytes"])),
@@ -45,7 +47,7 @@ def memory_table(figures: Figures) -> str:
          f"{figures['start_seconds']:.2f} s ({figures['start_worst_seconds']:.2f} s)"),
         ("the same, no page of the snapshot in memory", f"{figures['start_cold_seconds']:.2f} s"),
     ]  # fmt: skip
-    return _table(("memory and start", ""), rows)
+    return table(("memory and start", ""), rows)
 
 
 def swap_table(figures: Figures) -> str:
@@ -59,9 +61,10 @@ def swap_table(figures: Figures) -> str:
         for (model, swaps), rate in zip(figures["models"].items(), figures["rates"], strict=True)
         for number, one in enumerate(swaps, start=1)
     ]  # fmt: skip
-    head = ("p50 / p99 / longest", "before", "10 s around the swap", "while it loads", "p99 around / before")
+    around = f"{figures['around_seconds']:g} s around the swap"
+    head = ("p50 / p99 / longest", "before", around, "while it loads", "p99 around / before")
     told = f"Failed calls: {figures['failed']}. From the alias to the first answer: {figures['swap_seconds']:.1f} s."
-    return f"{_table(head, rows)}\n\n{told}"
+    return f"{table(head, rows)}\n\n{told}"
 
 
 def slow_reader_table(figures: Figures) -> str:
@@ -77,7 +80,7 @@ def slow_reader_table(figures: Figures) -> str:
          f"{during['p50_ms']:.1f} / {during['p99_ms']:.1f} / {during['max_ms']:.1f} ms"),
         ("failed calls", str(before["failed"] + during["failed"])),
     ]  # fmt: skip
-    return _table(("slow reader", ""), rows)
+    return table(("slow reader", ""), rows)
 
 
 PARTS: dict[str, Callable[[Figures], str]] = {
@@ -93,27 +96,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument("--quick", action="store_true", help="small and short: whether it works")
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--markdown", action="store_true", help="print tables instead of JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/benchmarks.md")
     options = parser.parse_args(arguments)
     figures = {}
     for part in options.only:
         with tempfile.TemporaryDirectory(prefix=f"mfserve-{part}-") as folder:
             figures[part] = measure(part, Path(folder), quick=options.quick)
+        show(f"{PARTS[part](figures[part])}\n", markdown=options.markdown)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if options.markdown:
-        print("\n\n".join(PARTS[part](found) for part, found in figures.items()))
-    else:
-        print(json.dumps(figures))
 
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.comparison.lines import LINES, Line
 from benchmarks.comparison.measures import ranking_figures, rating_figures
-from benchmarks.comparison.running import PeerFailed, missing, run, versions
+from benchmarks.comparison.running import PeerFailed, missing, run, tell_left_out, versions
 from benchmarks.comparison.splits import load_dataset, random_split
 from benchmarks.comparison.tables import markdown, merged, show, tables
 from mfserve_trainer.ratings import Ratings
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines = [line for line in LINES if line.peer in options.peers]
         if absent := missing(lines):
             raise SystemExit(f"no environment for {', '.join(sorted(absent))}: run make peers")
+        tell_left_out(set(PEERS) - set(options.peers))
         results = {
             "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
             "versions": versions(lines),

@@ -25,11 +25,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markdown import Markdown
-
 from benchmarks.load.cores import stay_on_load_core
 from benchmarks.load.serving import BATCH_SIZES
+from benchmarks.load.stats import show
 
 SECTIONS = ("unary", "bulk", "sharing")
 DEFAULT, NARROW = "movies", "movies-k20"
@@ -82,8 +80,10 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """Ends the program where something is missing."""
-    from benchmarks.comparison.running import installed
+    from benchmarks.comparison.running import installed, tell_left_out
 
+    if "unary" in options.only and options.quick:
+        tell_left_out(["mlserver"])
     if "unary" in options.only and shutil.which("h2load") is None:
         raise SystemExit("h2load is missing: apt-get install nghttp2-client")
     if "unary" in options.only and not options.quick and not installed("mlserver"):
@@ -125,14 +125,6 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             found[section] = measured(homes[section])
             show(f"### {section}\n\n{tables(found[section])}\n", markdown=options.markdown)
     return found
-
-
-def show(text: str, *, markdown: bool) -> None:
-    """Markdown as it is for documents, and laid out for people."""
-    if markdown:
-        print(text, flush=True)
-    else:
-        Console().print(Markdown(text))
 
 
 def random_models(folder: Path) -> dict[str, Path]:

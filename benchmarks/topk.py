@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.running import ROOT, installed
+from benchmarks.comparison.running import ROOT, installed, tell_left_out
 from benchmarks.comparison.tables import Shown, markdown, show
 from benchmarks.search import approximate
 from benchmarks.search.contest import Times, contest, disagreement
@@ -83,10 +83,11 @@ def main(given: Sequence[str] | None = None) -> None:
     missing = [peer for peer in PEERS if not installed(peer)]
     if missing and not options.quick:
         raise SystemExit(f"no environment for {', '.join(missing)}: run make peers")
-    contestants = [one for one in EXACT if one.peer not in missing]
     if options.only == APPROXIMATE:
         approximately(options)
         return
+    contestants = [one for one in EXACT if one.peer not in missing]
+    tell_left_out(one.name for one in EXACT if one not in contestants)
     rows: list[Row] = []
     for part in PARTS if options.only is None else [options.only]:
         rows += (random if part == "random" else trained)(contestants, options)
@@ -95,7 +96,8 @@ def main(given: Sequence[str] | None = None) -> None:
         print(markdown(shown))
     else:
         show(shown)
-    print("\n".join(verdicts(rows)))
+    if not options.quick:  # what is promised holds for the full sizes
+        print("\n".join(verdicts(rows)))
     if options.json:
         figures = {"cores": len(os.sched_getaffinity(0)), "rows": [row.figures() for row in rows]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -31,6 +31,12 @@ def installed(peer: str) -> bool:
     return (ENVIRONMENTS / peer / ".installed").is_file()
 
 
+def tell_left_out(peers: Iterable[str]) -> None:
+    """Says whom the tables do not show, so that nobody takes them for the whole comparison."""
+    if names := ", ".join(sorted(peers)):
+        print(f"left out: {names}", file=sys.stderr, flush=True)
+
+
 def missing(lines: Iterable[Line]) -> set[str]:
     """The peers whose environment is not there."""
     return {line.peer for line in lines if line.package is not None and not installed(line.peer)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+
+from rich.console import Console
+from rich.markdown import Markdown
 
 Figures = dict[str, float]
 Rows = dict[str, dict[str, list[float]]]
@@ -44,6 +47,14 @@ def with_spread(values: list[float]) -> str:
     )
 
 
-def table(columns: list[str], rows: list[list[str]]) -> str:
+def show(text: str, *, markdown: bool) -> None:
+    """Markdown as it is for documents, and laid out for people."""
+    if markdown:
+        print(text, flush=True)
+    else:
+        Console().print(Markdown(text))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [columns, ["---"] * len(columns), *rows])

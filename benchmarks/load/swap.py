@@ -81,6 +81,7 @@ async def _swaps(registry: Registry, address: str, plan: Plan) -> dict[str, Any]
     await asyncio.gather(*running)
     return {
         "rates": plan.rates,
+        "around_seconds": plan.around,
         "swap_seconds": statistics.median(swapped - moved for _, moved, swapped in swaps),
         "models": {
             traffic.model: [_around(traffic, plan, *times) for times in swaps] for traffic in (large, small)

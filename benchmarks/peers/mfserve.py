@@ -78,6 +78,8 @@ def published(task: Task, spec: TrainingSpec, home: Path) -> tuple[Snapshot, dic
         scratch, staged = home / "scratch", registry.snapshots.stage()
         scratch.mkdir()
         fit = FitTask(
+            model=MODEL,
+            job_id=claim.job_id,
             dataset=dataset,
             spec=spec,
             data_roots=(home,),

@@ -43,6 +43,8 @@ def main() -> None:
         scratch.mkdir()
         train(
             FitTask(
+                model="speed",
+                job_id="speed",
                 dataset=dataset,
                 spec=spec,
                 data_roots=tuple(Path(root) for root in sys.argv[3:]),

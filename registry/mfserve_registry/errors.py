@@ -10,6 +10,7 @@ RegistryError
 ├── ResourceExhausted    a limit on size was passed
 ├── LeaseLost            the attempt no longer holds its job; it must stop and publish nothing
 ├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
+│   └── UnsoundSnapshot  they are, but no version can have such numbers: whoever reads them again finds the same
 └── Unavailable          the database does not answer now; the same call may work later
 
 Each carries ``reason``, the name of a value of ``mfserve.v1.ErrorReason`` without its prefix, so that one
@@ -88,6 +89,10 @@ class LeaseLost(RegistryError):
 
 class DamagedSnapshot(RegistryError):
     default_reason = "SNAPSHOT_DAMAGED"
+
+
+class UnsoundSnapshot(DamagedSnapshot):
+    pass
 
 
 class Unavailable(RegistryError):

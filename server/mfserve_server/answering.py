@@ -54,24 +54,24 @@ class Answers(BytesMethod):
         if kept is not None:
             return kept
         request: Any = decode(self._request_class, data)
-        generation = self._kept.generation
         loaded = held_version(self._catalog, request.model_spec)
         if loaded is None:
             return self._when_loaded(request)
         reply = self._answer(loaded, request)
         if not self._catalog.is_aliased(loaded):
             return reply
+        period = self._kept.period(loaded.digest)
         if isinstance(reply, bytes):
-            self._kept.keep(key, reply, generation)
+            self._kept.keep(key, reply, period)
             return reply
-        return self._when_made(key, reply, generation)
+        return self._when_made(key, reply, period)
 
     async def _when_loaded(self, request: Request) -> bytes:
         """Nothing is kept: ``latest`` may lead elsewhere next time, and a version that no alias names may go."""
         reply = self._answer(await loaded_version(self._catalog, request.model_spec), request)
         return reply if isinstance(reply, bytes) else await reply
 
-    async def _when_made(self, key: Key, reply: Awaitable[bytes], generation: int) -> bytes:
+    async def _when_made(self, key: Key, reply: Awaitable[bytes], period: int) -> bytes:
         made = await reply
-        self._kept.keep(key, made, generation)
+        self._kept.keep(key, made, period)
         return made

@@ -64,7 +64,7 @@ class Catalog:
         max_bytes: most snapshot bytes of versions that no alias names; the last one asked for stays in any case.
         max_versions: most versions that no alias names.
         changed: called when what ``leases`` tells has changed.
-        moved: called when another version answers for a name, or none any longer.
+        left: called with the digests of the snapshots that an alias has left, for another one or because it is gone.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Catalog:
         max_bytes: int,
         max_versions: int,
         changed: Callable[[], None] = lambda: None,
-        moved: Callable[[], None] = lambda: None,
+        left: Callable[[set[str]], None] = lambda digests: None,
     ) -> None:
         self._registry = registry
         self._loader = loader
@@ -84,7 +84,7 @@ class Catalog:
         self._max_bytes = max_bytes
         self._max_versions = max_versions
         self._changed = changed
-        self._moved = moved
+        self._left = left
         self._by_alias: Mapping[Name, LoadedVersion] = MappingProxyType({})
         self._aliased: dict[Key, LoadedVersion] = {}
         self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
@@ -259,9 +259,11 @@ class Catalog:
             size -= dropped.snapshot.size_bytes
 
     def _swap(self, by_alias: dict[Name, LoadedVersion]) -> None:
+        left = {before.digest for name, before in self._by_alias.items() if by_alias.get(name) is not before}
         self._by_alias = MappingProxyType(by_alias)
         self._aliased = {(loaded.model, loaded.version): loaded for loaded in by_alias.values()}
         for key in self._aliased:
             self._on_demand.pop(key, None)
-        self._moved()
+        if left:
+            self._left(left)
         self._changed()

@@ -7,6 +7,8 @@ request have the bytes of a reply, which can be looked up before anything is dec
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import count
 
 OVERHEAD = 400
 """Bytes of an entry beside its request and reply: their headers, the key, and the table. A test measures it."""
@@ -20,8 +22,9 @@ Key = tuple[str, bytes]
 class KeptReplies:
     """The replies used last, in bounded memory. Lives on the event loop.
 
-    All are dropped at once when any alias moves: that is rare, and to tell which of them another version would answer
-    now costs more than to make them again.
+    Every snapshot has a period, which ends when an alias leaves one of its versions. A reply counts in the period in
+    which it was begun: no name that led to the snapshot then leads elsewhere yet. One whose period is over is only
+    looked at again when it is asked for, or the oldest: ending a period takes no longer where there are many.
 
     Args:
         max_bytes: most that the entries take, all told; 0 keeps nothing.
@@ -31,34 +34,49 @@ class KeptReplies:
         self._max_bytes = max_bytes
         self._largest = min(LARGEST, max_bytes)
         self._bytes = 0
-        self._replies: OrderedDict[Key, bytes] = OrderedDict()
-        self.generation = 0
-        """Goes up whenever all are dropped. Who begins to make a reply notes it, and hands it in with the reply."""
+        self._replies: OrderedDict[Key, tuple[bytes, int]] = OrderedDict()
+        self._numbers = count()
+        self._by_digest: dict[str, int] = {}
+        self._current: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._replies)
 
-    def get(self, key: Key) -> bytes | None:
-        reply = self._replies.get(key)
-        if reply is not None:
-            self._replies.move_to_end(key)
-        return reply
+    def period(self, digest: str) -> int:
+        """The snapshot's period now. Who begins to make a reply notes it, and hands it in with the reply."""
+        period = self._by_digest.get(digest)
+        if period is None:
+            period = self._by_digest[digest] = next(self._numbers)
+            self._current.add(period)
+        return period
 
-    def keep(self, key: Key, reply: bytes, generation: int) -> None:
-        """Keeps the reply, unless an alias has moved since ``generation``, or it is too large."""
+    def end_periods(self, digests: Iterable[str]) -> None:
+        """Forgets the replies from these snapshots, also those that are being made."""
+        for digest in digests:
+            self._current.discard(self._by_digest.pop(digest, -1))
+
+    def get(self, key: Key) -> bytes | None:
+        kept = self._replies.get(key)
+        if kept is None:
+            return None
+        reply, period = kept
+        if period in self._current:
+            self._replies.move_to_end(key)
+            return reply
+        del self._replies[key]
+        self._bytes -= _size(key, reply)
+        return None
+
+    def keep(self, key: Key, reply: bytes, period: int) -> None:
+        """Keeps the reply, unless its period is over, or it is too large."""
         size = _size(key, reply)
-        if generation != self.generation or size > self._largest or key in self._replies:
+        if period not in self._current or size > self._largest or key in self._replies:
             return
-        self._replies[key] = reply
+        self._replies[key] = (reply, period)
         self._bytes += size
         while self._bytes > self._max_bytes:
-            self._bytes -= _size(*self._replies.popitem(last=False))
-
-    def drop(self) -> None:
-        """Forgets all, also those that are being made."""
-        self._replies.clear()
-        self._bytes = 0
-        self.generation += 1
+            oldest, (dropped, _) = self._replies.popitem(last=False)
+            self._bytes -= _size(oldest, dropped)
 
 
 def _size(key: Key, reply: bytes) -> int:

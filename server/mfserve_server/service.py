@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import grpc
 import grpc.aio
@@ -31,6 +30,7 @@ from mfserve_server.servicers.training import TrainingService
 from mfserve_server.settings import Settings
 from mfserve_server.sharing import SharedScoring
 from mfserve_server.training import JobWatch, TrainingDesk
+from mfserve_server.verdicts import verdict_folder
 from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
 
@@ -72,7 +72,7 @@ class Service:
         self._settings = settings
         self._held = ExitStack()
         if verdicts is None:
-            verdicts = Path(self._held.enter_context(TemporaryDirectory(prefix="mfserve-verdicts-")))
+            verdicts = self._held.enter_context(verdict_folder())
         releaser = Releaser()
         self._held.callback(releaser.close)
         self._executors = Executors()
@@ -86,7 +86,7 @@ class Service:
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
             changed=changes.set,
-            moved=self.kept.drop,
+            left=self.kept.end_periods,
         )
         self._watcher = Watcher(self._catalog, registry, self._executors)
         self._reporter = Reporter(

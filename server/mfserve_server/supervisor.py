@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from mfserve_server.children import Child
 from mfserve_server.orders import Orders
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
+from mfserve_server.verdicts import verdict_folder
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
@@ -64,8 +64,8 @@ class Supervisor:
             NeverReady: the workers die before they are ready.
         """
         # On this machine and of this start: what an earlier one found proves nothing.
-        with TemporaryDirectory(prefix="mfserve-verdicts-") as verdicts:
-            await self._run(Path(verdicts))
+        with verdict_folder() as verdicts:
+            await self._run(verdicts)
 
     async def _run(self, verdicts: Path) -> None:
         loop = asyncio.get_running_loop()
@@ -98,29 +98,25 @@ class Supervisor:
     def _take_signal(self) -> None:
         (self._kill if self._stop.is_set() else self._stop).set()
 
-    async def _until_stopped(self, keeping: Iterable[asyncio.Task[None]]) -> None:
-        """Also where keeping a child has failed: going on with fewer of them would be silent."""
-        stop = asyncio.create_task(self._stop.wait())
-        first: list[asyncio.Future[Any]] = [stop, *keeping]
-        try:
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            for task in keeping:
-                if task.done():
-                    task.result()
-        finally:
-            stop.cancel()
-
     async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
         ready = asyncio.gather(*(worker.ready.wait() for worker in workers))
+        try:
+            await self._until_stopped(keeping, ready)
+        finally:
+            ready.cancel()
+
+    async def _until_stopped(
+        self, keeping: Iterable[asyncio.Task[None]], *others: asyncio.Future[Any]
+    ) -> None:
+        """Or until one of ``others`` is done; also where keeping a child has failed: going on with fewer is silent."""
         stop = asyncio.create_task(self._stop.wait())
-        first: list[asyncio.Future[Any]] = [ready, stop, *keeping]
+        first: list[asyncio.Future[Any]] = [stop, *others, *keeping]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             for task in keeping:
                 if task.done():
                     task.result()
         finally:
-            ready.cancel()
             stop.cancel()
 
     async def _end(self, keeping: Mapping[asyncio.Task[None], Child]) -> None:

@@ -2,7 +2,8 @@
 
 The parent makes a folder for them. In it every digest has a file, whose lock (flock) the process that verifies holds:
 others wait for it and then read the verdict, which the file holds. A process that dies frees its lock and leaves no
-verdict, so that the next one verifies. A new start has a new folder: it believes nothing that an earlier one found.
+verdict, so that the next one verifies. One that is stopped, or stuck on its disk, is waited for no longer than
+``PATIENCE_SECONDS``. A new start has a new folder: it believes nothing that an earlier one found.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ import structlog
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot
 
+PATIENCE_SECONDS = 60.0
+"""So long another's verdict is waited for: what it could read and hash meanwhile is 50 GB from memory."""
+_LOOK_SECONDS = 0.02
+"""Between two looks at a lock that another holds."""
 REFUSAL_SECONDS = 10.0
 """A refusal counts so long, though the files be the same: an unreadable disk may have become readable."""
 
@@ -72,7 +77,7 @@ class Verification:
         """
         try:
             verdict = self._shared(directory, digest)
-        except OSError as error:  # the disk is full, or somebody has tidied up among the temporary files
+        except OSError as error:  # none in time, a full disk, or somebody has tidied up the temporary files
             _log.warning("verifies for itself", digest=digest, message=str(error))
             verdict = _verify(directory, digest)
         verdict.enforce()
@@ -88,9 +93,23 @@ class Verification:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
+    """TimeoutError where another holds the lock and does not let go of it."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file, or dying, unlocks it
+        while not _lock(file):
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"another process has verified for {PATIENCE_SECONDS:g} seconds")
+            time.sleep(_LOOK_SECONDS)  # the system's own wait has no end
         yield file
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the lock was free; closing the file, or dying, frees it again."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read(file: BinaryIO) -> Verdict | None:

@@ -39,6 +39,7 @@ def test_every_section_measures_every_contestant(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stderr
+    assert "left out: mlserver\n" in done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
     for rows, least, rate in (
         (figures["unary"], 4, "rate"),

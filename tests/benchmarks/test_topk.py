@@ -27,8 +27,10 @@ def test_a_small_contest_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
         assert {one.name for one in OWN} <= set(row["seconds"])
         assert [len(turn) for turn in row["turns"][OURS]] == [calls, calls]
         assert 0 < row["seconds"][OURS] <= row["p90_seconds"][OURS]
-    printed = capsys.readouterr().out
-    assert f"| random, {shape.items} x {shape.factors}, {topk.BATCH} | " in printed
+    printed = capsys.readouterr()
+    assert f"| random, {shape.items} x {shape.factors}, {topk.BATCH} | " in printed.out
+    absent = sorted({one.name for one in EXACT} - set(rows[0]["seconds"]))
+    assert printed.err.startswith(f"left out: {', '.join(absent)}\n" if absent else "random: ")
 
 
 def test_contestants_find_what_sorting_all_scores_finds(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     for snippet in blocks("python"):
         program = snippet.replace("127.0.0.1:50051", movielens.service.address)
         assert program != snippet

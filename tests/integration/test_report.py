@@ -24,6 +24,8 @@ def page(movielens: MovieLens, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_the_page_is_the_version_s(page: Path, client: Client, movielens: MovieLens) -> None:
     assert page.read_bytes() == client.get_artifact("movies", "report.html").data
     text = page.read_text("utf-8")
+    assert "<h1>movies</h1>" in text
+    assert movielens.job.job_id in text
     assert movielens.version.digest in text
     assert "could not be drawn" not in text
     assert len(text) < 2_000_000

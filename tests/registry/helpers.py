@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mfserve_registry import Artifact, Claim, JobRequest, Registry, Version
+from mfserve_registry.canonical import canonical_json
 from mfserve_registry.snapshot import write_snapshot
+from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from mfserve_registry.spec import BuiltinDataset, DatasetSpec, TrainingSpec
 from tests.registry.snapshot.samples import random_content
 
@@ -93,3 +96,15 @@ def run_together(what: str, home: Path, processes: int = 3) -> list[list[dict[st
     outputs = [process.communicate(timeout=90)[0] for process in running]
     assert [process.returncode for process in running] == [0] * processes
     return [[json.loads(line) for line in output.splitlines()] for output in outputs]
+
+
+def spoil(staged: Path, name: str, value: float) -> str:
+    """Puts ``value`` into an array of a written snapshot, as if it had been there all along; the new digest."""
+    file = staged / f"{name}.npy"
+    data = bytearray(file.read_bytes())
+    data[-4:] = struct.pack("<f", value)
+    file.write_bytes(data)
+    manifest = json.loads((staged / FILE_NAME).read_bytes())
+    manifest["arrays"][name]["sha256"] = digest_of(bytes(data))
+    (staged / FILE_NAME).write_text(canonical_json(manifest))
+    return digest_of((staged / FILE_NAME).read_bytes())

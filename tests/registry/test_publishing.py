@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
-import struct
 from pathlib import Path
 
 import pytest
 
 from mfserve_registry import Artifact, JobState, Registry
-from mfserve_registry.canonical import canonical_json
-from mfserve_registry.errors import DamagedSnapshot, FailedPrecondition, InvalidArgument, LeaseLost, NotFound
+from mfserve_registry.errors import (
+    DamagedSnapshot,
+    FailedPrecondition,
+    InvalidArgument,
+    LeaseLost,
+    NotFound,
+    UnsoundSnapshot,
+)
 from mfserve_registry.snapshot import Snapshot
-from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
-from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, stage
+from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, spoil, stage
 
 
 def test_a_first_version(registry: Registry) -> None:
@@ -50,23 +53,11 @@ def test_no_number_that_is_not_finite_becomes_a_version(registry: Registry, valu
     claim = claimed(registry, request())
     staged, _ = stage(registry)
     digest = spoil(staged, "ranking_item_factors", value)
-    with pytest.raises(DamagedSnapshot, match=r"ranking_item_factors\.npy holds NaN"):
+    with pytest.raises(UnsoundSnapshot, match=r"ranking_item_factors\.npy holds NaN"):
         registry.publish(claim, staged, digest)
     assert registry.models.list().items == []
     assert not registry.snapshots.contains(digest)
     assert registry.publish(claim, *stage(registry)).version == 1
-
-
-def spoil(staged: Path, name: str, value: float) -> str:
-    """Puts ``value`` into an array of a written snapshot, as if it had been there all along; the new digest."""
-    file = staged / f"{name}.npy"
-    data = bytearray(file.read_bytes())
-    data[-4:] = struct.pack("<f", value)
-    file.write_bytes(data)
-    manifest = json.loads((staged / FILE_NAME).read_bytes())
-    manifest["arrays"][name]["sha256"] = digest_of(bytes(data))
-    (staged / FILE_NAME).write_text(canonical_json(manifest))
-    return digest_of((staged / FILE_NAME).read_bytes())
 
 
 def test_later_versions_leave_production_alone(registry: Registry) -> None:

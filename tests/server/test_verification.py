@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 from weakref import finalize
 
 import pytest
+from structlog.testing import capture_logs
 
 from mfserve_registry import Registry
 from mfserve_registry.errors import DamagedSnapshot
@@ -22,7 +26,6 @@ from tests.registry.snapshot.samples import random_content
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer
-from tests.waiting import eventually
 
 PATIENCE = 60.0
 
@@ -150,24 +153,58 @@ verification.Verification(Path(sys.argv[1])).require(Path(sys.argv[2]), sys.argv
 """
 
 
-def test_a_process_that_is_killed_while_it_verifies_leaves_it_to_the_next(
-    verdicts: Path, snapshot: tuple[Path, str], opened: list[str]
-) -> None:
+@pytest.fixture
+def other(verdicts: Path, snapshot: tuple[Path, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process, which verifies the snapshot and never ends."""
     command = [sys.executable, "-c", VERIFYING, str(verdicts), str(snapshot[0]), snapshot[1]]
-    with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"verifies\n"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"verifies\n"
+        yield process
+        process.kill()
+
+
+def test_a_process_that_is_killed_while_it_verifies_leaves_it_to_the_next(
+    other: subprocess.Popen[bytes],
+    verdicts: Path,
+    snapshot: tuple[Path, str],
+    opened: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, lock = threading.Event(), verification._lock
+
+    def told(file: BinaryIO) -> bool:
+        free = lock(file)
+        if not free:
+            waits.set()
+        return free
+
+    monkeypatch.setattr(verification, "_lock", told)
+    with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(Verification(verdicts).require, *snapshot)
-        locks = Path("/proc/locks")
-        if locks.exists():  # each waiter is a line with an arrow
-            eventually(lambda: "-> FLOCK" in locks.read_text() or waiting.done(), "it waits for the lock")
+        assert waits.wait(PATIENCE)
         assert opened == []
         other.kill()
         waiting.result(PATIENCE)
     assert opened == [snapshot[1]]
+    assert (verdicts / snapshot[1]).stat().st_size > 0
+
+
+def test_a_process_that_is_stopped_while_it_verifies_holds_nobody_up_for_ever(
+    other: subprocess.Popen[bytes],
+    verdicts: Path,
+    snapshot: tuple[Path, str],
+    opened: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verification, "PATIENCE_SECONDS", 0.1)
+    other.send_signal(signal.SIGSTOP)
+    with capture_logs() as logs:
+        Verification(verdicts).require(*snapshot)
+    assert opened == [snapshot[1]]
+    assert [line["message"] for line in logs if line["log_level"] == "warning"] == [
+        "another process has verified for 0.1 seconds"
+    ]
 
 
 def test_what_is_released_dies_in_the_releasers_thread() -> None:

@@ -54,6 +54,8 @@ def fit_task(folder: Path, csv: Path, spec: TrainingSpec, **changes: Any) -> Fit
     for name in ("staged", "scratch"):
         (folder / name).mkdir(parents=True)
     task = FitTask(
+        model="movies",
+        job_id="job-1",
         dataset=dataset(csv),
         spec=spec,
         data_roots=(csv.parent,),

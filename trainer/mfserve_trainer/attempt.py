@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from mfserve_registry import Claim, Progress, Registry
-from mfserve_registry.errors import DamagedSnapshot, LeaseLost, RegistryError, Unavailable
+from mfserve_registry.errors import DamagedSnapshot, LeaseLost, RegistryError, Unavailable, UnsoundSnapshot
 from mfserve_registry.spec import UploadedDataset
 from mfserve_trainer.datasets import cache_folder
 from mfserve_trainer.fitter import FitProcessDied, Fitter
@@ -212,6 +212,8 @@ class Attempt:
             self._registry.uploads.path(source.upload_id) if isinstance(source, UploadedDataset) else None
         )
         return FitTask(
+            model=request.model,
+            job_id=self._claim.job_id,
             dataset=request.dataset,
             spec=request.spec,
             data_roots=self._settings.data_roots,
@@ -241,7 +243,9 @@ class Attempt:
         except RegistryError as error:
             if error.reason == "JOB_CANCELLED":
                 raise _Cancelled from error
-            # Another fit may end better where the database was away or the disk gave back other bytes.
-            retry = isinstance(error, (Unavailable, DamagedSnapshot))
+            # Another fit may end better where the database was away or the disk gave back other bytes. NaN comes again.
+            retry = isinstance(error, Unavailable | DamagedSnapshot) and not isinstance(
+                error, UnsoundSnapshot
+            )
             raise _JobFailed(error.reason, error.message, retry=retry) from error
         return version.version

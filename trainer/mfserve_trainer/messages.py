@@ -35,6 +35,7 @@ class FitTask(_Message):
     """What to train, and where.
 
     Attributes:
+        model, job_id: what the report names; the version gets its number when all is done.
         dataset, spec: as the caller asked for it.
         data_roots: folders from which a file data set may be read.
         upload: the file of an uploaded data set; None for others.
@@ -45,6 +46,8 @@ class FitTask(_Message):
         studies: folder for the trials of tunings, which trainings share.
     """
 
+    model: str
+    job_id: str
     dataset: DatasetSpec
     spec: TrainingSpec
     data_roots: tuple[Path, ...]

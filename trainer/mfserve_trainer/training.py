@@ -102,6 +102,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
 
     facts = _facts(spec, ratings, measured, tuned)
     content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts))
+    heads = replace(heads, rating=None, ranking=None)  # the content has them, in its order
     content = _indexed(content, spec, meter)
     meter.begin(Stage.REPORT)
     drawn_from = None
@@ -112,7 +113,9 @@ def train(task: FitTask, report: ReportStep) -> Trained:
 
     meter.begin(Stage.PUBLISHING)
     digest = write_snapshot(task.staged, content)
-    rendered = guarded("page", lambda: page(digest, facts, pictures), None)
+    rendered = guarded(
+        "page", lambda: page(facts, pictures, model=task.model, job_id=task.job_id, digest=digest), None
+    )
     more = [] if tuned is None else [tuned.artifact]
     more += [] if rendered is None else [rendered]
     return Trained(digest, facts, (*heads.artifacts, *more))

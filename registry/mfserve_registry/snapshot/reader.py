@@ -80,6 +80,7 @@ class Snapshot:
         Raises:
             DamagedSnapshot: with reason SNAPSHOT_MISSING (no such folder), SNAPSHOT_TOO_NEW (a format that this
                 version cannot read) or SNAPSHOT_DAMAGED. The message names the file and what is wrong with it.
+            UnsoundSnapshot: one of them, where the bytes are the writer's and the numbers impossible.
         """
         manifest, size = _read_manifest(directory, digest)
         arrays = {

@@ -19,6 +19,8 @@ from tests.trainer.samples import QUICK, random_heads
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\"'`$${{ 7*7 }}"
 DIGEST = "0123456789abcdef" * 4
+JOB = "8f14e45f-ceea-467f-a0e6-1b0f2c9d3e4a"
+ORIGIN = {"model": HOSTILE, "job_id": JOB, "digest": DIGEST}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mfserve_trainer.report import draw, page
 from tests.browser import browser, complaints, figure_of, needs_browser, open_page, point_at, wait_for_text
-from tests.trainer.report.samples import DIGEST, HOSTILE, Sample
+from tests.trainer.report.samples import HOSTILE, ORIGIN, Sample
 from tests.trainer.report.test_page import EPOCHS, TITLES
 
 
@@ -16,7 +16,7 @@ def test_the_page_draws_itself_tells_titles_on_hover_and_runs_no_other_script(
 ) -> None:
     pictures = draw(fit.content, EPOCHS, fit.holdout, seed=0)
     file = tmp_path / "report.html"
-    file.write_bytes(page(DIGEST, fit.facts(), pictures).data)
+    file.write_bytes(page(fit.facts(), pictures, **ORIGIN).data)
     with browser() as driver:
         open_page(driver, file)
         assert [heading.text for heading in driver.find_elements("tag name", "h3")][: len(TITLES)] == TITLES

@@ -21,7 +21,7 @@ from mfserve_trainer.engines import Epoch
 from mfserve_trainer.report import Holdout, activity, draw, page
 from mfserve_trainer.report.holdout import Predicted, predicted
 from mfserve_trainer.report.picture import Part, Picture
-from tests.trainer.report.samples import DIGEST, HOSTILE, Sample, sample
+from tests.trainer.report.samples import DIGEST, HOSTILE, JOB, ORIGIN, Sample, sample
 
 EPOCHS = {
     "Rating head": [Epoch(number, 3, {"loss": 2.0 / number, "mse": 1.0 / number}) for number in (1, 2, 3)],
@@ -71,7 +71,7 @@ def pictures(fit: Sample) -> list[Picture]:
 
 @pytest.fixture(scope="module")
 def text(fit: Sample, pictures: list[Picture]) -> str:
-    artifact = page(DIGEST, fit.facts(), pictures)
+    artifact = page(fit.facts(), pictures, **ORIGIN)
     assert (artifact.name, artifact.media_type) == ("report.html", "text/html")
     return artifact.data.decode()
 
@@ -85,7 +85,7 @@ def test_everything_is_drawn(pictures: list[Picture], text: str) -> None:
     assert [figure["target_id"] for figure in figures] == [f"figure-{place}" for place in range(8)]
     assert {figure["target_id"] for figure in figures} <= places
     for said in (
-        DIGEST,
+        f'<p class="digest">Job {JOB}<br>Snapshot {DIGEST}</p>',
         "als (rating)",
         "ials (ranking)",
         "1970-01-01 to 1970-01-02",
@@ -130,7 +130,7 @@ def test_what_titles_and_names_say_stays_text(fit: Sample, text: str) -> None:
 def test_without_holdout_the_page_says_why_there_is_less(fit: Sample) -> None:
     pictures = draw(fit.content, EPOCHS, None, seed=0)
     assert [picture.title for picture in pictures] == TITLES[5:]
-    text = page(DIGEST, fit.facts() | {"metrics": None}, pictures).data.decode()
+    text = page(fit.facts() | {"metrics": None}, pictures, **ORIGIN).data.decode()
     assert "Nothing was held out" in text
     assert "nDCG@10" not in text
 
@@ -142,7 +142,7 @@ def test_without_a_ranking_head_the_rating_head_is_shown(tmp_path_factory: pytes
     assert "in the rating head" in pictures[5].caption
     facts: dict[str, Any] = fit.facts()
     facts["spec"]["ranking"] = {"engine": "none"}
-    text = page(DIGEST, facts, pictures).data.decode()
+    text = page(facts, pictures, **ORIGIN).data.decode()
     assert "Ranking head" not in text
     assert "(ranking)" not in text
 
@@ -159,7 +159,7 @@ def test_without_a_rating_head_there_is_nothing_about_ratings(fit: Sample, tmp_p
     facts["spec"]["rating"] = {"engine": "none"}
     facts["dataset"]["scale"] = None
     facts["metrics"]["rating"] = []
-    text = page(DIGEST, facts, pictures).data.decode()
+    text = page(facts, pictures, **ORIGIN).data.decode()
     assert "could not be drawn" not in text
     assert "RMSE" not in text[: text.index("<script")]
 
@@ -187,6 +187,6 @@ def test_a_defect_costs_its_part_of_the_page_alone(fit: Sample, monkeypatch: pyt
         pictures = draw(fit.content, EPOCHS, fit.holdout, seed=0)
     assert [(entry["log_level"], entry["part"]) for entry in logs] == [("error", Part.RATINGS)]
     assert [picture.title for picture in pictures] == ["Missing", *TITLES[3:]]
-    text = page(DIGEST, fit.facts(), pictures).data.decode()
+    text = page(fit.facts(), pictures, **ORIGIN).data.decode()
     assert "could not be drawn; the trainer&#39;s log says why" in text
     assert "secret" not in text

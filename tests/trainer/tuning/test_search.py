@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mfserve_registry.errors import FailedPrecondition
+from mfserve_trainer.tuning import journal
 from mfserve_trainer.tuning.journal import finished_trials
 from mfserve_trainer.tuning.search import UNPRUNED_TRIALS, Search
 from mfserve_trainer.tuning.spaces import Distribution
@@ -216,6 +218,23 @@ def test_two_at_the_same_search_do_not_wait_for_each_other(tmp_path: Path) -> No
     assert told(one) == told(two)
     with finished_trials(path, "minimize") as kept:
         assert told(kept.trials) == told(one)
+
+
+def test_the_searches_that_were_gone_on_with_last_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEPT", 3)
+    names = ["held", "a", "b", "c", "d"]
+    with finished_trials(tmp_path / "held.jsonl", "minimize"):
+        for age, name in enumerate(reversed(names)):
+            (tmp_path / f"{name}.jsonl").touch()
+            os.utime(tmp_path / f"{name}.jsonl", (1000 - age, 1000 - age))
+        with finished_trials(tmp_path / "a.jsonl", "minimize"):
+            pass
+        assert {path.stem for path in tmp_path.iterdir()} == {"held", "a", "c", "d"}
+    with finished_trials(tmp_path / "e.jsonl", "minimize"):
+        pass
+    assert {path.stem for path in tmp_path.iterdir()} == {"a", "d", "e"}
 
 
 def test_a_file_system_without_locks_costs_the_kept_trials_only(

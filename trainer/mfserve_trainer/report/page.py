@@ -28,7 +28,9 @@ _UNITS = {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "ndcg_at_10": "nDCG@10", "
 _UNITS |= {"coverage_at_10": "Coverage@10"}
 
 
-def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> Artifact:
+def page(
+    facts: Mapping[str, Any], pictures: Sequence[Picture], *, model: str, job_id: str, digest: str
+) -> Artifact:
     r"""Renders the page.
 
     Everything that comes from data (titles, ids, names) is escaped: by Jinja in the markup, by ``tojson`` in the
@@ -37,9 +39,10 @@ def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> 
     and lets nothing be fetched.
 
     Args:
-        digest: of the snapshot.
         facts: of the version: "spec", "dataset", "split", "metrics".
         pictures: what ``draw`` drew.
+        model, job_id: whose training it was: the version has no number yet, and by the job its reader finds it.
+        digest: of the snapshot.
     """
     figures = [
         json_item(picture.figure, f"figure-{number}")
@@ -47,6 +50,8 @@ def page(digest: str, facts: Mapping[str, Any], pictures: Sequence[Picture]) -> 
         if picture.figure is not None
     ]
     html = _template().render(
+        model=model,
+        job_id=job_id,
         digest=digest,
         facts=facts,
         engines=_engines(facts["spec"]),

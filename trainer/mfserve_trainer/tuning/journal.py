@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -19,6 +19,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 _log = structlog.get_logger(__name__)
 
+KEPT = 100
+"""Searches whose trials are kept, a few hundred kilobytes each at most: those that were gone on with last."""
 _NAME = "tuning"
 
 
@@ -41,6 +43,8 @@ def finished_trials(path: Path, direction: Literal["minimize", "maximize"]) -> I
     no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    _forget_the_oldest(path.parent)
     with path.open("a+b") as file:
         if not _locked(file):
             yield optuna.create_study(direction=direction)
@@ -59,6 +63,15 @@ def finished_trials(path: Path, direction: Literal["minimize", "maximize"]) -> I
 def _open(path: Path, direction: Literal["minimize", "maximize"]) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(path), _HeldAlready(str(path))))
     return optuna.create_study(storage=storage, study_name=_NAME, direction=direction, load_if_exists=True)
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    """Removes what is over ``KEPT``, but no search that somebody is at."""
+    with suppress(FileNotFoundError):  # another process does the same
+        for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
+            with path.open("rb") as file, suppress(OSError):  # somebody is at it, or nobody can tell
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def _locked(file: BinaryIO) -> bool:
