@@ -9,13 +9,11 @@ from google.protobuf.message import Message
 
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_server.catalog import Catalog
+from mfserve_server.gathering import Gathering, Reply
 from mfserve_server.handlers import BytesMethod, decode
 from mfserve_server.kept import KeptReplies, Key
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import held_version, loaded_version
-
-Reply = bytes | Awaitable[bytes]
-"""A response's bytes: at once, where the event loop need not wait for anything."""
 
 
 class Request(Protocol):
@@ -33,6 +31,7 @@ class Answers(BytesMethod):
         answer: makes the response's bytes; a pure function of its arguments.
         catalog: has the versions.
         kept: replies to repeated requests.
+        gathering: when to make those that are not kept.
     """
 
     def __init__(
@@ -41,18 +40,20 @@ class Answers(BytesMethod):
         answer: Callable[[LoadedVersion, Any], Reply],
         catalog: Catalog,
         kept: KeptReplies,
+        gathering: Gathering,
     ) -> None:
         self._request_class = request_class
         self._name: str = request_class.DESCRIPTOR.full_name
         self._answer = answer
         self._catalog = catalog
         self._kept = kept
+        self._gathering = gathering
 
     def __call__(self, data: bytes) -> Reply:
-        key = (self._name, data)
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept
+        kept = self._kept.get((self._name, data))
+        return self._gathering.answer(self._make, data) if kept is None else kept
+
+    def _make(self, data: bytes) -> Reply:
         request: Any = decode(self._request_class, data)
         loaded = held_version(self._catalog, request.model_spec)
         if loaded is None:
@@ -60,6 +61,7 @@ class Answers(BytesMethod):
         reply = self._answer(loaded, request)
         if not self._catalog.is_aliased(loaded):
             return reply
+        key = (self._name, data)
         period = self._kept.period(loaded.digest)
         if isinstance(reply, bytes):
             self._kept.keep(key, reply, period)

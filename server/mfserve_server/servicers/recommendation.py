@@ -14,6 +14,7 @@ from mfserve_server.conversions.recommendations import (
     similar_response,
 )
 from mfserve_server.executors import Executors
+from mfserve_server.gathering import Gathering
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import loaded_version
@@ -28,9 +29,10 @@ class RecommendationService:
         self._catalog = catalog
         self._executors = executors
         self._scoring = scoring
-        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend, catalog, kept)
-        self.PredictRating = Answers(pb.PredictRatingRequest, self._predict, catalog, kept)
-        self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, self._similar, catalog, kept)
+        gathering = Gathering()
+        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend, catalog, kept, gathering)
+        self.PredictRating = Answers(pb.PredictRatingRequest, self._predict, catalog, kept, gathering)
+        self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, self._similar, catalog, kept, gathering)
 
     async def StreamRecommend(
         self, requests: AsyncIterator[pb.StreamRecommendRequest]

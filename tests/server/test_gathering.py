@@ -1,0 +1,86 @@
+"""Calls that come shortly after one another are answered in one go, each with what it gets alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mfserve_server import gathering
+from mfserve_server.gathering import CALM, MOST, Gathering, Reply
+
+
+class Log:
+    """Answers with the request's own bytes, and notes the order of what happens."""
+
+    def __init__(self) -> None:
+        self.gathering = Gathering()
+        self.events: list[str] = []
+
+    def make(self, data: bytes) -> bytes:
+        self.events.append(f"make {data.decode()}")
+        return data
+
+    async def call(self, name: str, after_turns: int = 0) -> bytes:
+        for _ in range(after_turns):
+            await asyncio.sleep(0)
+        self.events.append(f"call {name}")
+        reply = await self.gathering.answer(self.make, name.encode())
+        self.events.append(f"told {name}")
+        return reply
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+async def test_each_further_call_is_waited_for_and_all_are_made_before_any_is_told(log: Log) -> None:
+    replies = await asyncio.gather(*(log.call(str(n), n * (CALM - 1)) for n in range(3)))
+    assert replies == [b"0", b"1", b"2"]
+    assert log.events == [f"{what} {n}" for what in ("call", "make", "told") for n in range(3)]
+
+
+async def test_a_call_waits_for_none_that_comes_later(log: Log) -> None:
+    await asyncio.gather(log.call("0"), log.call("1", CALM + 1))
+    assert log.events == [f"{what} {n}" for n in range(2) for what in ("call", "make", "told")]
+
+
+async def test_so_many_and_no_more_wait(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "CALM", 1 << 30)  # it is never calm
+    replies = await asyncio.gather(*(log.call(str(n)) for n in range(MOST)))
+    assert replies == [b"%d" % n for n in range(MOST)]
+
+
+async def test_who_has_hung_up_is_not_answered(log: Log) -> None:
+    gone, left = (asyncio.create_task(log.call(name)) for name in ("gone", "left"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await left == b"left"
+    assert "make gone" not in log.events
+    assert gone.cancelled()
+
+
+async def test_an_error_is_told_to_the_one_whom_it_concerns(log: Log) -> None:
+    def fail(data: bytes) -> Reply:
+        raise ValueError(data.decode())
+
+    wrong, right = await asyncio.gather(
+        log.gathering.answer(fail, b"defect"), log.call("0"), return_exceptions=True
+    )
+    assert isinstance(wrong, ValueError)
+    assert right == b"0"
+
+
+async def test_what_takes_long_holds_up_nobody(log: Log) -> None:
+    done = asyncio.Event()
+
+    async def wait(data: bytes) -> bytes:
+        await done.wait()
+        return data
+
+    long = asyncio.create_task(log.gathering.answer(wait, b"long"))
+    assert await log.call("0") == b"0"
+    assert not long.done()
+    done.set()
+    assert await long == b"long"
