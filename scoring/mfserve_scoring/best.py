@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ class Pairs:
     def drain(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """All pairs in the order that ``add`` asks for; then there are none."""
         row, item = np.concatenate(self._rows), np.concatenate(self._items)
-        if len(self._rows) > 2:
+        if (row[1:] < row[:-1]).any():
             order = np.argsort(row.astype(np.uint16), kind="stable")  # of 16 bits, numpy sorts by counting
             row, item = row[order], item[order]
         del self._rows[1:], self._items[1:]
@@ -107,10 +109,23 @@ def reached_by(scores: Floats, k: int) -> Floats:
     columns = scores.shape[-1]
     if columns < k:
         return np.full(scores.shape[:-1], -np.inf, dtype=np.float32)
-    while columns >= 8 * k:
-        columns //= 2
-        scores = np.maximum(scores[..., :columns], scores[..., columns : 2 * columns])
+    with row_by_row():
+        while columns >= 8 * k:
+            columns //= 2
+            scores = np.maximum(scores[..., :columns], scores[..., columns : 2 * columns])
     return np.partition(scores, columns - k, axis=-1)[..., columns - k]
+
+
+@contextmanager
+def row_by_row() -> Iterator[None]:
+    """Within, numpy's elementwise functions go over the rows of a matrix where they are.
+
+    Rows that do not follow each other, or that meet one number each, are else copied together to fill a buffer, which
+    takes as long again as the function. Not for operands of different types, which need the buffer.
+    """
+    with np.errstate():  # leaving it restores the buffer's size
+        np.setbufsize(16)
+        yield
 
 
 def below(scores: Doubles) -> Floats:

@@ -47,17 +47,18 @@ class Excluded:
         """The same for these rows alone, numbered from 0."""
         return self if self.users is None else Excluded(self.everywhere, self.rated, self.users[rows])
 
-    def pairs(self) -> tuple[NDArray[np.intp], Indices]:
-        """Pairs of (row, item): what each row's own user rated. ``everywhere`` is not among them."""
+    def counted(self) -> tuple[NDArray[np.intp], Indices]:
+        """How many items each row's own user rated, and these items, end to end. ``everywhere`` is not among them."""
         if self.rated is None or self.users is None:
             return np.empty(0, dtype=np.intp), NOTHING
         # Index -1 gives the last entry of both, so that such a user's row is empty.
         starts = self.rated.indptr[self.users]
         counts = self.rated.indptr[1:][self.users] - starts
+        ends = counts.cumsum()
         # Position within the row, shifted to the row's start in the CSR.
-        positions = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        positions = (starts - (ends - counts)).repeat(counts)
         positions += np.arange(len(positions))
-        return np.repeat(np.arange(len(counts)), counts), self.rated.indices.take(positions)
+        return counts, self.rated.indices.take(positions)
 
 
 class Mask:
@@ -65,7 +66,7 @@ class Mask:
 
     def __init__(self, excluded: Excluded) -> None:
         self._everywhere = excluded.everywhere
-        self._rows, self._items = excluded.pairs()
+        self._counts, self._items = excluded.counted()
 
     def apply(self, scores: Floats, start: int, columns: int) -> None:
         """Sets the excluded entries to -inf, in place.
@@ -77,7 +78,7 @@ class Mask:
         if len(self._everywhere):
             scores[:, column_of(self._everywhere, start, columns)] = -np.inf
         if len(self._items):
-            flat = self._rows * scores.shape[1]
+            flat = np.arange(0, scores.size, scores.shape[1]).repeat(self._counts)
             flat += column_of(self._items, start, columns)
             scores.reshape(-1)[flat] = -np.inf
 

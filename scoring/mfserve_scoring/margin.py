@@ -64,15 +64,14 @@ class Margin:
             offset=2 * (factors + 8) * _UNIT_64,
         )
 
-    def of_users(self, users: Floats, offsets: Doubles | None) -> tuple[Doubles, Doubles]:
+    def of_users(self, users: Doubles, offsets: Doubles | None) -> tuple[Doubles, Doubles]:
         """For each user ‖u‖, and the most by which a float32 score of any item can be off; inf where it can overflow.
 
         Args:
-            users: float32 (rows, k).
+            users: float64 (rows, k), float32 numbers.
             offsets: float64 (rows,), or None.
         """
-        doubles = users.astype(np.float64)
-        norms = np.sqrt(np.vecdot(doubles, doubles))
+        norms = np.sqrt(np.vecdot(users, users))
         largest = norms * self.scaled_norm + self.bias
         margins = self.relative * largest + np.where(norms > 0, self.underflow, 0.0)
         if offsets is not None:

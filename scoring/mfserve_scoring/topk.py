@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by
+from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by, row_by_row
 from mfserve_scoring.bounds import Bounds
 from mfserve_scoring.exact import Doubles, Floats, Indices, dots, dots_of_one, row_norms, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded, Mask, column_of
@@ -29,14 +29,13 @@ CHUNK = 8192
 FIRST = 768
 """Items of the first product: where they are in descending order of their norms, most searches end after them."""
 _USERS = 256
-"""Users per matrix product."""
+"""Users per matrix product: their scores of the first chunk (0.8 MiB) stay in a core's own cache, through which they go
+four times."""
 _FEW = 32
 """Users up to whom it is quicker to let BLAS write the scores item by item and to turn them: for a product written user
 by user it spends most of its time on packing the items, with two users four times as long as one alone takes."""
-_MOST_USERS = 512
-"""The same where the chunks are small: what numpy's calls cost is then shared by more."""
-_SCORES = 1 << 20
-"""Scores of a matrix product of more than ``_USERS`` users: 4 MiB."""
+_MOST_USERS = 1024
+"""Users searched together: what numpy's calls cost between the products is then shared by more."""
 _NUMBERS = 1 << 15
 """Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
 _MORE = 6
@@ -62,48 +61,18 @@ class TopK:
     counts: Indices
 
 
-@dataclass(frozen=True, slots=True)
-class _Queries:
-    """The users' side of a search, row by row.
+class _Block(NamedTuple):
+    """Users of one matrix product.
 
     Attributes:
         rows: intp (n,), ascending: which rows of the batch these are.
-        multiplied: float32 (n, k), the users; zeros where the product could overflow. There the margin is infinite,
-            and every item is rescored.
-        norms, margins: float64 (n,).
-        needed: float64 (n,), what an item's score without the offset must exceed, float32's error granted, to get
-            into the results.
+        users: float32 (n, k).
         mask: of the same rows.
     """
 
     rows: NDArray[np.intp]
-    multiplied: Floats
-    norms: Doubles
-    margins: Doubles
-    needed: Doubles
-    excluded: Excluded
+    users: Floats
     mask: Mask
-
-    @classmethod
-    def of(cls, users: Floats, norms: Doubles, margins: Doubles, excluded: Excluded) -> _Queries:
-        """All rows, at the start."""
-        overflows = np.isinf(margins)
-        multiplied = np.where(overflows[:, None], np.float32(0), users) if overflows.any() else users
-        needed = np.full(len(users), -np.inf)
-        return cls(np.arange(len(users)), multiplied, norms, margins, needed, excluded, Mask(excluded))
-
-    def take(self, which: NDArray[np.intp]) -> _Queries:
-        """Some of them."""
-        excluded = self.excluded.take(which)
-        return _Queries(
-            self.rows[which],
-            self.multiplied.take(which, axis=0),
-            self.norms[which],
-            self.margins[which],
-            self.needed[which],
-            excluded,
-            Mask(excluded),
-        )
 
 
 class _One(NamedTuple):
@@ -146,7 +115,6 @@ class ExactTopK:
         self._scale = scale
         self._scale32 = None if scale is None else to_float32(scale)
         self._pairs = max(1, _NUMBERS // self._items.shape[1])
-        self._users = max(_USERS, min(_MOST_USERS, _SCORES // min(chunk, len(self._items))))
         norms = row_norms(self._items)
         self._margin = Margin.of(norms, factors=self._items.shape[1], bias=bias, scale=scale)
         if scale is not None:
@@ -177,9 +145,9 @@ class ExactTopK:
             offset = None if offsets is None else float(offsets[0])
             item, score = self.search_one(users[0], limit, offset=offset, excluded=excluded.of(0))
             return TopK(item, score, np.array([len(item)], dtype=np.int32))
-        if len(users) <= self._users:
+        if len(users) <= _MOST_USERS:
             return self._search(users, limit, offsets, excluded)
-        parts = (slice(start, start + self._users) for start in range(0, len(users), self._users))
+        parts = (slice(start, start + _MOST_USERS) for start in range(0, len(users), _MOST_USERS))
         blocks = [
             self._search(users[part], limit, None if offsets is None else offsets[part], excluded.take(part))
             for part in parts
@@ -259,32 +227,44 @@ class ExactTopK:
 
     def _search(self, users: Floats, limit: int, offsets: Doubles | None, excluded: Excluded) -> TopK:
         limit = min(limit, len(self._items))
-        left = _Queries.of(users, *self._margin.of_users(users, offsets), excluded)
-        best, pending = Best(len(users), limit), Pairs()
         doubles = users.astype(np.float64)  # once, rather than for each pair
-        # One array for all chunks: a fresh one for each would cost as much as its product.
+        norms, margins = self._margin.of_users(doubles, offsets)
+        # What an item's score without the offset must exceed, float32's error granted, to get into the results.
+        needed = np.full(len(users), -np.inf)
+        best, pending = Best(len(users), limit), Pairs()
+        # Zeros where the product could overflow. There the margin is infinite, and every item is rescored.
+        overflows = np.isinf(margins)
+        multiplied = np.where(overflows[:, None], np.float32(0), users) if overflows.any() else users
+        rows = np.arange(len(users))
+        blocks = _blocks(rows, multiplied, excluded)
+        # One array for all products: a fresh one for each would cost as much as the product.
         room = np.empty(0, dtype=np.float32)
         start, stop = 0, self._after(0, limit)
         while start < stop:
-            size = len(left.rows) * (stop - start + _SPARE)
+            # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
+            own = stop - start >= start or needed[rows].min(initial=0.0) == -np.inf
+            size = min(len(rows), _USERS) * (stop - start + _SPARE)
             if size > len(room):
                 room = np.empty(size, dtype=np.float32)
-            scores = self._scores(left, start, stop, room[:size])
-            # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
-            if stop - start >= start or left.needed.min(initial=0.0) == -np.inf:
-                np.maximum(left.needed, reached_by(scores, limit) - 2 * left.margins, out=left.needed)
-            row, item = _pairs_above(scores, below(left.needed))
-            item += start
-            pending.add(left.rows[row], item)
-            start, stop = stop, self._after(stop, limit)
+            for block in blocks:
+                scores = self._scores(block, start, stop, room)
+                least = needed[block.rows]
+                if own:
+                    least = np.maximum(least, reached_by(scores, limit) - 2 * margins[block.rows])
+                    needed[block.rows] = least
+                row, item = _pairs_above(scores, below(least))
+                pending.add(block.rows[row], item + start)
+            first, start, stop = start == 0, stop, self._after(stop, limit)
             if start < stop:
-                if len(pending) > 2 * limit * len(users):
+                # After the first chunk few users go on: later pairs touch a few rows of the results.
+                if first or len(pending) > 2 * limit * len(users):
                     best.merge(*self._rescored(pending, doubles, offsets))
                     worst = best.worst if offsets is None else best.worst - offsets
-                    np.maximum(left.needed, worst[left.rows] - left.margins, out=left.needed)
-                alive, stop = self._bounds.ahead(left.norms, left.needed, start, stop)
-                if len(alive) < len(left.rows):
-                    left = left.take(alive)
+                    np.maximum(needed, worst - margins, out=needed)
+                alive, stop = self._bounds.ahead(norms[rows], needed[rows], start, stop)
+                if len(alive) < len(rows):
+                    rows = rows[alive]
+                    blocks = _blocks(rows, multiplied, excluded)
         best.merge(*self._rescored(pending, doubles, offsets))
         return TopK(*best.result())
 
@@ -299,18 +279,18 @@ class ExactTopK:
         size = start or max(self._first, 8 * limit)
         return min(start + min(size, self._chunk), len(self._items))
 
-    def _scores(self, queries: _Queries, start: int, stop: int, room: Floats) -> Floats:
+    def _scores(self, block: _Block, start: int, stop: int, room: Floats) -> Floats:
         """Float32 scores without the users' offsets, (rows, items of the chunk); -inf for what is excluded."""
-        columns = stop - start
-        padded = room.reshape(len(queries.rows), columns + _SPARE)
+        rows, columns = len(block.rows), stop - start
+        padded = room[: rows * (columns + _SPARE)].reshape(rows, columns + _SPARE)
         scores = padded[:, :columns]
         items = self._items[start:stop]
-        if len(scores) <= _FEW:
-            scores[:] = np.matmul(items, np.ascontiguousarray(queries.multiplied.T)).T
+        if rows <= _FEW:
+            scores[:] = np.matmul(items, np.ascontiguousarray(block.users.T)).T
         else:
-            np.matmul(queries.multiplied, items.T, out=scores)
+            np.matmul(block.users, items.T, out=scores)
         self._scale_and_add_bias(scores, start, stop)
-        queries.mask.apply(padded, start, columns)
+        block.mask.apply(padded, start, columns)
         return scores
 
     def _scores_of_one(self, user: Floats, start: int, stop: int, excluded: Indices) -> Floats:
@@ -357,9 +337,16 @@ class ExactTopK:
         return scores
 
 
+def _blocks(rows: NDArray[np.intp], users: Floats, excluded: Excluded) -> list[_Block]:
+    """These rows of a batch, ``_USERS`` at a time."""
+    parts = [rows[start : start + _USERS] for start in range(0, len(rows), _USERS)]
+    return [_Block(part, users.take(part, axis=0), Mask(excluded.take(part))) for part in parts]
+
+
 def _pairs_above(scores: Floats, cut: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row and column of the scores that exceed their row's cut, row by row."""
-    above = scores > cut[:, None]
+    with row_by_row():
+        above = scores > cut[:, None]
     columns = above.shape[1]
     if columns < _WIDE:
         return _split(np.flatnonzero(above), columns)

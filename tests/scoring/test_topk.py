@@ -79,12 +79,12 @@ def test_equals_the_oracle_over_several_chunks_and_blocks_of_users(limit: int, c
     items = random.standard_normal((2 * CHUNK + 77, 5)).astype(np.float32)
     items[CHUNK:] *= 1.5  # later chunks win over earlier ones
     items[CHUNK + 5] = items[5]
-    users = random.standard_normal((600, 5)).astype(np.float32)
+    users = random.standard_normal((1100, 5)).astype(np.float32)
     users[7] = 0
     rated = rated_items([sorted(random.choice(len(items), 30, replace=False).tolist()) for _ in users])
-    search = ExactTopK(items, chunk=chunk)  # of small chunks, 512 users make a block
-    rows = rows_of(search.search(users, limit, excluded=Excluded.seen(rated, np.arange(600), NOTHING)))
-    for row in (0, 7, 255, 256, 511, 512, 599):
+    search = ExactTopK(items, chunk=chunk)
+    rows = rows_of(search.search(users, limit, excluded=Excluded.seen(rated, np.arange(1100), NOTHING)))
+    for row in (0, 7, 255, 256, 1023, 1024, 1099):
         scores = scores_of(users[row], items)
         scores[rated.of(row)] = -np.inf
         expected = np.lexsort((np.arange(len(items)), -scores))[:limit]
@@ -150,7 +150,9 @@ def test_no_order_of_summation_leaves_the_margin(data: st.DataObject) -> None:
     items = data.draw(matrices(st.integers(1, 20), factors))
     user = data.draw(matrices(st.just(1), factors))
     bias = data.draw(matrices(st.just(len(items)), 1))[:, 0]
-    margin = Margin.of(row_norms(items), factors=factors, bias=bias, scale=None).of_users(user, None)[1][0]
+    margin = Margin.of(row_norms(items), factors=factors, bias=bias, scale=None).of_users(
+        user.astype(np.float64), None
+    )[1][0]
     exact = scores_of(user[0], items, bias)
     order = data.draw(st.permutations(range(factors)))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -177,14 +179,14 @@ def test_scores_beyond_float32_become_its_largest_number() -> None:
     assert rounded.dtype == np.float32
 
 
-def test_excluded_pairs_are_those_of_the_rated_items() -> None:
+def test_excluded_items_are_those_of_the_rated_items() -> None:
     rated = rated_items([[0, 2], [], [1]])
     excluded = Excluded.seen(rated, np.array([2, -1, 0, 1, 2]), np.array([5], dtype=np.int32))
-    row, item = excluded.pairs()
-    assert row.tolist() == [0, 2, 2, 4]
+    counts, item = excluded.counted()
+    assert counts.tolist() == [1, 0, 2, 0, 1]
     assert item.tolist() == [1, 0, 2, 1]
-    row, item = excluded.take(slice(2, 5)).pairs()
-    assert row.tolist() == [0, 0, 2]
+    counts, item = excluded.take(slice(2, 5)).counted()
+    assert counts.tolist() == [2, 0, 1]
     assert item.tolist() == [0, 2, 1]
     assert [excluded.of(row).tolist() for row in range(5)] == [[1, 5], [5], [0, 2, 5], [5], [1, 5]]
 
