@@ -17,10 +17,10 @@ import numpy as np
 from mfserve_registry.snapshot.content import RatedItems
 from mfserve_scoring.answers import Basis, Head, Recommendations
 from mfserve_scoring.approximate import ApproximateTopK
-from mfserve_scoring.exact import Doubles, Indices, to_float32
+from mfserve_scoring.exact import Doubles, Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.predictor import Predictor
-from mfserve_scoring.topk import ExactTopK
+from mfserve_scoring.topk import ExactTopK, TopK
 from mfserve_scoring.vector import Vector
 
 
@@ -87,11 +87,19 @@ def _exactly(queries: Sequence[Query], predictor: Predictor | None) -> list[Reco
         offsets=_offsets(queries),
         excluded=_excluded([query.excluded for query in queries]),
     )
-    answers = []
+    predicted = None if predictor is None else _predicted(queries, top, predictor)
+    scores, answers = to_float32(top.scores), []
     for query, end, count in zip(queries, np.cumsum(top.counts).tolist(), top.counts.tolist(), strict=True):
         own = slice(end - count, end - count + min(count, query.limit))
-        answers.append(query.found(top.indices[own].copy(), top.scores[own], predictor))
+        ratings = None if predicted is None else predicted[own]
+        answers.append(Recommendations(top.indices[own], scores[own], ratings, query.basis, query.head))
     return answers
+
+
+def _predicted(queries: Sequence[Query], top: TopK, predictor: Predictor) -> Floats:
+    """Of all that was found. The popular items are searched for nobody who is known, and the others for nobody else."""
+    known = [query.rating for query in queries if query.rating is not None]
+    return predictor.of_each(known, top.counts, top.indices) if known else predictor.of_anybody(top.indices)
 
 
 def _offsets(queries: Sequence[Query]) -> Doubles | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_server.catalog import Catalog
-from mfserve_server.gathering import Gathering, Reply
+from mfserve_server.gathering import Gathering, Outcome
 from mfserve_server.handlers import BytesMethod, decode
 from mfserve_server.kept import KeptReplies, Key
 from mfserve_server.loading import LoadedVersion
@@ -23,57 +23,86 @@ class Request(Protocol):
     def model_spec(self) -> ModelSpec: ...
 
 
+AnswerEach = Callable[[LoadedVersion, Sequence[Any]], Sequence[Outcome]]
+"""Makes the outcome of each request to a version, in their order."""
+
+
 class Answers(BytesMethod):
     """Answers one method's calls. Each takes a version and keeps it to its end.
 
     Args:
         request_class: with a ``model_spec``.
-        answer: makes the response's bytes; a pure function of its arguments.
+        answer_each: responses are a pure function of its arguments.
         catalog: has the versions.
         kept: replies to repeated requests.
-        gathering: when to make those that are not kept.
     """
 
     def __init__(
-        self,
-        request_class: type[Message],
-        answer: Callable[[LoadedVersion, Any], Reply],
-        catalog: Catalog,
-        kept: KeptReplies,
-        gathering: Gathering,
+        self, request_class: type[Message], answer_each: AnswerEach, catalog: Catalog, kept: KeptReplies
     ) -> None:
         self._request_class = request_class
         self._name: str = request_class.DESCRIPTOR.full_name
-        self._answer = answer
+        self._answer_each = answer_each
         self._catalog = catalog
         self._kept = kept
-        self._gathering = gathering
+        self._gathering = Gathering(self._outcomes)
 
-    def __call__(self, data: bytes) -> Reply:
+    def __call__(self, data: bytes) -> bytes | Awaitable[bytes]:
         kept = self._kept.get((self._name, data))
-        return self._gathering.answer(self._make, data) if kept is None else kept
+        return self._gathering.answer(data) if kept is None else kept
 
-    def _make(self, data: bytes) -> Reply:
-        request: Any = decode(self._request_class, data)
-        loaded = held_version(self._catalog, request.model_spec)
-        if loaded is None:
-            return self._when_loaded(request)
-        reply = self._answer(loaded, request)
-        if not self._catalog.is_aliased(loaded):
-            return reply
-        key = (self._name, data)
-        period = self._kept.period(loaded.digest)
-        if isinstance(reply, bytes):
-            self._kept.keep(key, reply, period)
-            return reply
-        return self._when_made(key, reply, period)
+    def _outcomes(self, calls: Sequence[bytes]) -> list[Outcome]:
+        """Of each call; those that name one version are answered together."""
+        outcomes: dict[int, Outcome] = {}
+        asked: dict[int, tuple[LoadedVersion, list[int], list[Request]]] = {}
+        for number, data in enumerate(calls):
+            try:
+                request: Any = decode(self._request_class, data)
+                loaded = held_version(self._catalog, request.model_spec)
+            except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
+                outcomes[number] = error
+                continue
+            if loaded is None:
+                outcomes[number] = self._when_loaded(request)
+            else:
+                _, numbers, requests = asked.setdefault(id(loaded), (loaded, [], []))
+                numbers.append(number)
+                requests.append(request)
+        for loaded, numbers, requests in asked.values():
+            for number, outcome in zip(numbers, self._answer_each(loaded, requests), strict=True):
+                outcomes[number] = self._keep(loaded, calls[number], outcome)
+        return [outcomes[number] for number in range(len(calls))]
+
+    def _keep(self, loaded: LoadedVersion, data: bytes, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Exception) or not self._catalog.is_aliased(loaded):
+            return outcome
+        key, period = (self._name, data), self._kept.period(loaded.digest)
+        if not isinstance(outcome, bytes):
+            return self._when_made(key, outcome, period)
+        self._kept.keep(key, outcome, period)
+        return outcome
 
     async def _when_loaded(self, request: Request) -> bytes:
         """Nothing is kept: ``latest`` may lead elsewhere next time, and a version that no alias names may go."""
-        reply = self._answer(await loaded_version(self._catalog, request.model_spec), request)
-        return reply if isinstance(reply, bytes) else await reply
+        loaded = await loaded_version(self._catalog, request.model_spec)
+        (outcome,) = self._answer_each(loaded, [request])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome if isinstance(outcome, bytes) else await outcome
 
     async def _when_made(self, key: Key, reply: Awaitable[bytes], period: int) -> bytes:
         made = await reply
         self._kept.keep(key, made, period)
         return made
+
+
+def one_by_one(answer: Callable[[LoadedVersion, Any], bytes | Awaitable[bytes]]) -> AnswerEach:
+    """Of a method whose calls gain nothing from one another."""
+
+    def attempt(loaded: LoadedVersion, request: Any) -> Outcome:
+        try:
+            return answer(loaded, request)
+        except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
+            return error
+
+    return lambda loaded, requests: [attempt(loaded, request) for request in requests]

@@ -10,7 +10,7 @@ their way, which would have to be done in any case.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 CALM = 5
 """Turns of the event loop without a further call, after which those that wait are answered: grpc.aio spends some of
@@ -20,22 +20,28 @@ MOST = 64
 
 Reply = bytes | Awaitable[bytes]
 """A response's bytes: at once, where the event loop need not wait for anything."""
+Outcome = Reply | Exception
 
 
 class Gathering:
-    """Calls that wait to be answered. Lives on the event loop."""
+    """Calls that wait to be answered. Lives on the event loop.
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[Callable[[bytes], Reply], bytes, asyncio.Future[Reply]]] = []
+    Args:
+        answer_each: makes the outcome of each request, in their order.
+    """
+
+    def __init__(self, answer_each: Callable[[Sequence[bytes]], Sequence[Outcome]]) -> None:
+        self._answer_each = answer_each
+        self._waiting: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._calm = 0
 
-    async def answer(self, make: Callable[[bytes], Reply], data: bytes) -> bytes:
-        """What ``make`` makes of the request, which is not called for a caller who has hung up before its turn."""
+    async def answer(self, request: bytes) -> bytes:
+        """The response to the request, which is not looked at for a caller who has hung up before its turn."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._turn)
-        self._waiting.append((make, data, future))
+        self._waiting.append((request, future))
         self._calm = 0
         reply = await future
         return reply if isinstance(reply, bytes) else await reply
@@ -45,13 +51,15 @@ class Gathering:
         if self._calm < CALM and len(self._waiting) < MOST:
             asyncio.get_running_loop().call_soon(self._turn)
             return
-        waiting, self._waiting = self._waiting, []
-        for make, data, future in waiting:
-            if future.done():
-                continue
-            try:
-                reply = make(data)
+        waiting = [(request, future) for request, future in self._waiting if not future.done()]
+        self._waiting = []
+        try:
+            outcomes = self._answer_each([request for request, _ in waiting])
+        except Exception as error:  # noqa: BLE001 - their callers are told, by the handler
+            outcomes = [error] * len(waiting)
+        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
                 # A task, because nobody awaits the reply of a caller who hangs up now.
-                future.set_result(reply if isinstance(reply, bytes) else asyncio.ensure_future(reply))
-            except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-                future.set_exception(error)
+                future.set_result(outcome if isinstance(outcome, bytes) else asyncio.ensure_future(outcome))

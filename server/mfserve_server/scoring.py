@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from mfserve.v1 import recommendation_service_pb2 as pb
@@ -25,14 +25,17 @@ from mfserve_server.checks import (
     limit_of,
 )
 from mfserve_server.executors import Executors
+from mfserve_server.gathering import Outcome
 from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
-from mfserve_server.sharing import SharedScoring
+from mfserve_server.sharing import SharedScoring, answer_each
 
 T = TypeVar("T")
 
 # Multiplications that the event loop may do in one go: about 100 µs. Handing over to a thread costs about as much.
 _ON_LOOP = 1_000_000
+_FEWEST = 8
+"""Questions from which on one search for all takes less of the event loop's time than one for each."""
 _LOOK_UP = 1_000
 """Multiplications that take as long as looking up one id."""
 _SAMPLED = 16
@@ -67,17 +70,27 @@ class Scoring:
         self._executors = executors
         self._shared = shared
 
-    def recommend(self, loaded: LoadedVersion, request: pb.RecommendRequest) -> bytes | Awaitable[bytes]:
-        """The serialized response: at once where scoring takes no longer than handing it over to a thread.
+    def recommend_each(self, loaded: LoadedVersion, requests: Sequence[pb.RecommendRequest]) -> list[Outcome]:
+        """The serialized responses: at once where scoring takes no longer than handing it over to a thread.
 
-        Raises:
-            InvalidArgument: a field is wrong.
-            FailedPrecondition: HEAD_MISSING.
+        In a response's place may stand an InvalidArgument, where a field is wrong, or FailedPrecondition HEAD_MISSING.
         """
-        question, work = asked(loaded, request)
-        if work <= _ON_LOOP:
-            return loaded.replies.write(loaded.recommender.answer(question))
-        return self._recommend_shared(loaded, question)
+        outcomes: dict[int, Outcome] = {}
+        at_once: dict[int, Question] = {}
+        for number, request in enumerate(requests):
+            try:
+                question, work = asked(loaded, request)
+            except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
+                outcomes[number] = error
+            else:
+                if work <= _ON_LOOP:
+                    at_once[number] = question
+                else:
+                    outcomes[number] = self._recommend_shared(loaded, question)
+        found = answer_each(loaded.recommender, list(at_once.values()), fewest=_FEWEST)
+        for number, answer in zip(at_once, found, strict=True):
+            outcomes[number] = answer if isinstance(answer, Exception) else loaded.replies.write(answer)
+        return [outcomes[number] for number in range(len(requests))]
 
     async def _recommend_shared(self, loaded: LoadedVersion, question: Question) -> bytes:
         return loaded.replies.write(await self._shared.answer(loaded, question))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from mfserve_scoring import Question, Recommendations
+from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 
@@ -96,11 +97,8 @@ class SharedScoring:
         taken = self._taken = self._take()
         if not taken:
             return []
-        try:
-            outcomes = taken[0].loaded.recommender.answer_each([waiting.question for waiting in taken])
-            return list(zip(taken, outcomes, strict=True))
-        except Exception:  # noqa: BLE001 - whatever one question does to the search, the others are answered
-            return [(waiting, _alone(waiting)) for waiting in taken]
+        questions = [waiting.question for waiting in taken]
+        return list(zip(taken, answer_each(taken[0].loaded.recommender, questions), strict=True))
 
     def _take(self) -> list[Waiting]:
         """The longest waiting question, and others of its version; the rest keeps its order.
@@ -121,9 +119,23 @@ class SharedScoring:
         return taken
 
 
-def _alone(waiting: Waiting) -> Outcome:
+def answer_each(
+    recommender: Recommender, questions: Sequence[Question], *, fewest: int = 1
+) -> Sequence[Outcome]:
+    """The answers to questions that one version is asked; whatever one does to the search, the others are answered.
+
+    Args:
+        fewest: questions from which on one search for all is quicker than one for each.
+    """
+    if len(questions) >= fewest:
+        with suppress(Exception):  # whose question it was is found out
+            return recommender.answer_each(questions)
+    return [_alone(recommender, question) for question in questions]
+
+
+def _alone(recommender: Recommender, question: Question) -> Outcome:
     try:
-        return waiting.loaded.recommender.answer(waiting.question)
+        return recommender.answer(question)
     except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
         return error
 

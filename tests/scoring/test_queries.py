@@ -40,7 +40,7 @@ def alone(recommender: Recommender, question: Question) -> Recommendations | Reg
 @given(hard_contents(), st.data())
 def test_together_each_gets_what_it_gets_alone(content: SnapshotContent, data: st.DataObject) -> None:
     recommender = Recommender(opened(content))
-    asked = data.draw(st.lists(questions(len(content.user_ids), len(content.item_ids)), max_size=8))
+    asked = data.draw(st.lists(questions(len(content.user_ids), len(content.item_ids)), max_size=12))
     for question, found in zip(asked, recommender.answer_each(asked), strict=True):
         expected = alone(recommender, question)
         if isinstance(expected, RegistryError):

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from mfserve_server import gathering
-from mfserve_server.gathering import CALM, MOST, Gathering, Reply
+from mfserve_server.gathering import CALM, MOST, Gathering, Outcome
 
 
 class Log:
     """Answers with the request's own bytes, and notes the order of what happens."""
 
     def __init__(self) -> None:
-        self.gathering = Gathering()
+        self.gathering = Gathering(self.answer_each)
         self.events: list[str] = []
+        self.done = asyncio.Event()
 
-    def make(self, data: bytes) -> bytes:
-        self.events.append(f"make {data.decode()}")
-        return data
+    def answer_each(self, requests: Sequence[bytes]) -> list[Outcome]:
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request: bytes) -> Outcome:
+        self.events.append(f"make {request.decode()}")
+        if request == b"wrong":
+            return ValueError("wrong")
+        return self.wait(request) if request == b"long" else request
+
+    async def wait(self, request: bytes) -> bytes:
+        await self.done.wait()
+        return request
 
     async def call(self, name: str, after_turns: int = 0) -> bytes:
         for _ in range(after_turns):
             await asyncio.sleep(0)
         self.events.append(f"call {name}")
-        reply = await self.gathering.answer(self.make, name.encode())
+        reply = await self.gathering.answer(name.encode())
         self.events.append(f"told {name}")
         return reply
 
@@ -62,25 +73,23 @@ async def test_who_has_hung_up_is_not_answered(log: Log) -> None:
 
 
 async def test_an_error_is_told_to_the_one_whom_it_concerns(log: Log) -> None:
-    def fail(data: bytes) -> Reply:
-        raise ValueError(data.decode())
-
-    wrong, right = await asyncio.gather(
-        log.gathering.answer(fail, b"defect"), log.call("0"), return_exceptions=True
-    )
+    wrong, right = await asyncio.gather(log.call("wrong"), log.call("0"), return_exceptions=True)
     assert isinstance(wrong, ValueError)
     assert right == b"0"
 
 
+async def test_a_defect_is_told_to_all_that_wait(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(request: bytes) -> Outcome:
+        raise RuntimeError(request.decode())
+
+    monkeypatch.setattr(log, "answer", fail)
+    told = await asyncio.gather(log.call("0"), log.call("1"), return_exceptions=True)
+    assert [str(error) for error in told] == ["0", "0"]
+
+
 async def test_what_takes_long_holds_up_nobody(log: Log) -> None:
-    done = asyncio.Event()
-
-    async def wait(data: bytes) -> bytes:
-        await done.wait()
-        return data
-
-    long = asyncio.create_task(log.gathering.answer(wait, b"long"))
+    long = asyncio.create_task(log.call("long"))
     assert await log.call("0") == b"0"
     assert not long.done()
-    done.set()
+    log.done.set()
     assert await long == b"long"

@@ -155,7 +155,7 @@ async def test_after_a_defect_it_goes_on(
 ) -> None:
     shared = SharedScoring(executors, 256)
     with monkeypatch.context() as broken:
-        broken.setattr(Watched, "answer_each", lambda self, questions: [])  # one answer too few
+        broken.setattr(Watched, "answer_each", lambda self, questions: 1 / 0)
         broken.setattr(Watched, "answer", lambda self, question: 1 / 0)
         async with busy(executors):
             tasks = asked(shared, recommender, 3)

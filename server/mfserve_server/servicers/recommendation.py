@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_server.answering import Answers
+from mfserve_server.answering import Answers, one_by_one
 from mfserve_server.catalog import Catalog
 from mfserve_server.conversions.recommendations import (
     rating_response,
@@ -14,7 +14,6 @@ from mfserve_server.conversions.recommendations import (
     similar_response,
 )
 from mfserve_server.executors import Executors
-from mfserve_server.gathering import Gathering
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import loaded_version
@@ -29,10 +28,9 @@ class RecommendationService:
         self._catalog = catalog
         self._executors = executors
         self._scoring = scoring
-        gathering = Gathering()
-        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend, catalog, kept, gathering)
-        self.PredictRating = Answers(pb.PredictRatingRequest, self._predict, catalog, kept, gathering)
-        self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, self._similar, catalog, kept, gathering)
+        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend_each, catalog, kept)
+        self.PredictRating = Answers(pb.PredictRatingRequest, one_by_one(self._predict), catalog, kept)
+        self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, one_by_one(self._similar), catalog, kept)
 
     async def StreamRecommend(
         self, requests: AsyncIterator[pb.StreamRecommendRequest]
