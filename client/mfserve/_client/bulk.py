@@ -21,7 +21,7 @@ from mfserve._types.models import ServedVersion
 from mfserve.errors import FieldViolation, MfserveError, UnavailableError
 from mfserve.v1 import recommendation_service_pb2 as pb
 
-BATCH_SIZE = 512
+BATCH_SIZE = 1024
 """Users in a message, where the caller does not say."""
 
 MAX_BATCH = 4096
