@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mfserve_registry.jobs import Claim, Job, JobRequest, JobState, Progress
     from mfserve_registry.models import Model, Version
     from mfserve_registry.pages import Page
+    from mfserve_registry.publishing import Publication
     from mfserve_registry.registry import Registry
     from mfserve_registry.serving import ServerInfo, ServerStatus, ServingLease, ServingState
     from mfserve_registry.uploads import Upload, UploadColumn, UploadLimits, UploadWriter
@@ -21,6 +22,7 @@ _HOMES = {
     "jobs": ("Claim", "Job", "JobRequest", "JobState", "Progress"),
     "models": ("Model", "Version"),
     "pages": ("Page",),
+    "publishing": ("Publication",),
     "registry": ("Registry",),
     "serving": ("ServerInfo", "ServerStatus", "ServingLease", "ServingState"),
     "uploads": ("Upload", "UploadColumn", "UploadLimits", "UploadWriter"),
@@ -39,6 +41,7 @@ __all__ = [
     "Model",
     "Page",
     "Progress",
+    "Publication",
     "Registry",
     "ResolvedVersion",
     "ServerInfo",

@@ -1,18 +1,23 @@
-"""What the commands ``serve`` and ``trainer`` have in common: options that are settings, and how they end."""
+"""What the commands of the extras have in common: options that are settings, a registry, a bar, and how they end."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_registry.settings import ProcessSettings, SettingsError, SettingsT, StartError, load_settings
+
+if TYPE_CHECKING:
+    from mfserve_registry.registry import Registry
 
 ConfigFile = Annotated[
     Path | None,
@@ -54,6 +59,41 @@ def one_line(command: str) -> Iterator[None]:
     except (StartError, RegistryError, OSError) as error:
         _say(command, error)
         raise typer.Exit(1) from error
+
+
+def open_registry(settings: ProcessSettings) -> Registry:
+    """The registry of the settings; StartError where its database cannot be used."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from mfserve_registry.registry import Registry
+
+    try:
+        return Registry.open(settings.home, database_url=settings.url)
+    except DBAPIError as error:
+        raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
+    except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing
+        raise StartError(f"The registry's database cannot be used: {error}.") from error
+
+
+@contextmanager
+def byte_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Shows on a terminal what is being done, and how many bytes of how many (0: not known) are."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console, transient=True
+    )
+    bar = bars.add_task("", total=None)
+
+    def report(what: str, done: int, total: int) -> None:
+        if console.is_terminal:
+            bars.start()  # not before there is something to show: an empty bar leaves an empty line
+            bars.update(bar, description=what, completed=done, total=total or None)
+
+    try:
+        yield report
+    finally:
+        if bars.live.is_started:
+            bars.stop()
 
 
 def _say(command: str, what: object) -> None:

@@ -11,6 +11,7 @@ RegistryError
 ├── LeaseLost            the attempt no longer holds its job; it must stop and publish nothing
 ├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
 │   └── UnsoundSnapshot  they are, but no version can have such numbers: whoever reads them again finds the same
+├── DamagedArchive       a file is no archive of a version, or not as it was exported
 └── Unavailable          the database does not answer now; the same call may work later
 
 Each carries ``reason``, the name of a value of ``mfserve.v1.ErrorReason`` without its prefix, so that one
@@ -93,6 +94,10 @@ class DamagedSnapshot(RegistryError):
 
 class UnsoundSnapshot(DamagedSnapshot):
     pass
+
+
+class DamagedArchive(RegistryError):
+    default_reason = "ARCHIVE_DAMAGED"
 
 
 class Unavailable(RegistryError):

@@ -8,9 +8,10 @@ nothing names, which do no harm: publishing the same snapshot again finds them a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -28,6 +29,82 @@ from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.tables import models, snapshots, versions
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What publishing came to.
+
+    Attributes:
+        version: the version.
+        new: whether it was made now; otherwise it was there already.
+    """
+
+    version: Version
+    new: bool
+
+
+class Origin(Protocol):
+    """Where a version comes from: a training or an archive.
+
+    Attributes:
+        model: the model that it becomes a version of.
+        job_id, attempt: as in Version.
+        promote_to_alias: the alias that moves to it, or None.
+        actor: who it is, for the history of aliases.
+    """
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def job_id(self) -> str | None: ...
+    @property
+    def attempt(self) -> int | None: ...
+    @property
+    def promote_to_alias(self) -> str | None: ...
+    @property
+    def actor(self) -> str: ...
+
+    def check(self, connection: Connection, digest: str, now: datetime) -> Version | None:
+        """Raises a RegistryError where it may not publish; the version that makes it needless, where there is one."""
+
+    def finish(self, connection: Connection, version: int, now: datetime) -> None:
+        """What else happens in the transaction that makes the version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A job's attempt, which publishes while it holds the job, and ends it."""
+
+    claim: Claim
+
+    @property
+    def model(self) -> str:
+        return self.claim.request.model
+
+    @property
+    def job_id(self) -> str:
+        return self.claim.job_id
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt
+
+    @property
+    def promote_to_alias(self) -> str | None:
+        return self.claim.request.promote_to_alias
+
+    @property
+    def actor(self) -> str:
+        return f"job {self.claim.job_id}"
+
+    def check(self, connection: Connection, digest: str, now: datetime) -> Version | None:
+        refuse_if_cancelled(hold(connection, self.claim, now))
+        return None  # the same training twice is two versions
+
+    def finish(self, connection: Connection, version: int, now: datetime) -> None:
+        row = hold(connection, self.claim, now)
+        finish(connection, row, JobState.SUCCEEDED, Outcome.SUCCEEDED, now, version=version)
+
+
 class Publisher:
     """Publishes versions."""
 
@@ -38,22 +115,23 @@ class Publisher:
 
     def publish(
         self,
-        claim: Claim,
+        origin: Origin,
         staged: Path,
         digest: str,
         artifacts: Sequence[Artifact],
         metrics: Mapping[str, Any],
         facts: Mapping[str, Any],
-    ) -> Version:
+    ) -> Publication:
         """See ``Registry.publish``."""
         for name, values in (("metrics", metrics), ("facts", facts)):
             try:
                 canonical_json(values)
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"The version's {name} are not JSON values.", field=name) from error
-        # Early, so that a worker that lost its lease leaves no files; what counts is the check at the end.
+        # Early, so that one that may not publish leaves no files; what counts is the check at the end. What is there
+        # already goes on until then too: its files are replaced where they were damaged.
         with self._database.read() as connection:
-            refuse_if_cancelled(hold(connection, claim, self._database.now()))
+            origin.check(connection, digest, self._database.now())
         # Here, where it costs a second read of files that the system still has in memory, and not at the servers: no
         # writer's defect and no NaN becomes a version.
         Snapshot.open(staged, digest)
@@ -62,50 +140,36 @@ class Publisher:
         self._store.commit(staged, digest)
         with self._database.write() as connection:
             now = self._database.now()
-            row = hold(connection, claim, now)
-            refuse_if_cancelled(row)
-            model = claim.request.model
-            number, first = _next_version(connection, model, now)
+            if found := origin.check(connection, digest, now):
+                return Publication(found, new=False)
+            number, first = _next_version(connection, origin.model, now)
             _keep_snapshot(connection, digest, size, now)
             connection.execute(
                 insert(versions).values(
-                    model=model,
+                    model=origin.model,
                     version=number,
                     digest=digest,
-                    job_id=claim.job_id,
-                    attempt=claim.attempt,
+                    job_id=origin.job_id,
+                    attempt=origin.attempt,
                     metrics=dict(metrics),
                     facts=dict(facts),
                     created_at=now,
                 )
             )
-            link_artifacts(connection, model, number, kept)
-            promoted = claim.request.promote_to_alias
-            actor = f"job {claim.job_id}"
-            if first and promoted != PRODUCTION:
-                point(
-                    connection,
-                    model,
-                    PRODUCTION,
-                    number,
-                    AliasAction.FIRST_VERSION,
-                    now=now,
-                    reason="The model's first version.",
-                    actor=actor,
-                )
-            if promoted is not None:
-                point(
-                    connection,
-                    model,
-                    promoted,
-                    number,
-                    AliasAction.PROMOTED,
-                    now=now,
-                    reason="The training asked for it.",
-                    actor=actor,
-                )
-            finish(connection, row, JobState.SUCCEEDED, Outcome.SUCCEEDED, now, version=number)
-            return version_of(connection, model, number)
+            link_artifacts(connection, origin.model, number, kept)
+            _move_aliases(connection, origin, number, now, first=first)
+            origin.finish(connection, number, now)
+            return Publication(version_of(connection, origin.model, number), new=True)
+
+
+def _move_aliases(connection: Connection, origin: Origin, number: int, now: datetime, *, first: bool) -> None:
+    moves = []
+    if first and origin.promote_to_alias != PRODUCTION:
+        moves.append((PRODUCTION, AliasAction.FIRST_VERSION, "The model's first version."))
+    if origin.promote_to_alias is not None:
+        moves.append((origin.promote_to_alias, AliasAction.PROMOTED, "The training asked for it."))
+    for alias, action, reason in moves:
+        point(connection, origin.model, alias, number, action, now=now, reason=reason, actor=origin.actor)
 
 
 def _next_version(connection: Connection, model: str, now: datetime) -> tuple[int, bool]:

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from mfserve_registry.aliases import Aliases
+from mfserve_registry.archive import Archives, Progress
 from mfserve_registry.artifacts import Artifact, Artifacts
 from mfserve_registry.database import Clock, Database, utc_now
 from mfserve_registry.jobs import Claim, Jobs
 from mfserve_registry.models import Models, Version
-from mfserve_registry.publishing import Publisher
+from mfserve_registry.publishing import Publication, Publisher, Training
 from mfserve_registry.schema import ensure_schema
 from mfserve_registry.serving import Serving
 from mfserve_registry.snapshot.store import FolderStore, SnapshotStore
@@ -54,6 +55,7 @@ class Registry:
         self.serving = Serving(database)
         self.snapshots = FolderStore(home / "snapshots")
         self._publisher = Publisher(database, self.snapshots, self.artifacts)
+        self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
     @classmethod
     def open(
@@ -119,7 +121,50 @@ class Registry:
             DamagedSnapshot: ``staged`` does not hold the snapshot ``digest``.
             OSError: the disk failed; nothing was published.
         """
-        return self._publisher.publish(claim, staged, digest, artifacts, metrics or {}, facts or {})
+        origin = Training(claim)
+        return self._publisher.publish(origin, staged, digest, artifacts, metrics or {}, facts or {}).version
+
+    def export_version(
+        self, model: str, version: int, path: Path, *, progress: Progress | None = None
+    ) -> Version:
+        """Writes a version to one file: its snapshot, its artifacts, and what is known of it.
+
+        The same version gives the same bytes. All of the file is there, durably, or none of it; only what is no regular
+        file (a pipe) is written to straight away.
+
+        Args:
+            path: the file; one that is there is replaced.
+            progress: called with the bytes written and their total.
+
+        Raises:
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+            DamagedSnapshot: the version is damaged in the store; nothing is written.
+            OSError: the file cannot be written.
+        """
+        return self._archives.export(model, version, path, progress)
+
+    def import_version(
+        self, path: Path, *, model: str | None = None, progress: Progress | None = None
+    ) -> Publication:
+        """Makes the version in an archive the next version of its model, as if it had been trained here.
+
+        Digest, metrics, facts and artifacts stay; the number is the next one here, and there is no job. The model's
+        only version takes the alias ``production``, no other alias moves. Everything is checked before anything becomes
+        visible. Where the model has a version with this snapshot already, that one is the answer; its files are
+        replaced where they were damaged.
+
+        Args:
+            path: a file that ``export_version`` wrote, or a pipe from one.
+            model: the model that it becomes a version of; none: the one that it was exported from.
+            progress: called with the bytes read and their total.
+
+        Raises:
+            InvalidArgument: ``model`` is no name.
+            DamagedArchive: the file is no archive, or not as it was exported; ARCHIVE_TOO_NEW, of a later format.
+            DamagedSnapshot: what it holds is no sound snapshot; SNAPSHOT_TOO_NEW, of a later format.
+            OSError: the file cannot be read, or the disk is full.
+        """
+        return self._archives.import_(path, model, progress)
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""

@@ -110,7 +110,9 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
         SettingsError as SourceError,
     )
 
-    class Sources(model, BaseSettings, env_prefix=PREFIX):  # type: ignore[misc, valid-type] # pydantic merges the two
+    unknown = model.model_config.get("extra")  # BaseSettings has an opinion of its own
+
+    class Sources(model, BaseSettings, env_prefix=PREFIX, extra=unknown):  # type: ignore[misc, valid-type, pydantic-config] # pydantic merges the two
         data_roots: Annotated[tuple[Path, ...], NoDecode] = ()
 
         @classmethod

@@ -107,7 +107,14 @@ def test_a_caller_has_the_command_line(caller: Callable[..., subprocess.Complete
 
 
 @pytest.mark.parametrize(
-    ("command", "extra"), [("serve", "server"), ("trainer", "trainer"), ("datasets", "trainer")]
+    ("command", "extra"),
+    [
+        ("serve", "server"),
+        ("export", "server"),
+        ("import", "server"),
+        ("trainer", "trainer"),
+        ("datasets", "trainer"),
+    ],
 )
 def test_a_command_whose_extra_is_missing_names_the_extra(
     caller: Callable[..., subprocess.CompletedProcess[str]], command: str, extra: str

@@ -19,6 +19,8 @@ REASONS = {
 
 # Seen by mfserve's own processes only. Should one get into a call, the server logs it and says INTERNAL.
 OWN = {
+    "ARCHIVE_DAMAGED",  # to whoever imports it
+    "ARCHIVE_TOO_NEW",  # the same
     "JOB_CANCELLED",  # tells the trainer to end its attempt
     "JOB_NOT_CANCELLED",  # to a trainer that would end one without being asked
     "REGISTRY_NOT_MIGRATED",  # no process comes further than this

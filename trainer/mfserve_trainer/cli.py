@@ -5,27 +5,18 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from mfserve_registry.commands import ConfigFile, one_line, setting, settings_of
-from mfserve_registry.settings import StartError
+from mfserve_registry.commands import ConfigFile, byte_bar, one_line, open_registry, setting, settings_of
 from mfserve_trainer.settings import Settings
-
-if TYPE_CHECKING:
-    from mfserve_registry import Registry
-    from mfserve_trainer.datasets import Progress as ReportProgress
-
 
 _option = partial(setting, Settings)
 
@@ -61,26 +52,13 @@ async def _train(settings: Settings) -> None:
     from mfserve_trainer.worker import Worker
 
     configure_logs(settings, process="trainer")
-    with _open(settings) as registry:
+    with open_registry(settings) as registry:
         registry.clean_staging()
         worker = Worker(settings, registry)
         for caught in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(caught, worker.stop)
         typer.echo(f"mfserve trainer works on the jobs of {settings.home}", err=True)
         await worker.run()
-
-
-def _open(settings: Settings) -> Registry:
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-    from mfserve_registry import Registry
-
-    try:
-        return Registry.open(settings.home, database_url=settings.url)
-    except DBAPIError as error:
-        raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
-    except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing
-        raise StartError(f"The registry's database cannot be used: {error}.") from error
 
 
 datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True, add_completion=False)
@@ -128,28 +106,6 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of a built-in data set.
     """Fetch a data set into the cache, so that a later training needs no network."""
     from mfserve_trainer.datasets import fetch as fetch_dataset
 
-    with one_line("datasets"), _download_bar() as report:
+    with one_line("datasets"), byte_bar() as report:
         path = fetch_dataset(name, progress=report)
     typer.echo(f"{name} is in {path}")
-
-
-@contextmanager
-def _download_bar() -> Iterator[ReportProgress]:
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    bar = bars.add_task("", total=None)
-
-    def report(message: str, done: int, total: int) -> None:
-        bars.start()  # not before there is something to show: an empty bar leaves an empty line
-        bars.update(bar, description=message, completed=done, total=total or None)
-
-    try:
-        yield report
-    finally:
-        if bars.live.is_started:
-            bars.stop()

@@ -164,6 +164,7 @@ class ModelVersion:
     digest: str
     create_time: datetime | None
     job_id: str
+    """Empty for a version that was imported from another registry."""
     dataset: DatasetFacts
     spec: TrainingSpec
     """Every default filled in."""

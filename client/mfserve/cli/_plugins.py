@@ -13,7 +13,7 @@ from rich.markup import escape
 from mfserve.cli._output import CommandError
 
 _GROUP = "mfserve.commands"
-_EXTRAS = {"mfserve_server": "server", "mfserve_trainer": "trainer"}
+_EXTRAS = {"mfserve_registry": "server", "mfserve_server": "server", "mfserve_trainer": "trainer"}
 
 
 class PluginGroup(typer.core.TyperGroup):

@@ -495,7 +495,7 @@ class ModelVersion(_message.Message):
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The job that made it."""
+    """The job that made it. Empty for a version that was imported from another registry."""
     size_bytes: _builtins.int
     """Size of the snapshot in bytes."""
     @_builtins.property

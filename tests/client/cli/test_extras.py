@@ -24,6 +24,7 @@ PathFinder.find_spec = lambda name, *more: None if name.partition(".")[0] in hid
 """
 
 LIBRARIES = {
+    "registry": ["numpy", "pydantic_settings", "sqlalchemy"],
     "server": ["alembic", "grpc_health", "numpy", "pydantic_settings", "sqlalchemy", "structlog", "uvloop"],
     "trainer": ["keras", "numpy", "pandas", "pyarrow", "sklearn", "sqlalchemy", "structlog", "tensorflow"],
 }
@@ -42,6 +43,8 @@ def without(process: Run, tmp_path: Path) -> Run:
     [
         *(("serve", "server", library) for library in LIBRARIES["server"]),
         *(("trainer", "trainer", library) for library in LIBRARIES["trainer"]),
+        *(("export", "server", library) for library in LIBRARIES["registry"]),
+        *(("import", "server", library) for library in LIBRARIES["registry"]),
         ("datasets", "trainer", "numpy"),
         ("datasets", "trainer", "platformdirs"),
     ],
@@ -49,8 +52,9 @@ def without(process: Run, tmp_path: Path) -> Run:
 def test_a_missing_library_is_one_line_that_says_what_to_install(
     without: Run, tmp_path: Path, command: str, extra: str, library: str
 ) -> None:
+    arguments = {"datasets": [], "export": ["movies", "1"], "import": ["movies-1.mfserve"]}
     flags = [] if command == "datasets" else ["--home", str(tmp_path / "home")]
-    finished = without(library, command, *flags)
+    finished = without(library, command, *arguments.get(command, []), *flags)
     assert (finished.code, finished.out) == (1, "")
     assert finished.err == (
         f"error: `mfserve {command}` needs {library}, which is not installed: pip install 'mfserve[{extra}]'\n"
@@ -66,7 +70,7 @@ def test_reflection_is_needed_only_where_it_is_asked_for(without: Run, tmp_path:
 def test_help_lists_every_command_where_no_extra_is_installed(without: Run) -> None:
     finished = without("numpy,pydantic_settings,sqlalchemy,structlog,tensorflow,uvloop", "--help")
     assert (finished.code, finished.err) == (0, "")
-    for name in ("serve", "trainer", "datasets"):
+    for name in ("serve", "trainer", "datasets", "export", "import"):
         assert f"│ {name} " in finished.out
 
 

@@ -6,7 +6,7 @@ from tests.client.cli.reference import PAGE, commands, page
 
 DESIGNED = {
     "serve", "trainer", "train", "tune", "recommend", "predict", "similar", "models", "versions", "alias", "jobs",
-    "status", "datasets", "embeddings", "report", "bench",
+    "status", "datasets", "embeddings", "report", "bench", "export", "import",
 }  # fmt: skip
 
 
