@@ -1,7 +1,9 @@
 """What a client's methods take and return: frozen dataclasses and enumerations."""
 
+from mfserve._types.aliases import Alias, AliasEvent, AliasShadow, AliasState, AliasTarget
 from mfserve._types.bulk import RecommendationArrays, RecommendationBatch, UserRecommendations
 from mfserve._types.enums import (
+    AliasAction,
     EmbeddingSide,
     Head,
     JobState,
@@ -13,8 +15,6 @@ from mfserve._types.enums import (
     TrainingStage,
 )
 from mfserve._types.models import (
-    Alias,
-    AliasTarget,
     Artifact,
     DatasetFacts,
     Embeddings,
@@ -61,6 +61,10 @@ from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailur
 
 __all__ = [
     "Alias",
+    "AliasAction",
+    "AliasEvent",
+    "AliasShadow",
+    "AliasState",
     "AliasTarget",
     "Als",
     "Artifact",

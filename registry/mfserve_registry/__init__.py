@@ -4,7 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfserve_registry.aliases import Alias, AliasTarget, ResolvedVersion
+    from mfserve_registry.aliases import (
+        Alias,
+        AliasEvent,
+        AliasShadow,
+        AliasState,
+        AliasTarget,
+        ResolvedVersion,
+    )
     from mfserve_registry.artifacts import Artifact, ArtifactInfo
     from mfserve_registry.jobs import Claim, Job, JobRequest, JobState, Progress
     from mfserve_registry.models import Model, Version
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 # Where each name is, looked up at its first use: SQLAlchemy and numpy take 0.4 s to import, and the parent process
 # of a server, which wants its children to start at once, needs only small modules at first.
 _HOMES = {
-    "aliases": ("Alias", "AliasTarget", "ResolvedVersion"),
+    "aliases": ("Alias", "AliasEvent", "AliasShadow", "AliasState", "AliasTarget", "ResolvedVersion"),
     "artifacts": ("Artifact", "ArtifactInfo"),
     "jobs": ("Claim", "Job", "JobRequest", "JobState", "Progress"),
     "models": ("Model", "Version"),
@@ -31,6 +38,9 @@ _MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for
 
 __all__ = [
     "Alias",
+    "AliasEvent",
+    "AliasShadow",
+    "AliasState",
     "AliasTarget",
     "Artifact",
     "ArtifactInfo",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, tuple_
 
 from mfserve_registry.aliases import Alias, ResolvedVersion, alias_from_row, aliases_of
 from mfserve_registry.artifacts import ArtifactInfo, artifacts_of
 from mfserve_registry.database import Database
+from mfserve_registry.deletion import delete_model, delete_version
 from mfserve_registry.errors import InvalidArgument, NotFound
 from mfserve_registry.lookup import require_alias, require_model, require_version
 from mfserve_registry.names import LATEST, PRODUCTION, check_alias
@@ -49,7 +50,7 @@ class Version:
         created_at: when it was published.
         metrics: metrics of the holdout fit, JSON values as the publisher gave them.
         facts: what else the publisher wants in lists of versions, JSON values.
-        aliases: names of the aliases that name it, sorted.
+        aliases: names of the aliases that name it, if only as their shadow; sorted.
         size_bytes: size of the snapshot's files.
         artifacts: the files that hang on it, by name.
     """
@@ -68,7 +69,7 @@ class Version:
 
 
 class Models:
-    """Reads models and versions. NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND."""
+    """Reads and deletes models and versions. NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -139,6 +140,36 @@ class Models:
             row = require_version(connection, model, version)
             return ResolvedVersion(model, version, row.digest, alias)
 
+    def delete_version(self, model: str, version: int) -> None:
+        """Takes a version away, for good: its number is never given out again.
+
+        Raises:
+            FailedPrecondition: VERSION_IN_USE; its metadata has the ``aliases`` that name it and the ``servers`` that
+                answer from it for an alias, or hold streams on it.
+        """
+        with self._database.write() as connection:
+            delete_version(connection, model, version, self._database.now())
+
+    def delete(self, model: str) -> None:
+        """Takes a model away with all its versions. The history of its aliases stays.
+
+        Its name may be trained again; the numbers of versions then go on.
+
+        Raises:
+            FailedPrecondition: MODEL_IN_USE; its metadata has its ``aliases``, the ``servers`` that hold streams on it,
+                and the ``jobs`` that have yet to end.
+        """
+        with self._database.write() as connection:
+            delete_model(connection, model, self._database.now())
+
+    def deleted(self, keys: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Those of the versions (model, number) that were deleted. One that the registry never knew is not."""
+        query = select(versions.c.model, versions.c.version).where(
+            versions.c.deleted_at.is_not(None), tuple_(versions.c.model, versions.c.version).in_(keys)
+        )
+        with self._database.read() as connection:
+            return {(row.model, row.version) for row in connection.execute(query)}
+
 
 def version_of(connection: Connection, model: str, version: int) -> Version:
     """The version, within a transaction that is under way."""
@@ -176,8 +207,8 @@ def _versions(connection: Connection, model: str, rows: Sequence[Row[Any]]) -> l
     }
     names: dict[int, list[str]] = {}
     for alias in aliases_of(connection, [model]).get(model, []):
-        for target in alias.targets:
-            names.setdefault(target.version, []).append(alias.alias)
+        for version in alias.state.versions:
+            names.setdefault(version, []).append(alias.alias)
     return [
         Version(
             model=model,

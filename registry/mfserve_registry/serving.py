@@ -58,6 +58,7 @@ class ServingLease:
         reason: why it FAILED, a name such as SNAPSHOT_DAMAGED; "" otherwise.
         message: the same as a sentence.
         aliases: names of the aliases for which the process answers from it.
+        streams: streams under way that only this version may answer.
     """
 
     model: str
@@ -67,6 +68,7 @@ class ServingLease:
     reason: str = ""
     message: str = ""
     aliases: tuple[str, ...] = ()
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Serving:
                             "reason": lease.reason,
                             "message": lease.message,
                             "aliases": list(lease.aliases),
+                            "streams": lease.streams,
                         }
                         for lease in leases
                     ],
@@ -181,6 +184,7 @@ class Serving:
                     row.reason,
                     row.message,
                     tuple(row.aliases),
+                    row.streams,
                 )
             )
         return [

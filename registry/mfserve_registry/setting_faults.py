@@ -14,7 +14,7 @@ PREFIX = "MFSERVE_"
 
 # By name, as the registry imports neither. All are in one environment where server and trainer run side by side.
 _PROCESSES = ("mfserve_server.settings", "mfserve_trainer.settings")
-_NO_SETTINGS = ("ADDRESS", "CONFIG")
+_NO_SETTINGS = ("ACTOR", "ADDRESS", "CONFIG")
 """Variables of the command line."""
 _OF_OTHERS = ("TESTS_", "SERVICE_", "PORT_")
 """What variables of others begin with: the tests', and those that Kubernetes makes for a service named mfserve."""

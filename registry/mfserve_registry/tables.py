@@ -167,7 +167,7 @@ alias_events = Table(
     Column("model", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
     Column("revision", Integer, nullable=False),
-    # FIRST_VERSION, PROMOTED, SET: how it came to change.
+    # An AliasAction: how it came to change.
     Column("action", String(16), nullable=False),
     Column("from_targets", JSON, nullable=False),
     Column("from_shadow", JSON(none_as_null=True)),
@@ -176,6 +176,8 @@ alias_events = Table(
     Column("actor", String(255), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
+    # Of a rollback, the revision whose state it brought back.
+    Column("restored_revision", Integer),
     ForeignKeyConstraint(["model", "alias"], ["aliases.model", "aliases.alias"]),
     UniqueConstraint("model", "alias", "revision"),
 )
@@ -219,5 +221,7 @@ serving_leases = Table(
     Column("reason", String(64), nullable=False),
     Column("message", Text, nullable=False),
     Column("aliases", JSON, nullable=False),
+    # Streams under way that only this version may answer. A server of an earlier release tells none.
+    Column("streams", Integer, nullable=False, server_default="0"),
     Index(None, "model", "version"),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import uuid4
@@ -92,11 +93,18 @@ class Catalog:
         self._wanted: dict[Key, ResolvedVersion] = {}
         self._failures: dict[Key, LoadFailure] = {}
         self._latest: dict[str, int] = {}
+        # By model, version and digest.
+        self._streams: Counter[tuple[str, int, str]] = Counter()
 
     @property
     def by_alias(self) -> Mapping[Name, LoadedVersion]:
         """What answers for each alias; a snapshot that later changes leave alone."""
         return self._by_alias
+
+    @property
+    def unnamed(self) -> set[Key]:
+        """The versions, loaded or not to be loaded, that answer for no alias."""
+        return {*self._on_demand, *self._failures} - self._aliased.keys()
 
     @property
     def answers(self) -> bool:
@@ -177,20 +185,50 @@ class Catalog:
         """Lets ``loaded`` answer for the alias from now on; the version before ends with its last request."""
         self._swap({**self._by_alias, name: loaded})
 
-    def forget(self, names: set[Name]) -> None:
+    def forget(self, names: Collection[Name]) -> None:
         """Aliases that exist no longer."""
-        self._swap({name: loaded for name, loaded in self._by_alias.items() if name not in names})
+        if names:
+            self._swap({name: loaded for name, loaded in self._by_alias.items() if name not in names})
+
+    def drop(self, keys: Collection[Key]) -> None:
+        """Versions that exist no longer; requests under way keep them to their end."""
+        for key in keys:
+            self._on_demand.pop(key, None)
+            self._failures.pop(key, None)
+        if keys:
+            self._changed()
+
+    @contextmanager
+    def streaming(self, loaded: LoadedVersion) -> Iterator[None]:
+        """Counts a stream that only this version may go on with, also after its connection has broken.
+
+        ``leases`` tells of it; it is no change that would have to be told at once, as most streams are short.
+        """
+        key = (loaded.model, loaded.version, loaded.digest)
+        self._streams[key] += 1
+        try:
+            yield
+        finally:
+            self._streams[key] -= 1
+            if not self._streams[key]:
+                del self._streams[key]
 
     def leases(self) -> list[ServingLease]:
-        """What is here, what is being loaded and what could not be; one entry per version."""
+        """What is here or streams are on, what is being loaded and what could not be; one entry per version."""
         names: dict[Key, list[str]] = {}
         for (model, alias), loaded in self._by_alias.items():
             names.setdefault((model, loaded.version), []).append(alias)
+        held = {key: loaded.digest for key, loaded in [*self._aliased.items(), *self._on_demand.items()]}
+        held |= {(model, version): digest for model, version, digest in self._streams}
         found = {
             key: ServingLease(
-                *key, loaded.digest, ServingState.AVAILABLE, aliases=tuple(sorted(names.get(key, ())))
+                *key,
+                digest,
+                ServingState.AVAILABLE,
+                aliases=tuple(sorted(names.get(key, ()))),
+                streams=self._streams[*key, digest],
             )
-            for key, loaded in [*self._aliased.items(), *self._on_demand.items()]
+            for key, digest in held.items()
         }
         for key in self._loads:
             found.setdefault(key, ServingLease(*key, self._wanted[key].digest, ServingState.LOADING))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
-from mfserve_registry import Alias, ArtifactInfo, Model, Page, Registry
-from mfserve_registry.errors import InvalidArgument
+from mfserve_registry import ArtifactInfo, Model, Page, Registry
 from mfserve_server.conversions.models import artifact_message, version_message
 from mfserve_server.errors import under
 from mfserve_server.manifests import Manifests
@@ -18,7 +17,7 @@ PART_BYTES = 1 << 20
 
 
 class ModelDesk:
-    """Reads models and versions, and moves aliases."""
+    """Reads and deletes models and versions."""
 
     def __init__(self, registry: Registry, manifests: Manifests) -> None:
         self._registry = registry
@@ -46,19 +45,11 @@ class ModelDesk:
             number = self._number(spec)
         return self._registry.artifacts.read(spec.model, number, name)
 
-    def set_alias(self, request: pb.SetAliasRequest) -> Alias:
-        """Raises what ``Aliases.set`` does."""
-        if not request.HasField("expected_revision"):
-            raise InvalidArgument(
-                "Say which revision the alias has; 0 where it must not exist yet.", field="expected_revision"
-            )
-        return self._registry.aliases.set(
-            request.model,
-            request.alias,
-            request.version,
-            expected_revision=request.expected_revision,
-            reason=request.reason,
-        )
+    def delete_version(self, model: str, version: int) -> None:
+        self._registry.models.delete_version(model, version)
+
+    def delete(self, model: str) -> None:
+        self._registry.models.delete(model)
 
     def _number(self, spec: ModelSpec) -> int:
         check_spec(spec)

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
 from mfserve_registry import Registry
+from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register
@@ -161,7 +162,7 @@ class Service:
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (
                 model_service_pb2.DESCRIPTOR,
-                ModelService(self._catalog, self._executors, models, self._reporter),
+                ModelService(self._catalog, self._executors, models, AliasDesk(registry), self._reporter),
             ),
         )
         names = []

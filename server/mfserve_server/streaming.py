@@ -43,11 +43,12 @@ async def recommend_stream(
         ranking_head=MESSAGES[options.head],
         recall=loaded.recommender.recall(options.head, exact=options.exact),
     )
-    yield pb.StreamRecommendResponse(started=started).SerializeToString()
     scoring = BulkScoring(executors, loaded, options, predict=not config.omit_predicted_ratings)
-    async with aclosing(ahead(_answers(requests, scoring), BYTES_AHEAD)) as answers:
-        async for answer in answers:
-            yield answer
+    with catalog.streaming(loaded):
+        yield pb.StreamRecommendResponse(started=started).SerializeToString()
+        async with aclosing(ahead(_answers(requests, scoring), BYTES_AHEAD)) as answers:
+            async for answer in answers:
+                yield answer
 
 
 async def _config(requests: AsyncIterator[pb.StreamRecommendRequest]) -> pb.StreamRecommendConfig:

@@ -1,6 +1,8 @@
-"""Follows the registry's aliases: loads what they name beside what answers, then swaps."""
+"""Follows the registry: loads what aliases name beside what answers, then swaps, and lets go of what is deleted."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import structlog
 
@@ -14,10 +16,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """Keeps a catalog's aliases as the registry has them.
+    """Keeps a catalog's aliases as the registry has them. An alias of several versions answers from the heaviest.
 
-    What answers goes on answering where the registry does not answer, has no alias at all any more (a wrong or an
-    emptied database), or names a version that cannot be loaded.
+    What answers goes on answering where the registry does not answer, names a version that cannot be loaded, or does
+    not have the alias: only what it has marked as deleted was deleted, all else is a wrong or an emptied database.
     """
 
     def __init__(self, catalog: Catalog, registry: Registry, executors: Executors) -> None:
@@ -41,16 +43,20 @@ class Watcher:
 
     async def _follow(self) -> None:
         named = await self._executors.registry(self._registry.aliases.aliased)
-        wanted = {(version.model, version.alias or ""): version for version in named}
-        serving = self._catalog.by_alias
-        if not wanted and serving:
-            return
-        if gone := serving.keys() - wanted.keys():
-            self._catalog.forget(set(gone))
+        wanted: dict[Name, ResolvedVersion] = {}
+        for version in named:
+            wanted.setdefault((version.model, version.alias or ""), version)
+        await self._let_go(wanted)
         moved = {name: version for name, version in wanted.items() if not self._serves(name, version)}
         # What is loaded already first: a rollback must not wait for somebody else's large snapshot.
         for name, version in sorted(moved.items(), key=lambda entry: not self._is_loaded(entry[1])):
             await self._move(name, version)
+
+    async def _let_go(self, wanted: Mapping[Name, ResolvedVersion]) -> None:
+        if missing := self._catalog.by_alias.keys() - wanted.keys():
+            self._catalog.forget(await self._executors.registry(self._registry.aliases.deleted, missing))
+        if unnamed := self._catalog.unnamed:
+            self._catalog.drop(await self._executors.registry(self._registry.models.deleted, unnamed))
 
     def _serves(self, name: Name, wanted: ResolvedVersion) -> bool:
         now = self._catalog.by_alias.get(name)

@@ -40,6 +40,11 @@ def train(**arguments: Any) -> Ask:
     return lambda client: client.train("movies", **({"dataset": "movielens-100k"} | arguments))
 
 
+def set_alias(**arguments: Any) -> Ask:
+    given = {"model": "movies", "alias": "production", "expected_revision": 1} | arguments
+    return lambda client: client.set_alias(**given)
+
+
 WRONG_TYPES: dict[str, tuple[Ask, str]] = {
     "model": (lambda client: client.recommend(3, "1"), "model must be a str, not int 3: give '3'"),
     "no model": (lambda client: client.get_model(None), "model must be a str, not None"),
@@ -117,6 +122,41 @@ WRONG_TYPES: dict[str, tuple[Ask, str]] = {
     "factors": (train(rating=Als(factors="x")), "rating: factors must be an int, not str 'x'"),  # type: ignore[arg-type]
     "recall": (train(index=Index(recall="x")), "index: recall must be a number, not str 'x'"),  # type: ignore[arg-type]
     "scale": (train(scale=(1, "5")), "scale: maximum must be a number, not str '5'"),
+}
+
+WRONG_TYPES |= {
+    "alias": (set_alias(alias=None, version=1), "alias must be a str, not None"),
+    "version": (set_alias(version="3"), "version must be an int, not str '3'"),
+    "neither": (set_alias(), "give either a version or targets"),
+    "both": (set_alias(version=1, targets={1: 1}), "give either a version or targets"),
+    "targets": (
+        set_alias(targets=[(3, 90)]),
+        "targets must be a mapping of versions to weights, such as {3: 90}, not list [(3, 90)]",
+    ),
+    "a weight": (set_alias(targets={3: 1, 4: "9"}), "targets[1]: weight must be an int, not str '9'"),
+    "shadow": (
+        set_alias(version=1, shadow=5),
+        "shadow must be a version and a share, such as (5, 0.1), not int 5",
+    ),
+    "a share": (set_alias(version=1, shadow=(5, "all")), "shadow: share must be a number, not str 'all'"),
+    "expected_revision": (
+        lambda client: client.rollback_alias("movies", "x", expected_revision="1"),
+        "expected_revision must be an int, not str '1'",
+    ),
+    "reason": (
+        lambda client: client.delete_alias("movies", "x", expected_revision=1, reason=None),
+        "reason must be a str, not None",
+    ),
+    "until": (
+        lambda client: listed(client.list_alias_events("movies", "x", until="noon")),
+        "until must be a datetime, not str 'noon'",
+    ),
+    "time": (lambda client: client.alias_at("movies", "x", 5), "time must be a datetime, not int 5"),
+    "a version to delete": (
+        lambda client: client.delete_version("movies", "3"),
+        "version must be an int, not str '3'",
+    ),
+    "a model to delete": (lambda client: client.delete_model(3), "model must be a str, not int 3: give '3'"),
 }
 
 WRONG_VALUES: dict[str, tuple[Ask, str]] = {

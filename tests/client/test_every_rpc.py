@@ -34,6 +34,11 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "GetArtifact": lambda client: client.get_artifact("movies", "curve.svg", timeout=0.2),
     "GetEmbeddings": lambda client: client.get_embeddings("movies", "user", timeout=0.2),
     "SetAlias": lambda client: client.set_alias("movies", "production", 1, expected_revision=0),
+    "DeleteAlias": lambda client: client.delete_alias("movies", "production", expected_revision=1),
+    "RollbackAlias": lambda client: client.rollback_alias("movies", "production"),
+    "ListAliasEvents": lambda client: listed(client.list_alias_events("movies", "production")),
+    "DeleteModelVersion": lambda client: client.delete_version("movies", 1),
+    "DeleteModel": lambda client: client.delete_model("movies"),
     "GetServingStatus": lambda client: client.serving_status(),
 }
 

@@ -1,4 +1,4 @@
-"""Models, versions, files, embeddings, aliases and what is served."""
+"""Models, versions, files, embeddings and what is served."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mfserve import Als, NoRanking
 from mfserve.errors import DataLossError
 from mfserve.types import (
-    Alias,
-    AliasTarget,
     Artifact,
     DatasetFacts,
     EmbeddingSide,
@@ -140,30 +138,6 @@ async def test_models_and_versions_page_by_page(serve: Serve, connect: Connect) 
     assert [v.version for v in await listed(client.list_versions("a", page_size=7))] == [2, 1]
 
 
-async def test_an_alias_is_set_and_read(serve: Serve, connect: Connect) -> None:
-    alias = pb.Alias(
-        alias="production", targets=[pb.AliasTarget(version=3, weight=1)], revision=2, update_time=NOON
-    )
-    seen: list[pb.SetAliasRequest] = []
-
-    def set_alias(request: pb.SetAliasRequest, context: Any) -> Any:
-        seen.append(request)
-        return pb.SetAliasResponse(alias=alias)
-
-    def get_model(request: pb.GetModelRequest, context: Any) -> Any:
-        return pb.GetModelResponse(model=pb.Model(model=request.model, aliases=[alias]))
-
-    client = connect(serve(SetAlias=set_alias, GetModel=get_model).address)
-    expected = Alias("production", (AliasTarget(3, 1),), 2, AT_NOON)
-    assert await client.set_alias("movies", "production", 3, expected_revision=1, reason="better") == expected
-    assert await client.get_model("movies") == Model("movies", 0, (expected,), None)
-    await client.set_alias("movies", "candidate", 3, expected_revision=0)
-    assert seen[0] == pb.SetAliasRequest(
-        model="movies", alias="production", version=3, expected_revision=1, reason="better"
-    )
-    assert seen[1].HasField("expected_revision")
-
-
 @pytest.mark.parametrize("biases", [[], [0.5, -0.5, 0.25]])
 async def test_embeddings(serve: Serve, connect: Connect, biases: list[float]) -> None:
     values = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -210,6 +184,7 @@ async def test_serving_status(serve: Serve, connect: Connect) -> None:
             aliases=["production"],
             state=pb.SERVING_STATE_FAILED,
             message="item_factors.npy: wrong SHA-256",
+            streams=2,
         )
         server = pb.ServerStatus(
             server_id="s1",
@@ -222,7 +197,27 @@ async def test_serving_status(serve: Serve, connect: Connect) -> None:
         )
         return pb.GetServingStatusResponse(servers=[server], answered_by="s1")
 
-    held = ServingVersion(SERVED, ("production",), ServingState.FAILED, "item_factors.npy: wrong SHA-256")
+    held = ServingVersion(SERVED, ("production",), ServingState.FAILED, "item_factors.npy: wrong SHA-256", 2)
     assert await connect(serve(GetServingStatus=status).address).serving_status() == ServingStatus(
         (ServerStatus("s1", "h", 7, "0.1.0", AT_NOON, AT_NOON, (held,)),), "s1"
     )
+
+
+async def test_versions_and_models_are_deleted(serve: Serve, connect: Connect) -> None:
+    seen: list[Any] = []
+
+    def delete_version(request: pb.DeleteModelVersionRequest, context: Any) -> Any:
+        seen.append(request)
+        return pb.DeleteModelVersionResponse()
+
+    def delete_model(request: pb.DeleteModelRequest, context: Any) -> Any:
+        seen.append(request)
+        return pb.DeleteModelResponse()
+
+    client = connect(serve(DeleteModelVersion=delete_version, DeleteModel=delete_model).address)
+    assert await client.delete_version("movies", 3) is None
+    assert await client.delete_model("movies") is None
+    assert seen == [
+        pb.DeleteModelVersionRequest(model="movies", version=3),
+        pb.DeleteModelRequest(model="movies"),
+    ]

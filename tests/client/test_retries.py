@@ -21,6 +21,7 @@ from tests.client.services import METHODS, VERSION
 from tests.client.test_every_rpc import CALLS
 
 REPEATED = [name for names in RETRIED.values() for name in names]
+CHANGES = {"SetAlias", "DeleteAlias", "RollbackAlias", "DeleteModelVersion", "DeleteModel"}
 
 
 def hang(request: Any, context: Any) -> Any:
@@ -41,7 +42,7 @@ def test_the_service_config_names_methods_that_exist() -> None:
             assert not METHODS[name].client_streaming
             assert not METHODS[name].server_streaming
     unary = {name for name, m in METHODS.items() if not (m.client_streaming or m.server_streaming)}
-    assert unary - set(REPEATED) == {"SetAlias"}
+    assert unary - set(REPEATED) == CHANGES
     json.loads(dict(channel_options())["grpc.service_config"])
 
 
@@ -61,11 +62,14 @@ async def test_what_is_safe_is_repeated(serve: Serve, name: str, code: grpc.Stat
     assert server.calls == [name, name]
 
 
-async def test_a_change_that_may_have_been_made_is_not_repeated(serve: Serve, connect: Connect) -> None:
-    server = serve(SetAlias=lambda request, context: context.abort(grpc.StatusCode.UNAVAILABLE, "gone"))
+@pytest.mark.parametrize("name", sorted(CHANGES))
+async def test_a_change_that_may_have_been_made_is_not_repeated(
+    serve: Serve, connect: Connect, name: str
+) -> None:
+    server = serve(**{name: lambda request, context: context.abort(grpc.StatusCode.UNAVAILABLE, "gone")})
     with pytest.raises(UnavailableError):
-        await CALLS["SetAlias"](connect(server.address))
-    assert server.calls == ["SetAlias"]
+        await CALLS[name](connect(server.address))
+    assert server.calls == [name]
 
 
 async def test_a_training_is_repeated_with_the_same_id(serve: Serve, connect: Connect) -> None:

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from mfserve_registry import Registry
 from mfserve_registry import sqlite as sqlite_module
@@ -48,6 +50,32 @@ def test_migrations_make_exactly_the_tables_of_the_code(home: Path) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     database.close()
+
+
+def test_a_registry_of_the_first_form_is_brought_to_this_one(home: Path) -> None:
+    home.mkdir()
+    database = Database(home / "registry.db")
+    config = Config()
+    config.set_main_option("script_location", "mfserve_registry:migrations")
+    at = {"at": "2030-01-01 00:00:00.000000"}
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO models VALUES ('movies', 1, :at, NULL)"), at)
+        connection.execute(
+            text("INSERT INTO aliases VALUES ('movies', 'production', '[[1, 1]]', NULL, 1, :at, NULL)"), at
+        )
+        connection.execute(
+            text(
+                "INSERT INTO alias_events"
+                " VALUES (1, 'movies', 'production', 1, 'SET', '[]', NULL, '[[1, 1]]', NULL, 'ann', 'why', :at)"
+            ),
+            at,
+        )
+    database.close()
+    with Registry.open(home) as registry:
+        (found,) = registry.aliases.events("movies", "production").items
+    assert (found.actor, found.after.versions, found.restored_revision) == ("ann", [1], None)
 
 
 def test_the_list_of_revisions_is_that_of_the_scripts() -> None:

@@ -1,4 +1,4 @@
-"""ModelService: models, versions, aliases, files, embeddings and who serves what."""
+"""ModelService: models, versions, files, embeddings and who serves what."""
 
 from __future__ import annotations
 
@@ -175,44 +175,6 @@ async def test_embeddings_of_nothing_are_refused(server: Server, registry: Regis
     assert found.fields == ["head"]
 
 
-def set_alias(**fields: Any) -> pb.SetAliasRequest:
-    whole: dict[str, Any] = {"model": "movies", "alias": "candidate", "version": 1, "expected_revision": 0}
-    return pb.SetAliasRequest(**(whole | fields))
-
-
-async def test_an_alias_is_moved_by_compare_and_swap(server: Server, registry: Registry) -> None:
-    publish(registry)
-    publish(registry, seed=1)
-    made = (await server.models.SetAlias(set_alias(reason="to try it"))).alias
-    assert (made.alias, made.revision, made.targets[0].version) == ("candidate", 1, 1)
-    moved = (await server.models.SetAlias(set_alias(version=2, expected_revision=1))).alias
-    assert (moved.revision, moved.targets[0].version) == (2, 2)
-    found = await failure(server.models.SetAlias(set_alias(expected_revision=1)))
-    assert (found.code, found.reason) == (grpc.StatusCode.ABORTED, "REVISION_MISMATCH")
-    assert found.metadata == {"model": "movies", "alias": "candidate", "revision": "2"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "code", "reason", "field"),
-    [
-        ({"expected_revision": None}, "INVALID_ARGUMENT", "INVALID_FIELD", "expected_revision"),
-        ({"expected_revision": -1}, "INVALID_ARGUMENT", "INVALID_FIELD", "expected_revision"),
-        ({"alias": ""}, "INVALID_ARGUMENT", "INVALID_FIELD", "alias"),
-        ({"model": ""}, "INVALID_ARGUMENT", "INVALID_FIELD", "model"),
-        ({"reason": "x" * 1001}, "INVALID_ARGUMENT", "INVALID_FIELD", "reason"),
-        ({"alias": "latest"}, "FAILED_PRECONDITION", "ALIAS_RESERVED", "alias"),
-        ({"version": 9}, "NOT_FOUND", "VERSION_NOT_FOUND", "version"),
-        ({"model": "none"}, "NOT_FOUND", "MODEL_NOT_FOUND", "model"),
-    ],
-)
-async def test_a_bad_change_of_an_alias_is_refused(
-    fields: dict[str, Any], code: str, reason: str, field: str, server: Server, registry: Registry
-) -> None:
-    publish(registry)
-    found = await failure(server.models.SetAlias(set_alias(**fields)))
-    assert (found.code.name, found.reason, found.fields) == (code, reason, [field])
-
-
 @pytest.mark.parametrize(
     ("method", "request_", "reason"),
     [
@@ -225,6 +187,10 @@ async def test_a_bad_change_of_an_alias_is_refused(
             pb.GetEmbeddingsRequest(model_spec=of(9), side=pb.EMBEDDING_SIDE_USER),
             "VERSION_NOT_FOUND",
         ),
+        ("DeleteModelVersion", pb.DeleteModelVersionRequest(model="movies", version=9), "VERSION_NOT_FOUND"),
+        ("DeleteModelVersion", pb.DeleteModelVersionRequest(model="movies"), "VERSION_NOT_FOUND"),
+        ("DeleteModel", pb.DeleteModelRequest(model="none"), "MODEL_NOT_FOUND"),
+        ("DeleteModel", pb.DeleteModelRequest(), "INVALID_FIELD"),
         ("GetModel", pb.GetModelRequest(), "INVALID_FIELD"),
         ("GetModelVersion", pb.GetModelVersionRequest(), "INVALID_FIELD"),
         ("GetArtifact", pb.GetArtifactRequest(model_spec=of(1)), "INVALID_FIELD"),

@@ -105,7 +105,14 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is_one() -> None:
     theirs = ["MFSERVE_TESTS_REQUIRE_PROGRAMS", "MFSERVE_SERVICE_HOST", "MFSERVE_PORT_50051_TCP", "PROT"]
-    used = ["MFSERVE_PORT", "MFSERVE_LEASE_SECONDS", "MFSERVE_ADDRESS", "MFSERVE_CONFIG", *theirs]
+    used = [
+        "MFSERVE_PORT",
+        "MFSERVE_LEASE_SECONDS",
+        "MFSERVE_ACTOR",
+        "MFSERVE_ADDRESS",
+        "MFSERVE_CONFIG",
+        *theirs,
+    ]
     assert not unknown_variables(dict.fromkeys(used, "1"))
     assert unknown_variables({"MFSERVE_PROT": "1", "MFSERVE_": "2", "MFSERVE_QUUX": ""}) == {
         "MFSERVE_": "MFSERVE_ is no setting, and is ignored",

@@ -7,9 +7,11 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client.aio_aliases import AsyncAliasMethods
 from mfserve._client.aio_job import AsyncTrainingJob
 from mfserve._client.aio_stream import AsyncRecommendationStream
 from mfserve._client.aio_transport import AsyncTransport
+from mfserve._client.arguments import text
 from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
@@ -19,7 +21,7 @@ from mfserve._client.sync import Client
 from mfserve._client.training_service import DatasetArgument, Watch
 from mfserve._client.user_ids import AsyncUserIds
 from mfserve._types.enums import EmbeddingSide, Head, JobState
-from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.models import Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
@@ -42,7 +44,7 @@ from mfserve._types.spec import (
 from mfserve._types.training import JobUpdate, Upload
 
 
-class AsyncClient:
+class AsyncClient(AsyncAliasMethods):
     """A connection to a server from an event loop; the methods are those of Client, awaited.
 
     ``train``, ``recommend`` and their like are awaited; ``list_models``, ``watch_job`` and ``stream_recommend`` are
@@ -51,12 +53,16 @@ class AsyncClient:
     Args:
         address: as of Client.
         timeout: the default for calls with one answer.
+        actor: who moves aliases, for their history; None: the user and the machine, as ``ann@host``.
 
     Raises:
-        TypeError, ValueError: ``address`` or ``timeout`` is none.
+        TypeError, ValueError: ``address``, ``timeout`` or ``actor`` is none.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, actor: str | None = None
+    ) -> None:
+        self._actor = None if actor is None else text("actor", actor)
         self._transport = AsyncTransport(address, timeout)
 
     @property
@@ -360,19 +366,13 @@ class AsyncClient:
             model_service.get_embeddings(model, side, head, version, alias), timeout
         )
 
-    @documented_as(Client.set_alias)
-    async def set_alias(
-        self,
-        model: str,
-        alias: str,
-        version: int,
-        *,
-        expected_revision: int,
-        reason: str = "",
-        timeout: float | None = None,
-    ) -> Alias:
-        call = model_service.set_alias(model, alias, version, expected_revision, reason)
-        return await self._transport.unary(call, timeout)
+    @documented_as(Client.delete_version)
+    async def delete_version(self, model: str, version: int, *, timeout: float | None = None) -> None:
+        await self._transport.unary(model_service.delete_version(model, version), timeout)
+
+    @documented_as(Client.delete_model)
+    async def delete_model(self, model: str, *, timeout: float | None = None) -> None:
+        await self._transport.unary(model_service.delete_model(model), timeout)
 
     @documented_as(Client.serving_status)
     async def serving_status(self, *, timeout: float | None = None) -> ServingStatus:

@@ -4,8 +4,9 @@ A method is retried by gRPC only where a call whose answer was lost may be made 
 
 - what reads changes nothing;
 - Train is idempotent by its ``request_id``, and CancelTrainingJob by its nature;
-- SetAlias is not in the list. If its answer is lost after the change was made, a second attempt would meet the new
-  revision and report ABORTED for a change that this caller made. gRPC still repeats it by itself where the request
+- what changes or deletes aliases, versions and models is not in the list. If its answer is lost after the change was
+  made, a second attempt would meet the new revision and report ABORTED, or find nothing and report NOT_FOUND, for a
+  change that this caller made; a second rollback would go back twice. gRPC still repeats it by itself where the request
   has provably not reached the server.
 - Streams are not in the list either: a client goes on from where the stream broke, which gRPC cannot know.
 """
@@ -33,6 +34,7 @@ RETRIED = {
         "GetModel",
         "ListModelVersions",
         "GetModelVersion",
+        "ListAliasEvents",
         "GetServingStatus",
     ),
     "mfserve.v1.RecommendationService": (

@@ -6,14 +6,14 @@ from array import array
 from collections.abc import Iterable
 from itertools import chain, islice
 
+from mfserve._client.aliases import alias_from
 from mfserve._client.arguments import built, text
 from mfserve._client.calls import Download, Paged, Unary
 from mfserve._client.common import model_spec, moment, served_version
 from mfserve._client.names import EMBEDDING_SIDE, HEAD, SERVING_STATE
-from mfserve._client.versions import alias_from, artifact_from, version_from
+from mfserve._client.versions import artifact_from, version_from
 from mfserve._types.enums import EmbeddingSide, Head
 from mfserve._types.models import (
-    Alias,
     Embeddings,
     Model,
     ModelVersion,
@@ -109,19 +109,24 @@ def first_users(
     )
 
 
-def set_alias(
-    model: str, alias: str, version: int, expected_revision: int, reason: str
-) -> Unary[pb.SetAliasRequest, pb.SetAliasResponse, Alias]:
-    """Points an alias to a version."""
-    request = built(
-        pb.SetAliasRequest,
-        model=text("model", model),
-        alias=text("alias", alias),
-        version=version,
-        expected_revision=expected_revision,
-        reason=reason,
+def delete_version(
+    model: str, version: int
+) -> Unary[pb.DeleteModelVersionRequest, pb.DeleteModelVersionResponse, None]:
+    """Takes a version away."""
+    return Unary(
+        lambda stubs: stubs.model.DeleteModelVersion,
+        built(pb.DeleteModelVersionRequest, model=text("model", model), version=version),
+        lambda response: None,
     )
-    return Unary(lambda stubs: stubs.model.SetAlias, request, lambda response: alias_from(response.alias))
+
+
+def delete_model(model: str) -> Unary[pb.DeleteModelRequest, pb.DeleteModelResponse, None]:
+    """Takes a model away."""
+    return Unary(
+        lambda stubs: stubs.model.DeleteModel,
+        built(pb.DeleteModelRequest, model=text("model", model)),
+        lambda response: None,
+    )
 
 
 def serving_status() -> Unary[pb.GetServingStatusRequest, pb.GetServingStatusResponse, ServingStatus]:
@@ -152,7 +157,11 @@ def _server(message: pb.ServerStatus) -> ServerStatus:
         heartbeat_time=moment(message, "heartbeat_time"),
         versions=tuple(
             ServingVersion(
-                served_version(v.served_version), tuple(v.aliases), SERVING_STATE.read(v.state), v.message
+                served_version(v.served_version),
+                tuple(v.aliases),
+                SERVING_STATE.read(v.state),
+                v.message,
+                v.streams,
             )
             for v in message.versions
         ),

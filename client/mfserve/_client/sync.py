@@ -7,17 +7,19 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client.arguments import text
 from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
 from mfserve._client.recommendation_service import History
+from mfserve._client.sync_aliases import AliasMethods
 from mfserve._client.sync_job import TrainingJob
 from mfserve._client.sync_stream import RecommendationStream
 from mfserve._client.sync_transport import Transport
 from mfserve._client.training_service import DatasetArgument, Watch
 from mfserve._client.user_ids import UserIds
 from mfserve._types.enums import EmbeddingSide, Head, JobState
-from mfserve._types.models import Alias, Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.models import Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
@@ -40,7 +42,7 @@ from mfserve._types.spec import (
 from mfserve._types.training import JobUpdate, Upload
 
 
-class Client:
+class Client(AliasMethods):
     """A connection to a server; share one between threads, and close it at the end.
 
     Every method takes ``timeout``: seconds until DeadlineExceededError, above 0. None takes the client's for calls with
@@ -53,12 +55,16 @@ class Client:
         address: ``HOST:PORT``, ``[::1]:50051``, or another form of a gRPC target, such as ``unix:/run/mfserve.sock`` or
             ``dns:///HOST:PORT``.
         timeout: the default for calls with one answer.
+        actor: who moves aliases, for their history; None: the user and the machine, as ``ann@host``.
 
     Raises:
-        TypeError, ValueError: ``address`` or ``timeout`` is none.
+        TypeError, ValueError: ``address``, ``timeout`` or ``actor`` is none.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, actor: str | None = None
+    ) -> None:
+        self._actor = None if actor is None else text("actor", actor)
         self._transport = Transport(address, timeout)
 
     @property
@@ -464,34 +470,27 @@ class Client:
             model_service.get_embeddings(model, side, head, version, alias), timeout
         )
 
-    def set_alias(
-        self,
-        model: str,
-        alias: str,
-        version: int,
-        *,
-        expected_revision: int,
-        reason: str = "",
-        timeout: float | None = None,
-    ) -> Alias:
-        """Points an alias to a version, if nobody has changed it since it was read.
-
-        An answer that is lost is not asked for again, because the change may have been made: after
-        UnavailableError, read the alias with ``get_model``.
-
-        Args:
-            model: name of the model.
-            alias: name of the alias.
-            version: the version that it is to name.
-            expected_revision: the revision that it has, or 0: it must not exist yet.
-            reason: why, for the alias's history.
-            timeout: seconds.
+    def delete_version(self, model: str, version: int, *, timeout: float | None = None) -> None:
+        """Takes a version away for good; its number is never given out again.
 
         Raises:
-            AbortedError: it has another revision: read again and decide again.
+            FailedPreconditionError: an alias names it, or a server process answers from it for an alias or holds
+                streams on it; the error's ``metadata`` names them.
+            NotFoundError: it is not there, or no more.
         """
-        call = model_service.set_alias(model, alias, version, expected_revision, reason)
-        return self._transport.unary(call, timeout)
+        self._transport.unary(model_service.delete_version(model, version), timeout)
+
+    def delete_model(self, model: str, *, timeout: float | None = None) -> None:
+        """Takes a model away with all its versions; delete its aliases first.
+
+        Its name may be trained again; the numbers of versions then go on.
+
+        Raises:
+            FailedPreconditionError: it has an alias or a job that has yet to end, or a server process holds streams on
+                it; the error's ``metadata`` names them.
+            NotFoundError: it is not there, or no more.
+        """
+        self._transport.unary(model_service.delete_model(model), timeout)
 
     def serving_status(self, *, timeout: float | None = None) -> ServingStatus:
         """Which versions each server process holds, and why one could not be loaded."""

@@ -1,4 +1,4 @@
-"""A version, its alias and its files, from the protocol's messages."""
+"""A version and its files, from the protocol's messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from mfserve._client.common import moment
 from mfserve._client.names import RANKER, RATING_PREDICTOR
 from mfserve._client.spec import scale_from, spec_from
 from mfserve._types.models import (
-    Alias,
-    AliasTarget,
     Artifact,
     DatasetFacts,
     Evaluation,
@@ -34,16 +32,6 @@ def version_from(message: pb.ModelVersion) -> ModelVersion:
         size_bytes=message.size_bytes,
         artifacts=tuple(artifact_from(a) for a in message.artifacts),
         index=ItemIndex(message.index.kind, message.index.recall) if message.HasField("index") else None,
-    )
-
-
-def alias_from(message: pb.Alias) -> Alias:
-    """An alias."""
-    return Alias(
-        alias=message.alias,
-        targets=tuple(AliasTarget(t.version, t.weight) for t in message.targets),
-        revision=message.revision,
-        update_time=moment(message, "update_time"),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "AliasAction",
     "EmbeddingSide",
     "Head",
     "JobState",
@@ -140,4 +141,17 @@ class ServingState(_Named):
     AVAILABLE = "AVAILABLE"
     FAILED = "FAILED"
     """It could not be loaded; what was served before goes on."""
+    UNKNOWN = "UNKNOWN"
+
+
+class AliasAction(_Named):
+    """How an alias came to change."""
+
+    FIRST_VERSION = "FIRST_VERSION"
+    """The model's first version took it."""
+    PROMOTED = "PROMOTED"
+    """A training asked for it."""
+    SET = "SET"
+    ROLLED_BACK = "ROLLED_BACK"
+    DELETED = "DELETED"
     UNKNOWN = "UNKNOWN"

@@ -1,4 +1,4 @@
-"""Models, their versions and aliases, and what is served."""
+"""Models, their versions, and what is served."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfserve._types.aliases import Alias
 from mfserve._types.enums import EmbeddingSide, Head, Ranker, RatingPredictor, ServingState
 from mfserve._types.spec import RatingScale, TrainingSpec
 
 __all__ = [
-    "Alias",
-    "AliasTarget",
     "Artifact",
     "DatasetFacts",
     "Embeddings",
@@ -39,26 +38,6 @@ class ServedVersion:
     """1 or more; never reused within a model."""
     digest: str
     """SHA-256 of the snapshot's manifest, 64 hexadecimal digits: the same digest is the same bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class AliasTarget:
-    """One version that an alias names."""
-
-    version: int
-    weight: int
-    """Share of the calls: this weight over the sum of the alias's weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A name for the version that callers should get."""
-
-    alias: str
-    targets: tuple[AliasTarget, ...]
-    revision: int
-    """Counts the changes of the alias from 1: the ``expected_revision`` of the next one."""
-    update_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +189,8 @@ class ServingVersion:
     state: ServingState
     message: str
     """Why it could not be loaded; empty otherwise."""
+    streams: int = 0
+    """Bulk streams under way that only this version may go on with."""
 
 
 @dataclass(frozen=True, slots=True)

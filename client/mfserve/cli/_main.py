@@ -9,7 +9,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from mfserve import MfserveError, __version__
-from mfserve.cli import _asking, _bench, _embeddings, _jobs, _models, _report, _status, _training, _tuning
+from mfserve.cli import (
+    _aliases,
+    _asking,
+    _bench,
+    _deletion,
+    _embeddings,
+    _jobs,
+    _models,
+    _report,
+    _status,
+    _training,
+    _tuning,
+)
 from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
@@ -55,7 +67,11 @@ for command in (
     _asking.similar,
     _models.models,
     _models.versions,
-    _models.alias,
+    _aliases.alias,
+    _aliases.rollback,
+    _aliases.alias_history,
+    _deletion.delete_version,
+    _deletion.delete_model,
     _report.report,
     _jobs.jobs,
     _status.status,

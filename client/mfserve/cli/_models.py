@@ -1,4 +1,4 @@
-"""``mfserve models | versions | alias``: what the registry holds."""
+"""``mfserve models | versions``: what the registry holds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mfserve import Client
 from mfserve._types.spec import ENGINES
 from mfserve.cli import _options as options
+from mfserve.cli._aliases import alias_table, named
 from mfserve.cli._output import UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
-    Alias,
-    Model,
     ModelVersion,
     NoRanking,
     NoRating,
@@ -42,7 +40,7 @@ def models(
                 as_json(found)
             else:
                 line(f"[bold]{plain(found.model)}[/], latest version {found.latest_version}")
-                _alias_table(found)
+                alias_table(found)
             return
         everything = list(client.list_models())
     if json:
@@ -55,7 +53,7 @@ def models(
             (
                 one.model,
                 one.latest_version,
-                ", ".join(f"{alias.alias} → {_targets(alias)}" for alias in one.aliases),
+                ", ".join(f"{alias.alias} → {named(alias)}" for alias in one.aliases),
                 one.create_time,
             )
             for one in everything
@@ -122,45 +120,6 @@ def versions(
     )
 
 
-def alias(
-    model: ModelArgument,
-    alias: Annotated[str | None, typer.Argument(help="Alias to set; leave out to list them.")] = None,
-    version: Annotated[int | None, typer.Argument(min=1, help="Version that it is to name.")] = None,
-    *,
-    expected_revision: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Refuse unless the alias has this revision.", show_default="the one it has now"
-        ),
-    ] = None,
-    reason: Annotated[str | None, typer.Option(help="Why, for the alias's history.")] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
-    json: options.Json = False,
-) -> None:
-    """List a model's aliases, or point one to a version."""
-    if (alias is None) != (version is None):
-        raise UsageError("to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION")
-    if alias is None and (expected_revision is not None or reason is not None):
-        raise UsageError(
-            "--expected-revision and --reason go with a change: mfserve alias MODEL ALIAS VERSION"
-        )
-    with options.connect(address, timeout) as client:
-        if alias is None or version is None:
-            found = client.get_model(model)
-            if json:
-                as_json(found.aliases)
-            else:
-                _alias_table(found)
-            return
-        revision = _revision(client, model, alias) if expected_revision is None else expected_revision
-        changed = client.set_alias(model, alias, version, expected_revision=revision, reason=reason or "")
-    if json:
-        as_json(changed)
-        return
-    line(f"{plain(changed.alias)} → version {_targets(changed)} (revision {changed.revision})")
-
-
 def show_version(version: ModelVersion) -> None:
     """Prints one version with its data, metrics and files."""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
@@ -212,21 +171,3 @@ def _rating(version: ModelVersion) -> tuple[RatingMetrics, ...]:
 
 def _ranking(version: ModelVersion) -> tuple[RankingMetrics, ...]:
     return version.evaluation.ranking if version.evaluation else ()
-
-
-def _revision(client: Client, model: str, alias: str) -> int:
-    return next((one.revision for one in client.get_model(model).aliases if one.alias == alias), 0)
-
-
-def _targets(alias: Alias) -> str:
-    if len(alias.targets) == 1:
-        return str(alias.targets[0].version)
-    return " + ".join(f"{target.version} (weight {target.weight})" for target in alias.targets)
-
-
-def _alias_table(model: Model) -> None:
-    table(
-        f"Aliases of {model.model}",
-        ("alias", "version", "revision#", "changed"),
-        ((one.alias, _targets(one), one.revision, one.update_time) for one in model.aliases),
-    )

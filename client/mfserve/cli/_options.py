@@ -38,10 +38,10 @@ class HeadName(StrEnum):
 
 
 @contextmanager
-def connect(address: str, timeout: float) -> Iterator[Client]:
+def connect(address: str, timeout: float, *, actor: str | None = None) -> Iterator[Client]:
     """A client of the server at the address."""
     try:
-        client = Client(address, timeout=timeout)
+        client = Client(address, timeout=timeout, actor=actor)
     except ValueError as error:
         raise UsageError(f"--{error}") from error  # the options bear the names of the arguments
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import as_json, line, table
+from mfserve.types import ServingVersion
 
 
 def status(
@@ -28,7 +29,7 @@ def status(
                 held.served_version.model if held else None,
                 held.served_version.version if held else None,
                 ", ".join(held.aliases) if held else "nothing published yet",
-                held.state.value if held else None,
+                _state(held) if held else None,
                 held.message if held else None,
             )
             for server in found.servers
@@ -36,3 +37,7 @@ def status(
         ),
     )
     line("* answered this call")
+
+
+def _state(held: ServingVersion) -> str:
+    return f"{held.state.value}, {held.streams} streaming" if held.streams else held.state.value

@@ -120,6 +120,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`
     where mfserve[index] is not installed.
     """
+    ERROR_REASON_VERSION_IN_USE: _ErrorReason.ValueType  # 39
+    """FAILED_PRECONDITION. The version cannot be deleted: aliases name it, or server processes answer from it for an alias
+    or hold streams on it. Example: {model: "movies", version: "7", aliases: "production", servers: "a.example:4711"}.
+    """
+    ERROR_REASON_MODEL_IN_USE: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION. The model cannot be deleted: it has aliases or jobs that have yet to end, or server processes
+    hold streams on it. Example: {model: "movies", aliases: "candidate, production", jobs: "…"}.
+    """
+    ERROR_REASON_ROLLBACK_TARGET_MISSING: _ErrorReason.ValueType  # 41
+    """FAILED_PRECONDITION. The alias never named anything else, or the version that it named is deleted. Example:
+    {model: "movies", alias: "production", version: "7"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -226,5 +238,17 @@ engine `als` for an upload whose header says `implicit`.
 ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 38
 """Of a job. It asks for an approximate index, and the trainer has no FAISS. Example: `mfserve train --index-recall 0.95`
 where mfserve[index] is not installed.
+"""
+ERROR_REASON_VERSION_IN_USE: ErrorReason.ValueType  # 39
+"""FAILED_PRECONDITION. The version cannot be deleted: aliases name it, or server processes answer from it for an alias
+or hold streams on it. Example: {model: "movies", version: "7", aliases: "production", servers: "a.example:4711"}.
+"""
+ERROR_REASON_MODEL_IN_USE: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION. The model cannot be deleted: it has aliases or jobs that have yet to end, or server processes
+hold streams on it. Example: {model: "movies", aliases: "candidate, production", jobs: "…"}.
+"""
+ERROR_REASON_ROLLBACK_TARGET_MISSING: ErrorReason.ValueType  # 41
+"""FAILED_PRECONDITION. The alias never named anything else, or the version that it named is deleted. Example:
+{model: "movies", alias: "production", version: "7"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

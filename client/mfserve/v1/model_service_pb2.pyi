@@ -102,6 +102,42 @@ EMBEDDING_SIDE_ITEM: EmbeddingSide.ValueType  # 2
 """One embedding per item."""
 Global___EmbeddingSide: _TypeAlias = EmbeddingSide  # noqa: Y015
 
+class _AliasAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AliasActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AliasAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALIAS_ACTION_UNSPECIFIED: _AliasAction.ValueType  # 0
+    """Never sent."""
+    ALIAS_ACTION_FIRST_VERSION: _AliasAction.ValueType  # 1
+    """The model's first version took it."""
+    ALIAS_ACTION_PROMOTED: _AliasAction.ValueType  # 2
+    """A training asked for it (`TrainRequest.promote_to_alias`)."""
+    ALIAS_ACTION_SET: _AliasAction.ValueType  # 3
+    """By SetAlias."""
+    ALIAS_ACTION_ROLLED_BACK: _AliasAction.ValueType  # 4
+    """By RollbackAlias."""
+    ALIAS_ACTION_DELETED: _AliasAction.ValueType  # 5
+    """By DeleteAlias."""
+
+class AliasAction(_AliasAction, metaclass=_AliasActionEnumTypeWrapper):
+    """AliasAction is how an alias came to change."""
+
+ALIAS_ACTION_UNSPECIFIED: AliasAction.ValueType  # 0
+"""Never sent."""
+ALIAS_ACTION_FIRST_VERSION: AliasAction.ValueType  # 1
+"""The model's first version took it."""
+ALIAS_ACTION_PROMOTED: AliasAction.ValueType  # 2
+"""A training asked for it (`TrainRequest.promote_to_alias`)."""
+ALIAS_ACTION_SET: AliasAction.ValueType  # 3
+"""By SetAlias."""
+ALIAS_ACTION_ROLLED_BACK: AliasAction.ValueType  # 4
+"""By RollbackAlias."""
+ALIAS_ACTION_DELETED: AliasAction.ValueType  # 5
+"""By DeleteAlias."""
+Global___AliasAction: _TypeAlias = AliasAction  # noqa: Y015
+
 class _ServingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,6 +176,7 @@ class Alias(_message.Message):
     TARGETS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """Name, by the rules of a model's name; never `latest`."""
     revision: _builtins.int
@@ -152,6 +189,10 @@ class Alias(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed."""
 
+    @_builtins.property
+    def shadow(self) -> Global___AliasShadow:
+        """A version that is asked beside the targets. Absent: none."""
+
     def __init__(
         self,
         *,
@@ -159,10 +200,11 @@ class Alias(_message.Message):
         targets: _abc.Iterable[Global___AliasTarget] | None = ...,
         revision: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        shadow: Global___AliasShadow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "revision", b"revision", "targets", b"targets", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "revision", b"revision", "shadow", b"shadow", "targets", b"targets", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,7 +221,7 @@ class AliasTarget(_message.Message):
     version: _builtins.int
     """Version number."""
     weight: _builtins.int
-    """Share of the calls: this weight over the sum of the alias's weights."""
+    """Share of the calls: this weight over the sum of the alias's weights. 1 to 1,000,000."""
     def __init__(
         self,
         *,
@@ -193,6 +235,32 @@ class AliasTarget(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AliasTarget: _TypeAlias = AliasTarget  # noqa: Y015
+
+@_typing.final
+class AliasShadow(_message.Message):
+    """AliasShadow is a version that is asked beside an alias's targets, without answering callers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version number; none of the targets'."""
+    share: _builtins.float
+    """Share of the calls, above 0 and at most 1."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasShadow: _TypeAlias = AliasShadow  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -931,8 +999,90 @@ class EmbeddingsHeader(_message.Message):
 Global___EmbeddingsHeader: _TypeAlias = EmbeddingsHeader  # noqa: Y015
 
 @_typing.final
+class DeleteModelVersionRequest(_message.Message):
+    """DeleteModelVersionRequest names the version to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    version: _builtins.int
+    """Version number. Required."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelVersionRequest: _TypeAlias = DeleteModelVersionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteModelVersionResponse(_message.Message):
+    """DeleteModelVersionResponse says that the version is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelVersionResponse: _TypeAlias = DeleteModelVersionResponse  # noqa: Y015
+
+@_typing.final
+class DeleteModelRequest(_message.Message):
+    """DeleteModelRequest names the model to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name. Required."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelRequest: _TypeAlias = DeleteModelRequest  # noqa: Y015
+
+@_typing.final
+class DeleteModelResponse(_message.Message):
+    """DeleteModelResponse says that the model is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelResponse: _TypeAlias = DeleteModelResponse  # noqa: Y015
+
+@_typing.final
 class SetAliasRequest(_message.Message):
-    """SetAliasRequest points an alias to a version."""
+    """SetAliasRequest points an alias to one or several versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -941,16 +1091,29 @@ class SetAliasRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model. Required."""
     alias: _builtins.str
     """Name of the alias. Required."""
     version: _builtins.int
-    """The version that it is to name. Required."""
+    """The version that it is to name. Either this or `targets` is required."""
     expected_revision: _builtins.int
     """The revision that the alias is expected to have; 0: it must not exist yet. Required."""
     reason: _builtins.str
     """Why, for the alias's history; at most 1,000 characters."""
+    actor: _builtins.str
+    """Who, for the alias's history, as the caller says: it is not checked. At most 255 characters."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasTarget]:
+        """The versions that it is to name, at most 10, each once."""
+
+    @_builtins.property
+    def shadow(self) -> Global___AliasShadow:
+        """A further version to ask beside them. Absent: none, also where there was one."""
+
     def __init__(
         self,
         *,
@@ -959,10 +1122,13 @@ class SetAliasRequest(_message.Message):
         version: _builtins.int = ...,
         expected_revision: _builtins.int | None = ...,
         reason: _builtins.str = ...,
+        targets: _abc.Iterable[Global___AliasTarget] | None = ...,
+        shadow: Global___AliasShadow | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "shadow", b"shadow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "alias", b"alias", "expected_revision", b"expected_revision", "model", b"model", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "alias", b"alias", "expected_revision", b"expected_revision", "model", b"model", "reason", b"reason", "shadow", b"shadow", "targets", b"targets", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -995,6 +1161,281 @@ class SetAliasResponse(_message.Message):
 Global___SetAliasResponse: _TypeAlias = SetAliasResponse  # noqa: Y015
 
 @_typing.final
+class DeleteAliasRequest(_message.Message):
+    """DeleteAliasRequest names the alias to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    alias: _builtins.str
+    """Name of the alias. Required."""
+    expected_revision: _builtins.int
+    """The revision that the alias is expected to have. Required."""
+    reason: _builtins.str
+    """Why, for the alias's history; at most 1,000 characters."""
+    actor: _builtins.str
+    """Who, for the alias's history, as the caller says: it is not checked. At most 255 characters."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        expected_revision: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "alias", b"alias", "expected_revision", b"expected_revision", "model", b"model", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___DeleteAliasRequest: _TypeAlias = DeleteAliasRequest  # noqa: Y015
+
+@_typing.final
+class DeleteAliasResponse(_message.Message):
+    """DeleteAliasResponse says that the alias is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAliasResponse: _TypeAlias = DeleteAliasResponse  # noqa: Y015
+
+@_typing.final
+class RollbackAliasRequest(_message.Message):
+    """RollbackAliasRequest names the alias to roll back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    alias: _builtins.str
+    """Name of the alias. Required."""
+    expected_revision: _builtins.int
+    """The revision that the alias is expected to have. Absent: whatever it has; two callers at once then go back twice."""
+    reason: _builtins.str
+    """Why, for the alias's history; at most 1,000 characters."""
+    actor: _builtins.str
+    """Who, for the alias's history, as the caller says: it is not checked. At most 255 characters."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        expected_revision: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "alias", b"alias", "expected_revision", b"expected_revision", "model", b"model", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___RollbackAliasRequest: _TypeAlias = RollbackAliasRequest  # noqa: Y015
+
+@_typing.final
+class RollbackAliasResponse(_message.Message):
+    """RollbackAliasResponse is the alias after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias(self) -> Global___Alias:
+        """The alias."""
+
+    def __init__(
+        self,
+        *,
+        alias: Global___Alias | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackAliasResponse: _TypeAlias = RollbackAliasResponse  # noqa: Y015
+
+@_typing.final
+class AliasState(_message.Message):
+    """AliasState is what an alias names at a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasTarget]:
+        """The versions, the one of the highest weight first. Empty: there is no such alias."""
+
+    @_builtins.property
+    def shadow(self) -> Global___AliasShadow:
+        """The version beside them. Absent: none."""
+
+    def __init__(
+        self,
+        *,
+        targets: _abc.Iterable[Global___AliasTarget] | None = ...,
+        shadow: Global___AliasShadow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasState: _TypeAlias = AliasState  # noqa: Y015
+
+@_typing.final
+class AliasEvent(_message.Message):
+    """AliasEvent is one change of an alias."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    RESTORED_REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The alias's revision after it."""
+    action: Global___AliasAction.ValueType
+    """How it came."""
+    actor: _builtins.str
+    """Who did it, as they said; nobody has checked it. `job …` where a training did."""
+    reason: _builtins.str
+    """Why, as they said."""
+    restored_revision: _builtins.int
+    """Of a rollback: the revision whose state it brought back. 0 otherwise."""
+    @_builtins.property
+    def before(self) -> Global___AliasState:
+        """What the alias named before."""
+
+    @_builtins.property
+    def after(self) -> Global___AliasState:
+        """What it named from then on."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        action: Global___AliasAction.ValueType = ...,
+        before: Global___AliasState | None = ...,
+        after: Global___AliasState | None = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        restored_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "before", b"before", "reason", b"reason", "restored_revision", b"restored_revision", "revision", b"revision", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasEvent: _TypeAlias = AliasEvent  # noqa: Y015
+
+@_typing.final
+class ListAliasEventsRequest(_message.Message):
+    """ListAliasEventsRequest asks for a page of an alias's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    alias: _builtins.str
+    """Name of the alias. Required."""
+    page_size: _builtins.int
+    """Events per page, 1 to 1000. 0: 100."""
+    page_token: _builtins.str
+    """From the page before, with everything else unchanged. Empty: the first page."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only events up to this time: the first is the one that made the alias what it then was. Absent: all."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasEventsRequest: _TypeAlias = ListAliasEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListAliasEventsResponse(_message.Message):
+    """ListAliasEventsResponse is a page of an alias's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty on the last one."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasEvent]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___AliasEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasEventsResponse: _TypeAlias = ListAliasEventsResponse  # noqa: Y015
+
+@_typing.final
 class ServingVersion(_message.Message):
     """ServingVersion is a version in a server process."""
 
@@ -1004,10 +1445,13 @@ class ServingVersion(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
     state: Global___ServingState.ValueType
     """The state."""
     message: _builtins.str
     """Why it could not be loaded; empty otherwise."""
+    streams: _builtins.int
+    """Bulk streams under way that only this version may go on with. They keep it from being deleted."""
     @_builtins.property
     def served_version(self) -> _common_pb2.ServedVersion:
         """The version."""
@@ -1023,10 +1467,11 @@ class ServingVersion(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___ServingState.ValueType = ...,
         message: _builtins.str = ...,
+        streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["served_version", b"served_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "message", b"message", "served_version", b"served_version", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "message", b"message", "served_version", b"served_version", "state", b"state", "streams", b"streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

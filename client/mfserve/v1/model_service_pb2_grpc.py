@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """ModelService tells which models and versions exist and what is served, and moves aliases.
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes.
     """
 
     def __init__(self, channel):
@@ -65,10 +65,35 @@ class ModelServiceStub(object):
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.GetEmbeddingsRequest.SerializeToString,
                 response_deserializer=mfserve_dot_v1_dot_model__service__pb2.GetEmbeddingsResponse.FromString,
                 _registered_method=True)
+        self.DeleteModelVersion = channel.unary_unary(
+                '/mfserve.v1.ModelService/DeleteModelVersion',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionResponse.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/mfserve.v1.ModelService/DeleteModel',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelResponse.FromString,
+                _registered_method=True)
         self.SetAlias = channel.unary_unary(
                 '/mfserve.v1.ModelService/SetAlias',
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
+                _registered_method=True)
+        self.DeleteAlias = channel.unary_unary(
+                '/mfserve.v1.ModelService/DeleteAlias',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteAliasRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteAliasResponse.FromString,
+                _registered_method=True)
+        self.RollbackAlias = channel.unary_unary(
+                '/mfserve.v1.ModelService/RollbackAlias',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.RollbackAliasRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.RollbackAliasResponse.FromString,
+                _registered_method=True)
+        self.ListAliasEvents = channel.unary_unary(
+                '/mfserve.v1.ModelService/ListAliasEvents',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsResponse.FromString,
                 _registered_method=True)
         self.GetServingStatus = channel.unary_unary(
                 '/mfserve.v1.ModelService/GetServingStatus',
@@ -78,7 +103,7 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """ModelService tells which models and versions exist and what is served, and moves aliases.
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes.
     """
 
     def ListModels(self, request, context):
@@ -127,11 +152,69 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteModelVersion(self, request, context):
+        """DeleteModelVersion takes a version away for good; its number is never given out again. Calls under way end as they
+        began; each server process learns of it within moments, and then answers NOT_FOUND.
+
+        Errors: NOT_FOUND for an unknown model or version, so also for one that is deleted already; FAILED_PRECONDITION
+        (VERSION_IN_USE) where an alias names it, if only as its shadow, or a server process answers from it for an alias or
+        holds streams on it. What a process has loaded only because it was asked for by number does not count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
+        again; the numbers of versions then go on.
+
+        Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
+        where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
+        process holds streams on a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetAlias(self, request, context):
-        """SetAlias points an alias to a version, if nobody has changed it since it was read.
+        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
 
         Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
-        revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`.
+        revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
+        what it cannot name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAlias(self, request, context):
+        """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
+        on if it is made again.
+
+        Errors: NOT_FOUND for an unknown model or alias; ABORTED where `expected_revision` is not the alias's revision;
+        FAILED_PRECONDITION for the reserved alias `latest`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackAlias(self, request, context):
+        """RollbackAlias points an alias to what it named before, by its history: versions, weights and shadow. Again, it goes
+        further back, and not forward to what was just rolled back.
+
+        Errors: NOT_FOUND for an unknown model or alias; FAILED_PRECONDITION (ROLLBACK_TARGET_MISSING) where it never named
+        anything else, or a version of what it named is deleted, and for the reserved alias `latest`; ABORTED where
+        `expected_revision` is given and not the alias's revision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAliasEvents(self, request, context):
+        """ListAliasEvents lists the changes of an alias, the newest first; also of one that is deleted, or whose model is.
+        With `until` and a page size of 1 it tells what an alias named at a time.
+
+        Errors: NOT_FOUND where there never was such an alias; INVALID_ARGUMENT for a bad page size, token or time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,10 +260,35 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=mfserve_dot_v1_dot_model__service__pb2.GetEmbeddingsRequest.FromString,
                     response_serializer=mfserve_dot_v1_dot_model__service__pb2.GetEmbeddingsResponse.SerializeToString,
             ),
+            'DeleteModelVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModelVersion,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionResponse.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteModelResponse.SerializeToString,
+            ),
             'SetAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.SetAlias,
                     request_deserializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.FromString,
                     response_serializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.SerializeToString,
+            ),
+            'DeleteAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAlias,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.DeleteAliasRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteAliasResponse.SerializeToString,
+            ),
+            'RollbackAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackAlias,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.RollbackAliasRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.RollbackAliasResponse.SerializeToString,
+            ),
+            'ListAliasEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliasEvents,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsResponse.SerializeToString,
             ),
             'GetServingStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServingStatus,
@@ -196,7 +304,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """ModelService tells which models and versions exist and what is served, and moves aliases.
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes.
     """
 
     @staticmethod
@@ -362,6 +470,60 @@ class ModelService(object):
             _registered_method=True)
 
     @staticmethod
+    def DeleteModelVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/DeleteModelVersion',
+            mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.DeleteModelVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/DeleteModel',
+            mfserve_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.DeleteModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetAlias(request,
             target,
             options=(),
@@ -378,6 +540,87 @@ class ModelService(object):
             '/mfserve.v1.ModelService/SetAlias',
             mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
             mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/DeleteAlias',
+            mfserve_dot_v1_dot_model__service__pb2.DeleteAliasRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.DeleteAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/RollbackAlias',
+            mfserve_dot_v1_dot_model__service__pb2.RollbackAliasRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.RollbackAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliasEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/ListAliasEvents',
+            mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.ListAliasEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """ModelService tells which models and versions exist and what is served, and moves aliases."""
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -51,18 +51,56 @@ class ModelServiceStub:
     Errors: NOT_FOUND; INVALID_ARGUMENT for an unspecified side; FAILED_PRECONDITION where the version has no such
     head.
     """
+    DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.DeleteModelVersionResponse]
+    """DeleteModelVersion takes a version away for good; its number is never given out again. Calls under way end as they
+    began; each server process learns of it within moments, and then answers NOT_FOUND.
+
+    Errors: NOT_FOUND for an unknown model or version, so also for one that is deleted already; FAILED_PRECONDITION
+    (VERSION_IN_USE) where an alias names it, if only as its shadow, or a server process answers from it for an alias or
+    holds streams on it. What a process has loaded only because it was asked for by number does not count.
+    """
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]
+    """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
+    again; the numbers of versions then go on.
+
+    Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
+    where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
+    process holds streams on a version.
+    """
     SetAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]
-    """SetAlias points an alias to a version, if nobody has changed it since it was read.
+    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
 
     Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
-    revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`.
+    revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
+    what it cannot name.
+    """
+    DeleteAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]
+    """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
+    on if it is made again.
+
+    Errors: NOT_FOUND for an unknown model or alias; ABORTED where `expected_revision` is not the alias's revision;
+    FAILED_PRECONDITION for the reserved alias `latest`.
+    """
+    RollbackAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackAliasRequest, _model_service_pb2.RollbackAliasResponse]
+    """RollbackAlias points an alias to what it named before, by its history: versions, weights and shadow. Again, it goes
+    further back, and not forward to what was just rolled back.
+
+    Errors: NOT_FOUND for an unknown model or alias; FAILED_PRECONDITION (ROLLBACK_TARGET_MISSING) where it never named
+    anything else, or a version of what it named is deleted, and for the reserved alias `latest`; ABORTED where
+    `expected_revision` is given and not the alias's revision.
+    """
+    ListAliasEvents: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListAliasEventsRequest, _model_service_pb2.ListAliasEventsResponse]
+    """ListAliasEvents lists the changes of an alias, the newest first; also of one that is deleted, or whose model is.
+    With `until` and a page size of 1 it tells what an alias named at a time.
+
+    Errors: NOT_FOUND where there never was such an alias; INVALID_ARGUMENT for a bad page size, token or time.
     """
     GetServingStatus: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetServingStatusRequest, _model_service_pb2.GetServingStatusResponse]
     """GetServingStatus tells which versions each server process holds, and why one could not be loaded."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """ModelService tells which models and versions exist and what is served, and moves aliases."""
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -83,17 +121,55 @@ class ModelServiceAsyncStub(ModelServiceStub):
     Errors: NOT_FOUND; INVALID_ARGUMENT for an unspecified side; FAILED_PRECONDITION where the version has no such
     head.
     """
+    DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.DeleteModelVersionResponse]  # type: ignore[assignment]
+    """DeleteModelVersion takes a version away for good; its number is never given out again. Calls under way end as they
+    began; each server process learns of it within moments, and then answers NOT_FOUND.
+
+    Errors: NOT_FOUND for an unknown model or version, so also for one that is deleted already; FAILED_PRECONDITION
+    (VERSION_IN_USE) where an alias names it, if only as its shadow, or a server process answers from it for an alias or
+    holds streams on it. What a process has loaded only because it was asked for by number does not count.
+    """
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
+    """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
+    again; the numbers of versions then go on.
+
+    Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
+    where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
+    process holds streams on a version.
+    """
     SetAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]  # type: ignore[assignment]
-    """SetAlias points an alias to a version, if nobody has changed it since it was read.
+    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
 
     Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
-    revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`.
+    revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
+    what it cannot name.
+    """
+    DeleteAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
+    """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
+    on if it is made again.
+
+    Errors: NOT_FOUND for an unknown model or alias; ABORTED where `expected_revision` is not the alias's revision;
+    FAILED_PRECONDITION for the reserved alias `latest`.
+    """
+    RollbackAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackAliasRequest, _model_service_pb2.RollbackAliasResponse]  # type: ignore[assignment]
+    """RollbackAlias points an alias to what it named before, by its history: versions, weights and shadow. Again, it goes
+    further back, and not forward to what was just rolled back.
+
+    Errors: NOT_FOUND for an unknown model or alias; FAILED_PRECONDITION (ROLLBACK_TARGET_MISSING) where it never named
+    anything else, or a version of what it named is deleted, and for the reserved alias `latest`; ABORTED where
+    `expected_revision` is given and not the alias's revision.
+    """
+    ListAliasEvents: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListAliasEventsRequest, _model_service_pb2.ListAliasEventsResponse]  # type: ignore[assignment]
+    """ListAliasEvents lists the changes of an alias, the newest first; also of one that is deleted, or whose model is.
+    With `until` and a page size of 1 it tells what an alias named at a time.
+
+    Errors: NOT_FOUND where there never was such an alias; INVALID_ARGUMENT for a bad page size, token or time.
     """
     GetServingStatus: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetServingStatusRequest, _model_service_pb2.GetServingStatusResponse]  # type: ignore[assignment]
     """GetServingStatus tells which versions each server process holds, and why one could not be loaded."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ModelService tells which models and versions exist and what is served, and moves aliases."""
+    """ModelService tells which models and versions exist and what is served, moves aliases, and deletes."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -150,15 +226,83 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def DeleteModelVersion(
+        self,
+        request: _model_service_pb2.DeleteModelVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteModelVersionResponse, _abc.Awaitable[_model_service_pb2.DeleteModelVersionResponse]]:
+        """DeleteModelVersion takes a version away for good; its number is never given out again. Calls under way end as they
+        began; each server process learns of it within moments, and then answers NOT_FOUND.
+
+        Errors: NOT_FOUND for an unknown model or version, so also for one that is deleted already; FAILED_PRECONDITION
+        (VERSION_IN_USE) where an alias names it, if only as its shadow, or a server process answers from it for an alias or
+        holds streams on it. What a process has loaded only because it was asked for by number does not count.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _model_service_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteModelResponse, _abc.Awaitable[_model_service_pb2.DeleteModelResponse]]:
+        """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
+        again; the numbers of versions then go on.
+
+        Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
+        where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
+        process holds streams on a version.
+        """
+
+    @_abc_1.abstractmethod
     def SetAlias(
         self,
         request: _model_service_pb2.SetAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.SetAliasResponse, _abc.Awaitable[_model_service_pb2.SetAliasResponse]]:
-        """SetAlias points an alias to a version, if nobody has changed it since it was read.
+        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
 
         Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
-        revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`.
+        revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
+        what it cannot name.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAlias(
+        self,
+        request: _model_service_pb2.DeleteAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteAliasResponse, _abc.Awaitable[_model_service_pb2.DeleteAliasResponse]]:
+        """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
+        on if it is made again.
+
+        Errors: NOT_FOUND for an unknown model or alias; ABORTED where `expected_revision` is not the alias's revision;
+        FAILED_PRECONDITION for the reserved alias `latest`.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackAlias(
+        self,
+        request: _model_service_pb2.RollbackAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.RollbackAliasResponse, _abc.Awaitable[_model_service_pb2.RollbackAliasResponse]]:
+        """RollbackAlias points an alias to what it named before, by its history: versions, weights and shadow. Again, it goes
+        further back, and not forward to what was just rolled back.
+
+        Errors: NOT_FOUND for an unknown model or alias; FAILED_PRECONDITION (ROLLBACK_TARGET_MISSING) where it never named
+        anything else, or a version of what it named is deleted, and for the reserved alias `latest`; ABORTED where
+        `expected_revision` is given and not the alias's revision.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAliasEvents(
+        self,
+        request: _model_service_pb2.ListAliasEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.ListAliasEventsResponse, _abc.Awaitable[_model_service_pb2.ListAliasEventsResponse]]:
+        """ListAliasEvents lists the changes of an alias, the newest first; also of one that is deleted, or whose model is.
+        With `until` and a page size of 1 it tells what an alias named at a time.
+
+        Errors: NOT_FOUND where there never was such an alias; INVALID_ARGUMENT for a bad page size, token or time.
         """
 
     @_abc_1.abstractmethod

@@ -1,4 +1,4 @@
-"""Models, versions, aliases and who serves them, as messages."""
+"""Models, versions and who serves them, as messages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import RatingScale, ServedVersion
 from mfserve.v1.training_spec_pb2 import TrainingSpec as TrainingSpecMessage
-from mfserve_registry.aliases import Alias
 from mfserve_registry.artifacts import ArtifactInfo
 from mfserve_registry.models import Model, Version
 from mfserve_registry.serving import ServerStatus, ServingLease
 from mfserve_registry.spec import TrainingSpec
+from mfserve_server.conversions.aliases import alias_message
 from mfserve_server.conversions.specs import training_spec_message
 from mfserve_server.conversions.times import since_epoch, timestamp
 
@@ -28,15 +28,6 @@ def model_message(model: Model) -> pb.Model:
         latest_version=model.latest_version,
         aliases=[alias_message(alias) for alias in model.aliases],
         create_time=timestamp(model.created_at),
-    )
-
-
-def alias_message(alias: Alias) -> pb.Alias:
-    return pb.Alias(
-        alias=alias.alias,
-        targets=[pb.AliasTarget(version=target.version, weight=target.weight) for target in alias.targets],
-        revision=alias.revision,
-        update_time=timestamp(alias.updated_at),
     )
 
 
@@ -80,6 +71,7 @@ def _serving_version(lease: ServingLease) -> pb.ServingVersion:
         aliases=lease.aliases,
         state=pb.ServingState.Value(f"SERVING_STATE_{lease.state.name}"),
         message=f"{lease.reason}: {lease.message}" if lease.reason else lease.message,
+        streams=lease.streams,
     )
 
 

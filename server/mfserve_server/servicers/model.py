@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from mfserve.v1 import model_service_pb2 as pb
+from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.checks import page_size_of, required
-from mfserve_server.conversions.models import alias_message, model_message, server_message
+from mfserve_server.conversions.aliases import alias_message, event_message
+from mfserve_server.conversions.models import model_message, server_message
 from mfserve_server.embeddings import EmbeddingStream
 from mfserve_server.executors import Executors
 from mfserve_server.modeling import ModelDesk, artifact_parts
@@ -16,12 +18,20 @@ from mfserve_server.reporting import Reporter
 
 
 class ModelService:
-    """Tells which models and versions exist and what is served, and moves aliases."""
+    """Tells which models and versions exist and what is served, moves aliases, and deletes."""
 
-    def __init__(self, catalog: Catalog, executors: Executors, desk: ModelDesk, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        executors: Executors,
+        desk: ModelDesk,
+        aliases: AliasDesk,
+        reporter: Reporter,
+    ) -> None:
         self._catalog = catalog
         self._executors = executors
         self._desk = desk
+        self._aliases = aliases
         self._reporter = reporter
 
     async def ListModels(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
@@ -63,9 +73,34 @@ class ModelService:
         for start in stream.starts:
             yield await self._executors.scoring(stream.part, start)
 
+    async def DeleteModelVersion(
+        self, request: pb.DeleteModelVersionRequest
+    ) -> pb.DeleteModelVersionResponse:
+        await self._executors.registry(self._desk.delete_version, request.model, request.version)
+        return pb.DeleteModelVersionResponse()
+
+    async def DeleteModel(self, request: pb.DeleteModelRequest) -> pb.DeleteModelResponse:
+        await self._executors.registry(self._desk.delete, request.model)
+        return pb.DeleteModelResponse()
+
     async def SetAlias(self, request: pb.SetAliasRequest) -> pb.SetAliasResponse:
         return pb.SetAliasResponse(
-            alias=alias_message(await self._executors.registry(self._desk.set_alias, request))
+            alias=alias_message(await self._executors.registry(self._aliases.set, request))
+        )
+
+    async def DeleteAlias(self, request: pb.DeleteAliasRequest) -> pb.DeleteAliasResponse:
+        await self._executors.registry(self._aliases.delete, request)
+        return pb.DeleteAliasResponse()
+
+    async def RollbackAlias(self, request: pb.RollbackAliasRequest) -> pb.RollbackAliasResponse:
+        return pb.RollbackAliasResponse(
+            alias=alias_message(await self._executors.registry(self._aliases.roll_back, request))
+        )
+
+    async def ListAliasEvents(self, request: pb.ListAliasEventsRequest) -> pb.ListAliasEventsResponse:
+        page = await self._executors.registry(self._aliases.events, request)
+        return pb.ListAliasEventsResponse(
+            events=map(event_message, page.items), next_page_token=page.next_page_token
         )
 
     async def GetServingStatus(self, request: pb.GetServingStatusRequest) -> pb.GetServingStatusResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,12 @@ import pytest
 
 from mfserve import Client
 from mfserve.cli._output import chosen
+from mfserve.v1 import model_service_pb2 as pb
+from mfserve_registry import Registry
 from tests.client.cli.conftest import Run
+from tests.client.services import VERSION, Served
 from tests.integration.service import RunningService
+from tests.server.samples import publish
 
 
 @pytest.fixture
@@ -68,6 +72,11 @@ def test_json_says_all_that_the_sdk_does(run: Run, client: Client, user: str, it
         "versions movies 2": client.get_version("movies", 2),
         "versions movies production": client.get_version("movies", alias="production"),
         "alias movies": client.get_model("movies").aliases,
+        "alias-history movies": list(client.list_alias_events("movies", "production")),
+        "alias-history movies --at 2999-01-01": client.alias_at(
+            "movies", "production", datetime(2999, 1, 1, tzinfo=UTC)
+        ),
+        "alias-history movies --at 1999-01-01": None,
         "jobs": [job.info for job in client.list_jobs()],
         "jobs --model said --state cancelled": [client.get_job(queued.job_id).info],
         f"jobs {queued.job_id}": client.get_job(queued.job_id).info,
@@ -157,10 +166,71 @@ def test_alias(run: Run) -> None:
     assert "revision" in lost.err
 
 
+def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> None:
+    assert run("alias", "movies", "canary", "1", "--actor", "ann").code == 0
+    split = run("alias", "movies", "canary", "--split", "1=10", "--split", "2=90", "--reason", "to try")
+    assert split.out == "canary → version 2 (weight 90) + 1 (weight 10) (revision 2)\n"
+    shadowed = document(
+        run, "alias", "movies", "canary", "1", "--shadow", "2=0.25", "--expected-revision", "2"
+    )
+    assert shadowed["shadow"] == {"version": 2, "share": 0.25}
+    assert "canary → 1 + shadow 2 (0.25 of the calls)" in " ".join(run("models").out.split())
+    assert "shadow 2 (0.25 of the calls)" in run("alias", "movies").out
+    assert document(run, "rollback", "movies", "canary")["targets"] == [
+        {"version": 2, "weight": 90},
+        {"version": 1, "weight": 10},
+    ]
+    assert (
+        run("rollback", "movies", "canary", "--expected-revision", "4").out
+        == "canary → version 1 (revision 5)\n"
+    )
+    assert run("alias", "movies", "canary", "--delete", "--reason", "done").out == "canary deleted\n"
+    history = document(run, "alias-history", "movies", "canary")
+    assert [(one["revision"], one["action"], one["restored_revision"]) for one in history] == [
+        (6, "DELETED", None),
+        (5, "ROLLED_BACK", 1),
+        (4, "ROLLED_BACK", 2),
+        (3, "SET", None),
+        (2, "SET", None),
+        (1, "SET", None),
+    ]
+    assert history[-1]["actor"] == "ann"
+    assert len(document(run, "alias-history", "movies", "canary", "--limit", "2")) == 2
+    shown = run("alias-history", "movies", "canary").out
+    assert "ROLLED_BACK to revision 2" in " ".join(shown.split())
+    at = history[2]["time"]
+    assert document(run, "alias-history", "movies", "canary", "--at", at) == history[2]
+    assert "at" in run("alias-history", "movies", "canary", "--at", at).out
+    assert "had no alias canary" in run("alias-history", "movies", "canary", "--at", "2001-02-03").out
+    assert document(run, "alias", "movies", "canary", "2", "--actor", "bob")["revision"] == 7
+    assert document(run, "alias", "movies", "canary", "--delete")["deleted"]
+
+
+def test_versions_and_models_are_deleted(run: Run, registry: Registry) -> None:
+    for seed in (3, 4):
+        publish(registry, "spare", seed=seed)
+    assert run("delete-version", "spare", "2", "--yes").out == "spare version 2 deleted\n"
+    assert [one["version"] for one in document(run, "versions", "spare")] == [1]
+    assert run("alias", "spare", "production", "--delete").code == 0
+    assert document(run, "delete-version", "spare", "1", "--yes")["deleted"]
+    assert run("delete-model", "spare", "--yes").out == "spare deleted\n"
+    publish(registry, "spare", seed=5)
+    assert run("alias", "spare", "production", "--delete").code == 0
+    assert document(run, "delete-model", "spare", "--yes") == {"model": "spare", "deleted": True}
+
+
 def test_status(run: Run, service: RunningService) -> None:
     told = document(run, "status")
     assert [server["pid"] for server in told["servers"]] == list(service.workers)
     assert "AVAILABLE" in run("status").out
+
+
+def test_status_tells_of_streams(run: Run) -> None:
+    held = pb.ServingVersion(served_version=VERSION, state=pb.SERVING_STATE_AVAILABLE, streams=2)
+    status = pb.GetServingStatusResponse(servers=[pb.ServerStatus(host="h", pid=7, versions=[held])])
+    server = Served({"GetServingStatus": lambda request, context: status})
+    assert "AVAILABLE, 2 streaming" in run("status", "--address", server.address).out
+    server.stop()
 
 
 @pytest.mark.parametrize("head", ["ranking", "rating"])

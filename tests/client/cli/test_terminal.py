@@ -15,23 +15,28 @@ from pathlib import Path
 import pytest
 
 from mfserve import Client
+from mfserve_registry import Registry
 from tests.client.cli.conftest import Run, command, environment
 from tests.client.cli.reference import commands
 from tests.integration.service import RunningService
+from tests.server.samples import publish
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 
 
-def on_a_terminal(service: RunningService, *arguments: str, columns: int = 80, **more: str) -> str:
-    """What a terminal so many columns wide receives."""
+def on_a_terminal(
+    service: RunningService, *arguments: str, columns: int = 80, typed: str = "", **more: str
+) -> str:
+    """What a terminal so many columns wide receives, where somebody types this."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     variables = environment(service.address, TERM="xterm-256color", **more)
     for name in ("COLUMNS", "FORCE_COLOR", *({"NO_COLOR"} - more.keys())):
         variables.pop(name, None)
-    running = subprocess.Popen(command(*arguments), env=variables, stdout=theirs, stderr=theirs)
+    running = subprocess.Popen(command(*arguments), env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
+    os.write(ours, typed.encode())
     received = b""
     try:
         while part := os.read(ours, 65536):
@@ -52,6 +57,7 @@ def on_a_terminal(service: RunningService, *arguments: str, columns: int = 80, *
         ["models", "movies"],
         ["versions", "movies"],
         ["alias", "movies"],
+        ["alias-history", "movies"],
         ["jobs"],
         ["status"],
         ["datasets"],
@@ -150,3 +156,15 @@ def test_a_path_that_is_no_text_is_written_and_named(process: Run, tmp_path: Pat
     assert told.code == 0, told.err
     assert json.loads(told.out)["path"] == target
     assert Path(target).is_file()
+
+
+def test_a_deletion_asks_first(service: RunningService, registry: Registry) -> None:
+    for seed in (1, 2):
+        publish(registry, "asked", seed=seed)
+    deletion = ("delete-version", "asked", "2")
+    refused = on_a_terminal(service, *deletion, typed="n\n")
+    assert "Delete version 2 of asked for good? [y/N]" in refused
+    assert "nothing was deleted" in refused
+    assert "asked version 2 deleted" in on_a_terminal(service, *deletion, typed="y\n")
+    assert [version.version for version in registry.models.list_versions("asked").items] == [1]
+    assert "asked for good?" not in on_a_terminal(service, "delete-version", "asked", "1", "--yes")

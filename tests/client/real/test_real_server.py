@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfserve import Als, Keras, NoSplit, errors
-from mfserve.types import JobState, RatingBasis, RecommendationBasis, ServingState
+from mfserve.types import AliasShadow, JobState, RatingBasis, RecommendationBasis, ServingState
 from mfserve_registry import Progress, Registry
 from mfserve_registry.snapshot import SnapshotContent
 from tests.client.conftest import Connect
@@ -123,6 +124,50 @@ async def test_an_alias_is_compared_and_swapped(client: Any) -> None:
     assert caught.value.reason == "REVISION_MISMATCH"
     with pytest.raises(errors.FailedPreconditionError):
         await client.set_alias("movies", "latest", 1, expected_revision=0)
+
+
+async def test_an_alias_is_split_rolled_back_deleted_and_remembered(
+    client: Any, registry: Registry, content: SnapshotContent
+) -> None:
+    publish(registry, content=content)
+    named = ("movies", "canary")
+    first = await client.set_alias(*named, 1, expected_revision=0)
+    split = await client.set_alias(*named, targets={1: 10, 2: 90}, expected_revision=1)
+    assert [(target.version, target.weight) for target in split.targets] == [(2, 90), (1, 10)]
+    shadowed = await client.set_alias(*named, 1, shadow=(2, 0.5), expected_revision=2)
+    assert shadowed.shadow == AliasShadow(2, 0.5)
+    back = [await client.rollback_alias(*named) for _ in range(2)]
+    assert [alias.targets for alias in back] == [split.targets, first.targets]
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await client.rollback_alias(*named)
+    assert caught.value.reason == "ROLLBACK_TARGET_MISSING"
+    await client.delete_alias(*named, expected_revision=5)
+    assert [alias.alias for alias in (await client.get_model("movies")).aliases] == ["production"]
+    events = await listed(client.list_alias_events(*named, page_size=4))
+    assert [event.revision for event in events] == [6, 5, 4, 3, 2, 1]
+    for event in events[1:]:
+        assert await client.alias_at(*named, event.time) == event
+    assert await client.alias_at(*named, events[0].time) is None
+    assert await client.alias_at(*named, events[-1].time - timedelta(seconds=1)) is None
+
+
+async def test_what_nobody_needs_is_deleted(
+    client: Any, registry: Registry, content: SnapshotContent
+) -> None:
+    publish(registry, content=content)
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await client.delete_version("movies", 1)
+    assert (caught.value.reason, caught.value.metadata["aliases"]) == ("VERSION_IN_USE", "production")
+    await client.delete_version("movies", 2)
+    for call in (client.delete_version, client.get_version):
+        with pytest.raises(errors.NotFoundError):
+            await call("movies", 2)
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await client.delete_model("movies")
+    assert caught.value.reason == "MODEL_IN_USE"
+    await client.delete_alias("movies", "production", expected_revision=1)
+    await client.delete_model("movies")
+    assert await listed(client.list_models()) == []
 
 
 async def test_a_job_from_its_queue_to_its_end(client: Any, registry: Registry) -> None:
