@@ -21,7 +21,8 @@ from typing import BinaryIO
 import structlog
 
 from mfserve_registry.errors import DamagedSnapshot
-from mfserve_registry.snapshot import Snapshot
+from mfserve_registry.snapshot import Snapshot, SnapshotStore
+from mfserve_registry.store import Held, hold_sound
 
 PATIENCE_SECONDS = 60.0
 """So long another's verdict is waited for: what it could read and hash meanwhile is 50 GB from memory."""
@@ -68,6 +69,19 @@ class Verification:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def hold(self, store: SnapshotStore, digest: str) -> Held:
+        """The folder of a snapshot that is whole; a damaged local copy of one is made anew.
+
+        Raises:
+            DamagedSnapshot: as from ``require``.
+            Unavailable: there is no copy here that is whole, and the store does not answer.
+        """
+        return hold_sound(
+            lambda: store.hold(digest),
+            lambda directory: self.require(directory, digest),
+            lambda: store.mend(digest),
+        )
 
     def require(self, directory: Path, digest: str) -> None:
         """Returns when the snapshot in ``directory`` is known to be whole, by whomever it was verified.

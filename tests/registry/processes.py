@@ -1,4 +1,4 @@
-"""What ``helpers.run_together`` runs: ``python -m tests.registry.processes WHAT HOME NUMBER``."""
+"""What ``helpers.run_together`` runs: ``python -m tests.registry.processes WHAT PLACE NUMBER``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mfserve_registry import Progress, Registry
 from mfserve_registry.errors import Aborted
+from tests.places import Place
 from tests.registry.helpers import JOBS, request, stage
 
 LEASE = timedelta(minutes=5)  # longer than the test: no lease ends by itself
@@ -48,6 +49,13 @@ def move(registry: Registry, number: int) -> None:
             tell(won=True, revision=revision + 1)
 
 
+def commit(registry: Registry, number: int) -> None:
+    for _ in range(10):
+        staged, digest = stage(registry, 34)
+        registry.snapshots.commit(staged, digest)
+    tell(digest=digest)
+
+
 def tell(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
 
@@ -57,12 +65,14 @@ def open_fresh(registry: Registry, number: int) -> None:
 
 
 def main() -> None:
-    what, home, number = sys.argv[1:]
+    what, told, number = sys.argv[1:]
+    urls = json.loads(told)
+    place = Place(Path(urls.pop("home")), **urls)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    with Registry.open(Path(home)) as registry:
-        {"open_fresh": open_fresh, "submit": submit, "work": work, "move": move}[what](registry, int(number))
+    with place.open() as registry:
+        {run.__name__: run for run in (open_fresh, submit, work, move, commit)}[what](registry, int(number))
 
 
 if __name__ == "__main__":

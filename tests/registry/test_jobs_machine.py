@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 
-from mfserve_registry import Claim, JobState, Progress, Registry
+from mfserve_registry import Claim, JobState, Progress
 from mfserve_registry.errors import FailedPrecondition, LeaseLost
+from tests.backends import place_of
+from tests.places import Place
 from tests.registry.helpers import LEASE, Clock, request, stage
 
 
@@ -41,19 +45,20 @@ class Expected:
 class JobMachine(RuleBasedStateMachine):
     claims: Bundle[tuple[int, Claim]] = Bundle("claims")
 
-    def __init__(self) -> None:
+    def __init__(self, place_of: Callable[[Path], AbstractContextManager[Place]]) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.closing = ExitStack()
+        home = Path(self.closing.enter_context(tempfile.TemporaryDirectory()))
         self.clock = Clock()
-        self.registry = Registry.open(Path(self.folder.name), clock=self.clock)
+        place = self.closing.enter_context(place_of(home))
+        self.registry = self.closing.enter_context(place.open(clock=self.clock))
         self.jobs: list[Expected] = []
         self.ids: list[str] = []
         self.versions = 0
         self.time = 0.0
 
     def teardown(self) -> None:
-        self.registry.close()
-        self.folder.cleanup()
+        self.closing.close()
 
     @rule()
     def submit(self) -> None:
@@ -184,5 +189,9 @@ class JobMachine(RuleBasedStateMachine):
         return None
 
 
-TestJobMachine = JobMachine.TestCase
-TestJobMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite-folder", 25), ("postgres-s3", 5)])
+def test_whatever_happens_to_jobs(kind: str, examples: int, request: pytest.FixtureRequest) -> None:
+    run_state_machine_as_test(
+        lambda: JobMachine(lambda home: place_of(kind, home, request)),
+        settings=settings(max_examples=examples, stateful_step_count=30),
+    )

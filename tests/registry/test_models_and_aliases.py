@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from mfserve_registry import AliasTarget, Registry
 from mfserve_registry.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, RegistryError
+from mfserve_registry.tables import alias_events
+from tests.places import Place
 from tests.registry.helpers import Clock, publish
 
 
@@ -91,21 +91,19 @@ def test_versions_in_pages(movies: Registry) -> None:
         movies.models.list_versions("movies", page_token=first.next_page_token + "x")
 
 
-def test_moving_an_alias(home: Path, movies: Registry, clock: Clock) -> None:
+def test_moving_an_alias(place: Place, movies: Registry, clock: Clock) -> None:
     moved = movies.aliases.set("movies", "production", 3, expected_revision=1, reason="better", actor="ann")
     assert (moved.targets, moved.revision, moved.updated_at) == ((AliasTarget(3, 1),), 2, clock.now)
     assert movies.aliases.get("movies", "production") == moved
     made = movies.aliases.set("movies", "canary", 2, expected_revision=0)
     assert made.revision == 1
-    with sqlite3.connect(home / "registry.db") as connection:
-        last = connection.execute(
-            "SELECT alias, revision, action, from_targets, to_targets, actor, reason FROM alias_events"
-            " ORDER BY number DESC LIMIT 2"
-        ).fetchall()
-    connection.close()
-    assert last == [
-        ("canary", 1, "SET", "[]", "[[2, 1]]", "", ""),
-        ("production", 2, "SET", "[[1, 1]]", "[[3, 1]]", "ann", "better"),
+    written = ("alias", "revision", "action", "from_targets", "to_targets", "actor", "reason")
+    query = (
+        select(*(alias_events.c[name] for name in written)).order_by(alias_events.c.number.desc()).limit(2)
+    )
+    assert place.rows(query) == [
+        ("canary", 1, "SET", [], [[2, 1]], "", ""),
+        ("production", 2, "SET", [[1, 1]], [[3, 1]], "ann", "better"),
     ]
 
 

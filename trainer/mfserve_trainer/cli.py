@@ -32,6 +32,7 @@ _option = partial(setting, Settings)
 
 def trainer(
     home: Annotated[Path | None, _option("home")] = None,
+    store_url: Annotated[str | None, _option("store_url")] = None,
     data_roots: Annotated[str | None, _option("data_roots")] = None,
     lease_seconds: Annotated[float | None, _option("lease_seconds")] = None,
     cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
@@ -42,6 +43,7 @@ def trainer(
     """Trains what is queued in a registry. Ends on Ctrl-C or SIGTERM; a job under way goes back to the queue."""
     flags = {
         "home": home,
+        "store_url": store_url,
         "data_roots": data_roots,
         "lease_seconds": lease_seconds,
         "cache_dir": cache_dir,
@@ -71,16 +73,19 @@ async def _train(settings: Settings) -> None:
 
 
 def _open(settings: Settings) -> Registry:
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError
 
     from mfserve_registry import Registry
 
     try:
-        return Registry.open(settings.home, database_url=settings.url)
+        return Registry.open(
+            settings.home,
+            database_url=settings.url,
+            store_url=settings.store_url,
+            cache_bytes=settings.cache_bytes,
+        )
     except DBAPIError as error:
         raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
-    except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing
-        raise StartError(f"The registry's database cannot be used: {error}.") from error
 
 
 datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True, add_completion=False)

