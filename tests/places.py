@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import obstore
 from obstore.store import S3Store
-from sqlalchemy import Row, Select, Update
+from sqlalchemy import Select, Update
 
 from mfserve_registry import Registry
 from mfserve_registry.database import Database
@@ -33,9 +33,9 @@ class Place:
         """The same registry for another machine, which has that home folder."""
         return replace(self, home=home)
 
-    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    def rows(self, query: Select[Any]) -> list[tuple[Any, ...]]:
         with self.database() as database, database.read() as connection:
-            return connection.execute(query).all()
+            return [tuple(row) for row in connection.execute(query)]
 
     def change(self, statement: Update) -> None:
         with self.database() as database, database.write() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, String, Text
 from sqlalchemy.sql.operators import OperatorType
@@ -39,9 +39,10 @@ class Line(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         collation = "C" if dialect.name == "postgresql" else None
-        length = self.impl_instance.length
-        kind = Text(collation=collation) if length is None else String(length, collation)
-        return dialect.type_descriptor(kind)
+        length = cast("String", self.impl_instance).length
+        if length is None:
+            return Text(collation=collation)
+        return dialect.type_descriptor(String(length, collation))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -17,8 +17,8 @@ _POOL_TIMEOUT_SECONDS = 5.0
 # A process that was stopped in mid-transaction loses it, and the write lock with it.
 _SESSION = "-c lock_timeout=10s -c statement_timeout=20s -c idle_in_transaction_session_timeout=20s"
 
-# Any number, as long as it stays the same: advisory locks are of one database.
-_WRITE_LOCK = 0x6D667365727665
+WRITE_LOCK = 0x6D667365727665
+"""Key of the advisory lock of all writers; any number, as long as it stays the same. It is of one database."""
 
 _WRITES = "mfserve_writes"
 
@@ -42,7 +42,7 @@ def postgres_engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if connection.get_execution_options().get(_WRITES):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
     return engine
 

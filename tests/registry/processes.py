@@ -8,6 +8,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+
 from mfserve_registry import Progress, Registry
 from mfserve_registry.errors import Aborted
 from tests.places import Place
@@ -53,26 +55,35 @@ def commit(registry: Registry, number: int) -> None:
     for _ in range(10):
         staged, digest = stage(registry, 34)
         registry.snapshots.commit(staged, digest)
-    tell(digest=digest)
+        tell(digest=digest)
 
 
-def tell(**facts: object) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
+def hold(registry: Registry, number: int) -> None:
+    with registry.snapshots.hold(registry.models.resolve("movies").digest) as held:
+        tell(inode=held.path.stat().st_ino)
 
 
 def open_fresh(registry: Registry, number: int) -> None:
     registry.jobs.submit(request(f"r{number}"))
 
 
+RUNS = (submit, work, move, commit, hold, open_fresh)
+
+
+def tell(**facts: object) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+
+
 def main() -> None:
     what, told, number = sys.argv[1:]
     urls = json.loads(told)
     place = Place(Path(urls.pop("home")), **urls)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
     with place.open() as registry:
-        {run.__name__: run for run in (open_fresh, submit, work, move, commit)}[what](registry, int(number))
+        {run.__name__: run for run in RUNS}[what](registry, int(number))
 
 
 if __name__ == "__main__":

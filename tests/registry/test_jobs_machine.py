@@ -45,17 +45,21 @@ class Expected:
 class JobMachine(RuleBasedStateMachine):
     claims: Bundle[tuple[int, Claim]] = Bundle("claims")
 
-    def __init__(self, place_of: Callable[[Path], AbstractContextManager[Place]]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.closing = ExitStack()
         home = Path(self.closing.enter_context(tempfile.TemporaryDirectory()))
         self.clock = Clock()
-        place = self.closing.enter_context(place_of(home))
+        place = self.closing.enter_context(self.place_of(home))
         self.registry = self.closing.enter_context(place.open(clock=self.clock))
         self.jobs: list[Expected] = []
         self.ids: list[str] = []
         self.versions = 0
         self.time = 0.0
+
+    @staticmethod
+    def place_of(home: Path) -> AbstractContextManager[Place]:
+        raise NotImplementedError
 
     def teardown(self) -> None:
         self.closing.close()
@@ -191,7 +195,9 @@ class JobMachine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize(("kind", "examples"), [("sqlite-folder", 25), ("postgres-s3", 5)])
 def test_whatever_happens_to_jobs(kind: str, examples: int, request: pytest.FixtureRequest) -> None:
-    run_state_machine_as_test(
-        lambda: JobMachine(lambda home: place_of(kind, home, request)),
-        settings=settings(max_examples=examples, stateful_step_count=30),
-    )
+    class There(JobMachine):
+        @staticmethod
+        def place_of(home: Path) -> AbstractContextManager[Place]:
+            return place_of(kind, home, request)
+
+    run_state_machine_as_test(There, settings=settings(max_examples=examples, stateful_step_count=30))

@@ -139,7 +139,7 @@ def test_too_large_an_upload_leaves_nothing(place: Place, registry: Registry, li
         with pytest.raises(ResourceExhausted) as caught:
             writer.append(["u1"] * 3, ["i1"] * 3, [1.0] * 3)
         assert caught.value.reason == "UPLOAD_TOO_LARGE"
-        assert place.stored("uploads") == list(place.staging.iterdir()) == []
+        assert [*place.stored("uploads"), *place.staging.iterdir()] == []
         with pytest.raises(FailedPrecondition) as over:
             writer.commit()
         assert over.value.reason == "UPLOAD_CLOSED"
@@ -157,7 +157,7 @@ def test_leaving_without_commit_leaves_nothing(place: Place, registry: Registry)
     with registry.uploads.create("r1") as writer:
         writer.append(["u1"], ["i1"], [1.0])
     writer.abort()
-    assert place.stored("uploads") == list(place.staging.iterdir()) == []
+    assert [*place.stored("uploads"), *place.staging.iterdir()] == []
     with pytest.raises(FailedPrecondition):
         writer.append(["u1"], ["i1"], [1.0])
 
@@ -168,7 +168,7 @@ def test_an_upload_without_rows_is_refused(place: Place, registry: Registry) -> 
         with pytest.raises(InvalidArgument) as caught:
             writer.commit()
     assert caught.value.reason == "UPLOAD_EMPTY"
-    assert place.stored("uploads") == list(place.staging.iterdir()) == []
+    assert [*place.stored("uploads"), *place.staging.iterdir()] == []
 
 
 BAD: dict[str, Callable[[writer_module.UploadWriter], None]] = {

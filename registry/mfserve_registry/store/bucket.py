@@ -21,6 +21,9 @@ from mfserve_registry.store.cache import Cache
 from mfserve_registry.store.durable import sync_folder
 from mfserve_registry.store.staging import Staging
 
+SILENCE_SECONDS = 10.0
+"""So long after it has got a request, a bucket that says nothing does not answer."""
+
 _PARALLEL = 4
 _CHUNK = 4 * 2**20
 
@@ -44,8 +47,9 @@ class BucketStore:
             client_options={
                 "allow_http": _endpoint().startswith("http://"),
                 "connect_timeout": timedelta(seconds=3),
+                "read_timeout": timedelta(seconds=SILENCE_SECONDS),
                 # Of a whole request: parts of uploads and ranges of downloads are small.
-                "timeout": timedelta(seconds=20),
+                "timeout": timedelta(seconds=60),
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
         )
@@ -62,7 +66,7 @@ class BucketStore:
             if self.contains(name):
                 raise FileExistsError(name)
             with _answering():
-                obstore.put(self._bucket, name, staged)
+                self._put_file(staged, name)
         else:
             self._put_folder(staged, name, last)
         self.discard(staged)
@@ -91,11 +95,15 @@ class BucketStore:
             obstore.delete(self._bucket, list(_Objects(self._bucket, name).sizes))
         self._cache.drop(name)
 
+    def _put_file(self, file: Path, name: str) -> None:
+        # Few parts at a time, so that each of them has got through long before it counts as silence.
+        obstore.put(self._bucket, name, file, max_concurrency=_PARALLEL)
+
     def _put_folder(self, staged: Path, name: str, last: str) -> None:
         with _answering():
             for file in staged.iterdir():
                 if file.name != last:
-                    obstore.put(self._bucket, f"{name}/{file.name}", file)
+                    self._put_file(file, f"{name}/{file.name}")
             try:
                 obstore.put(self._bucket, f"{name}/{last}", staged / last, mode="create")
             except AlreadyExistsError as error:

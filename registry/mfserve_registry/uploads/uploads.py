@@ -88,9 +88,13 @@ class Uploads:
         name = _name(upload_id)
 
         def check(path: Path) -> None:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != upload.sha256:
-                    raise _damaged(upload_id)
+            try:
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise _damaged(upload_id) from error
+            if sha256 != upload.sha256:
+                raise _damaged(upload_id)
 
         try:
             return hold_sound(

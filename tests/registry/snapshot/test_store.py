@@ -103,7 +103,7 @@ def test_discards_only_what_was_staged(store: SnapshotStore, tmp_path: Path) -> 
 
 
 def test_processes_that_commit_the_same_at_once_all_succeed(place: Place) -> None:
-    digests = {line["digest"] for [line] in run_together("commit", place)}
+    digests = {line["digest"] for lines in run_together("commit", place) for line in lines}
     [digest] = digests
     with place.open() as registry:
         verify_snapshot(registry.snapshots.path(str(digest)), str(digest))
