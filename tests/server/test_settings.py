@@ -52,6 +52,14 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
     [
         ({"port": 70000}, {}, None, "--port is wrong"),
         ({"data_roots": ("/a", 5, 6)}, {}, None, "--data-roots is wrong"),
+        (
+            {"store_url": "bucket"},
+            {},
+            None,
+            "--store-url is wrong: A store's URL must look like s3://bucket/prefix",
+        ),
+        ({}, {"MFSERVE_STORE_URL": "s3://key@bucket"}, None, "MFSERVE_STORE_URL is wrong"),
+        ({}, {"MFSERVE_CACHE_BYTES": "-1"}, None, "MFSERVE_CACHE_BYTES is wrong"),
         ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
         ({}, {}, "workers = 0", "workers in FILE is wrong"),
         ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
