@@ -151,6 +151,18 @@ def test_who_waits_too_long_for_another_is_told(
         there._store.hold(f"snapshots/{digest}", stuck).release()
 
 
+def test_a_disk_that_takes_no_copy_is_told(registry: Registry, other: Place) -> None:
+    [digest] = digests(registry, 1)
+    with other.open() as there:
+        other.staging.rmdir()
+        other.staging.touch()  # no folder: root may write into one that is closed
+        with pytest.raises(Unavailable, match="Not a directory"):
+            there.snapshots.hold(digest)
+        other.staging.unlink()
+        other.staging.mkdir()
+        there.snapshots.hold(digest).release()
+
+
 def test_an_upload_is_read_on_another_machine(registry: Registry, place: Place, other: Place) -> None:
     with registry.uploads.create("r1") as writer:
         writer.append(["u"], ["i"], [1.0])

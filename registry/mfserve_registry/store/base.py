@@ -72,6 +72,7 @@ class Store(Protocol):
         Raises:
             FileNotFoundError: it is not there.
             DamagedSnapshot: from ``check``.
+            Unavailable: also where this machine's disk is full or failed.
         """
 
     def mend(self, name: str, check: Check) -> bool:

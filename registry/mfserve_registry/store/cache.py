@@ -90,6 +90,9 @@ class Cache:
             self._staging.set_aside(target)
             staged.rename(target)
             sync_folder(target.parent)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise Unavailable(f"No copy of what the store keeps can be made here: {why}.") from error
         finally:
             self._staging.discard(staged)
         _log.info("fetched", name=name, bytes=size, seconds=round(time.monotonic() - began, 3))
