@@ -52,7 +52,7 @@ def move(registry: Registry, number: int) -> None:
 
 
 def commit(registry: Registry, number: int) -> None:
-    for _ in range(10):
+    for _ in range(3):
         staged, digest = stage(registry, 34)
         registry.snapshots.commit(staged, digest)
         tell(digest=digest)
