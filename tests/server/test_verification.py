@@ -203,7 +203,7 @@ def test_a_process_that_is_stopped_while_it_verifies_holds_nobody_up_for_ever(
         Verification(verdicts).require(*snapshot)
     assert opened == [snapshot[1]]
     assert [line["message"] for line in logs if line["log_level"] == "warning"] == [
-        "another process has verified for 0.1 seconds"
+        "another process has held a lock for 0.1 seconds"
     ]
 
 

@@ -11,21 +11,20 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from mfserve_registry.errors import DamagedSnapshot, Unavailable
+from mfserve_registry.filelocks import locked
 from mfserve_registry.store.base import Check, Held
 from mfserve_registry.store.durable import sync_folder
 from mfserve_registry.store.staging import Staging
 
 PATIENCE_SECONDS = 120.0
 """How long a process waits for another one that fetches the same."""
-
-_LOOK_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -149,16 +148,11 @@ class Cache:
         """Waits for whoever else on this machine fetches the same; Unavailable where that takes too long."""
         # A few locks for all names: they are never removed.
         lock = self._locks / hashlib.sha256(name.encode()).hexdigest()[:2]
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        with lock.open("ab") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Unavailable("Another process is still fetching this; try again.") from None
-                    time.sleep(_LOOK_SECONDS)  # the system's own waiting knows no end
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(lock, PATIENCE_SECONDS))
+            except TimeoutError as error:
+                raise Unavailable("Another process is still fetching this; try again.") from error
             yield
 
 
