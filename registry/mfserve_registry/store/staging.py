@@ -23,10 +23,12 @@ class Staging:
     def discard(self, staged: Path) -> None:
         if staged.parent != self._folder:
             raise ValueError(f"{staged} is not staged here")
+        # What cannot be removed is left behind, as if this process had died: what led here says more.
         if staged.is_dir():
             shutil.rmtree(staged, ignore_errors=True)
         else:
-            staged.unlink(missing_ok=True)
+            with suppress(OSError):
+                staged.unlink()
 
     def set_aside(self, path: Path) -> None:
         """Removes ``path``, which nobody may find in part.
