@@ -23,13 +23,14 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from mfserve_registry import Registry
+from mfserve_registry.tables import metadata
 from tests.places import BUCKET, Place
 
 KINDS = ("sqlite-folder", "postgres-s3")
 
 
 class Postgres:
-    """A PostgreSQL server with a database that is migrated, to be copied for each test."""
+    """A PostgreSQL server with a migrated database that is emptied after each test: a new one takes much longer."""
 
     def __init__(self, folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -45,14 +46,29 @@ class Postgres:
         Registry.open(folder / "home", database_url=self._url("migrated")).close()
 
     @contextmanager
-    def database(self, template: str) -> Iterator[str]:
-        """The URL of a new database, gone afterwards; a copy of ``migrated``, or empty like ``template1``."""
+    def new(self) -> Iterator[str]:
+        """The URL of a new database, gone afterwards."""
         name = f"test_{uuid4().hex}"
-        self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
+        self._run("CREATE DATABASE {}", name)
         try:
             yield self._url(name)
         finally:
             self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """The URL of the database whose tables are made; they are empty again afterwards."""
+        url = self._url("migrated")
+        try:
+            yield url
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                tables = sql.SQL(", ").join(map(sql.Identifier, metadata.tables))
+                connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
 
     def close(self) -> None:
         self._admin.close()
@@ -117,21 +133,25 @@ def bucket() -> Iterator[str]:
 
 @contextmanager
 def place_of(
-    kind: str, home: Path, request: pytest.FixtureRequest, template: str = "template1"
+    kind: str, home: Path, request: pytest.FixtureRequest, *, migrated: bool = True
 ) -> Iterator[Place]:
-    """A place of the kind, as the machine with that home sees it; ``template``: what the database is a copy of."""
+    """A place of the kind, as the machine with that home sees it.
+
+    Args:
+        migrated: whether the tables are there already; a home folder is taken as it is.
+    """
     if kind == "sqlite-folder":
         yield Place(home)
         return
     postgres: Postgres = request.getfixturevalue("postgres")
     bucket: str = request.getfixturevalue("bucket")
-    with postgres.database(template) as url:
+    with postgres.migrated() if migrated else postgres.new() as url:
         yield Place(home, url, f"{bucket}/{uuid4().hex}")
 
 
 def main() -> None:
     """Runs both servers until Ctrl-C, and says how to use them."""
-    with postgres_server() as postgres, bucket_server() as variables, postgres.database("migrated") as url:
+    with postgres_server() as postgres, bucket_server() as variables, postgres.migrated() as url:
         told = {"MFSERVE_DATABASE_URL": url, "MFSERVE_STORE_URL": f"s3://{BUCKET}/mfserve", **variables}
         for name, value in told.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")

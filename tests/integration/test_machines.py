@@ -30,7 +30,7 @@ def test_training_here_and_serving_there(
     ).drop_duplicates(["user_id", "item_id"])
     trainer, server = tmp_path / "trainer", tmp_path / "server"
     trainer.mkdir()
-    with place_of("postgres-s3", server, request, "migrated") as place:
+    with place_of("postgres-s3", server, request) as place:
         assert place.database_url is not None
         assert place.store_url is not None
         monkeypatch.setenv("MFSERVE_DATABASE_URL", place.database_url)

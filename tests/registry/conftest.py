@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(params=KINDS)
 def empty(home: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
     """Where nobody has opened a registry yet."""
-    with place_of(request.param, home, request) as place:
+    with place_of(request.param, home, request, migrated=False) as place:
         yield place
 
 
@@ -39,7 +39,7 @@ def place(home: Path, migrated: Path, request: pytest.FixtureRequest) -> Iterato
     home.mkdir()
     if request.param == "sqlite-folder":
         shutil.copy(migrated, home)
-    with place_of(request.param, home, request, "migrated") as place:
+    with place_of(request.param, home, request) as place:
         yield place
 
 

@@ -24,7 +24,7 @@ SECRET = "a-secret-of-the-tests"
 
 @pytest.fixture
 def place(home: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    with place_of("postgres-s3", home, request, "migrated") as place:
+    with place_of("postgres-s3", home, request) as place:
         yield place
 
 

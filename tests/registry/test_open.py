@@ -64,12 +64,13 @@ def test_the_database_is_durable_and_lets_readers_read(home: Path) -> None:
     assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def test_a_newer_database_is_refused_and_left_alone(place: Place) -> None:
-    with place.database() as database, database.write() as connection:
+def test_a_newer_database_is_refused_and_left_alone(empty: Place) -> None:
+    empty.open().close()
+    with empty.database() as database, database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     for migrate in (True, False):
         with pytest.raises(FailedPrecondition, match="9999") as caught:
-            place.open(migrate=migrate)
+            empty.open(migrate=migrate)
         assert caught.value.reason == "REGISTRY_TOO_NEW"
 
 

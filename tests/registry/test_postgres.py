@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def place(home: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    with place_of("postgres-s3", home, request, "migrated") as place:
+    with place_of("postgres-s3", home, request) as place:
         yield place
 
 
