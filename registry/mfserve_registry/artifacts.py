@@ -6,18 +6,14 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
 
-from mfserve_registry import staging
 from mfserve_registry.database import Database
 from mfserve_registry.errors import DamagedSnapshot, InvalidArgument, NotFound
 from mfserve_registry.lookup import require_version
 from mfserve_registry.names import check_artifact
-from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.store import Store, keep
 from mfserve_registry.tables import artifacts
 
 
@@ -54,13 +50,11 @@ class ArtifactInfo:
 
 
 class Artifacts:
-    """Reads the files of versions; they are kept once per content, under their SHA-256, in the folder ``root``."""
+    """Reads the files of versions; they are kept once per content, under their SHA-256."""
 
-    def __init__(self, database: Database, root: Path) -> None:
+    def __init__(self, database: Database, store: Store) -> None:
         self._database = database
-        self._root = root
-        self._staging = root / ".staging"
-        self._staging.mkdir(parents=True, exist_ok=True)
+        self._store = store
 
     def list(self, model: str, version: int) -> Sequence[ArtifactInfo]:
         """The files of a version, by name. NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND."""
@@ -83,11 +77,8 @@ class Artifacts:
                 field="name",
                 metadata={"model": model, "version": str(version), "name": name},
             )
-        try:
-            data = self._path(found[0].sha256).read_bytes()
-        except OSError:
-            data = b""
-        if hashlib.sha256(data).hexdigest() != found[0].sha256:
+        data = self._bytes(found[0].sha256)
+        if data is None:
             raise DamagedSnapshot(
                 f"The artifact {name} of version {version} of model {model} is damaged in the store.",
                 reason="ARTIFACT_DAMAGED",
@@ -110,30 +101,30 @@ class Artifacts:
             for file in files
         ]
 
-    def clean_staging(self, older_than: timedelta) -> None:
-        """Removes files that never got their names, if untouched for so long."""
-        staging.clean(self._staging, older_than)
+    def _bytes(self, sha256: str) -> bytes | None:
+        """None where they are gone or damaged."""
+        try:
+            data = self._store.read(_name(sha256))
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
     def _keep_bytes(self, data: bytes) -> str:
         sha256 = hashlib.sha256(data).hexdigest()
-        path = self._path(sha256)
-        staged = self._staging / uuid4().hex
-        path.parent.mkdir(exist_ok=True)
+        staged = self._store.stage()
         try:
             with staged.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # What is there under this name is either the same bytes or damage.
-            staged.replace(path)
+            keep(self._store, staged, _name(sha256), lambda: self._bytes(sha256) is not None)
         finally:
-            staged.unlink(missing_ok=True)
-        sync_folder(path.parent)
-        sync_folder(self._root)
+            self._store.discard(staged)
         return sha256
 
-    def _path(self, sha256: str) -> Path:
-        return self._root / sha256[:2] / sha256
+
+def _name(sha256: str) -> str:
+    return f"artifacts/{sha256[:2]}/{sha256}"
 
 
 def link_artifacts(connection: Connection, model: str, version: int, files: Sequence[ArtifactInfo]) -> None:

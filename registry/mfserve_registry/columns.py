@@ -5,13 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # SQLite numbers rows by itself only where the key's type is exactly INTEGER.
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number of 32 bits, that may be compared with any of 64: callers ask for versions that cannot be."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = Integer
+    cache_ok: bool | None = True
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return BigInteger() if isinstance(value, int) else self
+
+
+class Line(TypeDecorator[str]):
+    """A text, of at most ``length`` characters where that is given; sorted and compared by its characters' numbers.
+
+    PostgreSQL has no NUL in texts, and would sort by the rules of some language. A NUL is kept as U+FFFD.
+    """
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = String
+    cache_ok: bool | None = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        collation = "C" if dialect.name == "postgresql" else None
+        length = cast("String", self.impl_instance).length
+        if length is None:
+            return Text(collation=collation)
+        return dialect.type_descriptor(String(length, collation))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -68,7 +68,12 @@ def open_registry(settings: ProcessSettings) -> Registry:
     from mfserve_registry.registry import Registry
 
     try:
-        return Registry.open(settings.home, database_url=settings.url)
+        return Registry.open(
+            settings.home,
+            database_url=settings.url,
+            store_url=settings.store_url,
+            cache_bytes=settings.cache_bytes,
+        )
     except DBAPIError as error:
         raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
     except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing

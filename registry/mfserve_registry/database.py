@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, exc, make_url
+from sqlalchemy import URL, Connection, exc, make_url
 
-from mfserve_registry import sqlite
-from mfserve_registry.errors import Unavailable
+from mfserve_registry import postgres, sqlite
+from mfserve_registry.errors import InvalidArgument, Unavailable
 
 Clock = Callable[[], datetime]
 
@@ -22,29 +22,30 @@ def utc_now() -> datetime:
 class Database:
     """Reads and writes in transactions; safe to share between threads.
 
-    A reader sees one moment throughout its transaction. Writers to SQLite run one after the other; code that must
-    also be right on PostgreSQL locks the rows that it decides on (``with_for_update``, a no-op on SQLite).
+    A reader sees one moment throughout its transaction and waits for nobody. Writers run one after the other, on
+    whatever machine they are: what a writer has read stays true until it has written.
 
     Args:
         path: the SQLite file.
-        url: an SQLAlchemy URL instead, such as ``postgresql+psycopg://…``.
+        url: an SQLAlchemy URL instead, see ``database_url``.
         clock: what time it is, timezone-aware.
     """
 
     def __init__(self, path: Path, url: str | None = None, clock: Clock = utc_now) -> None:
-        if url is None:
-            self.engine = sqlite.sqlite_engine(path)
-        elif (parsed := make_url(url)).get_backend_name() == "sqlite":
+        parsed = URL.create("sqlite") if url is None else database_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
             self.engine = sqlite.sqlite_engine(Path(parsed.database or path))
         else:
-            self.engine = create_engine(parsed, pool_pre_ping=True)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._writer = sqlite.writing(self.engine) if self.is_sqlite else self.engine
+            self.engine = postgres.postgres_engine(parsed)
+        dialect = sqlite if self.is_sqlite else postgres
+        self._reader = dialect.reading(self.engine)
+        self._writer = dialect.writing(self.engine)
         self.now = clock
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with _unavailable_if_broken(), self.engine.begin() as connection:
+        with _unavailable_if_broken(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -54,6 +55,26 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def database_url(text: str) -> URL:
+    """The URL of a database that can be used: ``postgresql://…`` (by psycopg) or ``sqlite:///…``.
+
+    Raises:
+        InvalidArgument: it is none. The message does not repeat it: there may be a password in it.
+    """
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        url = None
+    if url is not None and url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url is None or url.drivername not in ("postgresql+psycopg", "sqlite"):
+        raise InvalidArgument(
+            "The database's URL must look like postgresql://user@host/name or sqlite:////folder/file.db.",
+            field="database_url",
+        )
+    return url
 
 
 @contextmanager

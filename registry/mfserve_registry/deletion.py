@@ -18,13 +18,13 @@ from sqlalchemy import Connection, select, update
 from mfserve_registry.aliases import aliases_of
 from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.jobs.types import JobState
-from mfserve_registry.lookup import lock_model, require_version
+from mfserve_registry.lookup import require_model, require_version
 from mfserve_registry.tables import jobs, models, servers, serving_leases, versions
 
 
 def delete_version(connection: Connection, model: str, version: int, now: datetime) -> None:
     """FailedPrecondition VERSION_IN_USE; NotFound MODEL_NOT_FOUND, VERSION_NOT_FOUND."""
-    lock_model(connection, model)
+    require_model(connection, model)
     require_version(connection, model, version)
     named = aliases_of(connection, [model]).get(model, [])
     uses = {
@@ -44,7 +44,7 @@ def delete_version(connection: Connection, model: str, version: int, now: dateti
 
 def delete_model(connection: Connection, model: str, now: datetime) -> None:
     """FailedPrecondition MODEL_IN_USE; NotFound MODEL_NOT_FOUND."""
-    lock_model(connection, model)
+    require_model(connection, model)
     named = [alias.alias for alias in aliases_of(connection, [model]).get(model, [])]
     uses = {
         "aliases": named,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, select
 
 from mfserve_registry.errors import NotFound
 from mfserve_registry.names import check_alias, check_model
@@ -13,21 +13,10 @@ from mfserve_registry.tables import aliases, models, versions
 
 def require_model(connection: Connection, model: str) -> Row[Any]:
     """The row of a model that is not deleted; NotFound MODEL_NOT_FOUND."""
-    return _model(connection, model, _models(model))
-
-
-def lock_model(connection: Connection, model: str) -> Row[Any]:
-    """The same, and nobody else changes the model, its versions or its aliases until the transaction ends."""
-    return _model(connection, model, _models(model).with_for_update())
-
-
-def _models(model: str) -> Select[Any]:
     check_model(model)
-    return select(models).where(models.c.name == model, models.c.deleted_at.is_(None))
-
-
-def _model(connection: Connection, model: str, query: Select[Any]) -> Row[Any]:
-    row = connection.execute(query).first()
+    row = connection.execute(
+        select(models).where(models.c.name == model, models.c.deleted_at.is_(None))
+    ).first()
     if row is None:
         raise NotFound(
             f"There is no model {model}.", reason="MODEL_NOT_FOUND", field="model", metadata={"model": model}

@@ -174,7 +174,7 @@ def _move_aliases(connection: Connection, origin: Origin, number: int, now: date
 
 def _next_version(connection: Connection, model: str, now: datetime) -> tuple[int, bool]:
     """The number that the new version gets, and whether it is the only one of the model."""
-    row = connection.execute(select(models).where(models.c.name == model).with_for_update()).first()
+    row = connection.execute(select(models).where(models.c.name == model)).first()
     if row is None:
         connection.execute(insert(models).values(name=model, last_version=1, created_at=now))
         return 1, True
@@ -191,9 +191,7 @@ def _next_version(connection: Connection, model: str, now: datetime) -> tuple[in
 
 
 def _keep_snapshot(connection: Connection, digest: str, size: int, now: datetime) -> None:
-    known = connection.execute(
-        select(snapshots).where(snapshots.c.digest == digest).with_for_update()
-    ).first()
+    known = connection.execute(select(snapshots).where(snapshots.c.digest == digest)).first()
     if known is None:
         connection.execute(insert(snapshots).values(digest=digest, size_bytes=size, created_at=now))
     else:

@@ -1,4 +1,4 @@
-"""The registry of a home folder: its database and the files beside it."""
+"""The registry: its database and its store of files, in a home folder or elsewhere."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from mfserve_registry.models import Models, Version
 from mfserve_registry.publishing import Publication, Publisher, Training
 from mfserve_registry.schema import ensure_schema
 from mfserve_registry.serving import Serving
-from mfserve_registry.snapshot.store import FolderStore, SnapshotStore
+from mfserve_registry.settings import DEFAULT_CACHE_BYTES
+from mfserve_registry.snapshot.store import SnapshotStore
+from mfserve_registry.store import Store, open_store
 from mfserve_registry.uploads import UploadLimits, Uploads
 
 
 class Registry:
     """Everything that servers, trainers and callers share. Safe to use from many threads and many processes.
 
-    The home folder holds ``registry.db`` (unless the database is elsewhere), ``snapshots/``, ``artifacts/`` and
-    ``uploads/``.
+    The home folder holds ``registry.db``, unless the database is elsewhere, and ``snapshots/``, ``artifacts/`` and
+    ``uploads/``, unless the store is elsewhere: then ``cache/`` has local copies of what this machine needs.
 
     Attributes:
         models: models and versions, and what a name resolves to.
@@ -34,7 +36,7 @@ class Registry:
         artifacts: files that hang on versions.
         uploads: ratings sent by callers.
         serving: which server process holds which version.
-        snapshots: the store of snapshots.
+        snapshots: the snapshots in the store.
     """
 
     models: Models
@@ -45,15 +47,16 @@ class Registry:
     serving: Serving
     snapshots: SnapshotStore
 
-    def __init__(self, database: Database, home: Path, upload_limits: UploadLimits) -> None:
+    def __init__(self, database: Database, store: Store, upload_limits: UploadLimits) -> None:
         self._database = database
+        self._store = store
         self.models = Models(database)
         self.aliases = Aliases(database)
         self.jobs = Jobs(database)
-        self.artifacts = Artifacts(database, home / "artifacts")
-        self.uploads = Uploads(database, home / "uploads", upload_limits)
+        self.artifacts = Artifacts(database, store)
+        self.uploads = Uploads(database, store, upload_limits)
         self.serving = Serving(database)
-        self.snapshots = FolderStore(home / "snapshots")
+        self.snapshots = SnapshotStore(store)
         self._publisher = Publisher(database, self.snapshots, self.artifacts)
         self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
@@ -63,6 +66,8 @@ class Registry:
         home: Path,
         *,
         database_url: str | None = None,
+        store_url: str | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
         migrate: bool = True,
         clock: Clock = utc_now,
         upload_limits: UploadLimits | None = None,
@@ -70,22 +75,26 @@ class Registry:
         """Opens the registry in ``home``, making the folder (readable by its owner only) and the tables at need.
 
         Args:
-            database_url: an SQLAlchemy URL; none: ``registry.db`` in ``home``.
+            database_url: ``postgresql://…`` or ``sqlite:///…``; none: ``registry.db`` in ``home``.
+            store_url: ``s3://bucket/prefix`` or ``file:///folder``, where the files are; none: ``home``.
+            cache_bytes: most bytes of local copies of what a bucket keeps.
             migrate: bring an older database to this release's form; several processes may do so at once.
             clock: what time it is, timezone-aware.
             upload_limits: how much one upload may hold.
 
         Raises:
+            InvalidArgument: a URL that cannot be used.
             FailedPrecondition: REGISTRY_TOO_NEW, a later release made the database; REGISTRY_NOT_MIGRATED, it is
                 missing or old and ``migrate`` is False.
             Unavailable: the database does not answer.
         """
         home = Path(home).absolute()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = open_store(store_url, home, cache_bytes)
         database = Database(home / "registry.db", database_url, clock)
         try:
             ensure_schema(database, home / "registry.lock", migrate=migrate)
-            return cls(database, home, upload_limits or UploadLimits())
+            return cls(database, store, upload_limits or UploadLimits())
         except BaseException:
             database.close()
             raise
@@ -168,9 +177,7 @@ class Registry:
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""
-        self.snapshots.clean_staging(older_than)
-        self.uploads.clean_staging(older_than)
-        self.artifacts.clean_staging(older_than)
+        self._store.clean_staging(older_than)
 
     def close(self) -> None:
         """Lets go of the database's connections."""

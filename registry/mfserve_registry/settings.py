@@ -17,10 +17,14 @@ from pydantic import (
     field_validator,
 )
 
+from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.home import default_home
 from mfserve_registry.setting_faults import PREFIX, faults
+from mfserve_registry.store import check_store_url
 
 _MOST_BYTES = 2**50
+
+DEFAULT_CACHE_BYTES = 64 * 2**30
 
 
 class SettingsError(Exception):
@@ -54,7 +58,11 @@ class ProcessSettings(BaseModel):
     home: Path = Field(default_factory=default_home)
     """Folder of the registry; absent: mfserve in the user's data folder."""
     database_url: SecretStr | None = None
-    """SQLAlchemy URL of the registry's database. Absent: SQLite in ``home``."""
+    """URL of the registry's database, ``postgresql://user@host/name``. Absent: SQLite in ``home``."""
+    store_url: str | None = None
+    """Where the registry's files are, ``s3://bucket/prefix`` or ``file:///folder``. Absent: in ``home``."""
+    cache_bytes: Bytes = Field(DEFAULT_CACHE_BYTES, ge=0)
+    """Most bytes in ``home`` of copies of what a bucket keeps; those in use stay."""
     data_roots: Annotated[tuple[Path, ...], "separated by os.pathsep in the environment"] = ()
     """Folders from which trainings may read files, separated as in PATH; absent: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -66,6 +74,14 @@ class ProcessSettings(BaseModel):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("store_url", mode="after")
+    @classmethod
+    def _check_store(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else check_store_url(value)
+        except InvalidArgument as error:
+            raise ValueError(error.message.rstrip(".")) from error
 
     @field_validator("home", "data_roots", mode="after")
     @classmethod

@@ -38,6 +38,11 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
+def reading(engine: Engine) -> Engine:
+    """The same engine: every transaction sees one moment."""
+    return engine
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine, taking the write lock when a transaction begins.
 

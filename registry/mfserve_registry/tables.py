@@ -15,15 +15,12 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    Integer,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
 )
 
-from mfserve_registry.columns import FloatMap, RowNumber, UtcTime
+from mfserve_registry.columns import FloatMap, Line, RowNumber, UtcTime, Whole
 
 metadata = MetaData(
     naming_convention={
@@ -34,16 +31,16 @@ metadata = MetaData(
     }
 )
 
-_NAME = String(63)
-_DIGEST = String(64)
-_ID = String(64)
+_NAME = Line(63)
+_DIGEST = Line(64)
+_ID = Line(64)
 
 models = Table(
     "models",
     metadata,
     Column("name", _NAME, primary_key=True),
     # The highest number ever given; kept when the model is deleted, so that no number comes twice.
-    Column("last_version", Integer, nullable=False),
+    Column("last_version", Whole, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),
 )
@@ -65,20 +62,20 @@ jobs = Table(
     Column("number", RowNumber, primary_key=True, autoincrement=True),
     Column("job_id", _ID, nullable=False, unique=True),
     Column("model", _NAME, nullable=False),
-    Column("request_id", String(128), nullable=False, unique=True),
+    Column("request_id", Line(128), nullable=False, unique=True),
     Column("request_hash", _DIGEST, nullable=False),
     Column("request", JSON, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Line(16), nullable=False),
     Column("cancel_requested", Boolean, nullable=False),
     # Number of the latest attempt, 0 before the first. Only its claim may write.
-    Column("attempt", Integer, nullable=False),
+    Column("attempt", Whole, nullable=False),
     # How often a worker may still start it.
-    Column("attempts_left", Integer, nullable=False),
-    Column("version", Integer),
-    Column("error_reason", String(64)),
-    Column("error_message", Text),
+    Column("attempts_left", Whole, nullable=False),
+    Column("version", Whole),
+    Column("error_reason", Line(64)),
+    Column("error_message", Line()),
     # Counts the changes of this row, from 1.
-    Column("revision", Integer, nullable=False),
+    Column("revision", Whole, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),
     Column("finished_at", UtcTime),
@@ -91,14 +88,14 @@ job_attempts = Table(
     "job_attempts",
     metadata,
     Column("job_id", _ID, ForeignKey("jobs.job_id"), primary_key=True),
-    Column("attempt", Integer, primary_key=True),
-    Column("worker", String(255), nullable=False),
+    Column("attempt", Whole, primary_key=True),
+    Column("worker", Line(255), nullable=False),
     Column("claimed_at", UtcTime, nullable=False),
     Column("lease_expires_at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
-    Column("outcome", String(16)),
-    Column("error_reason", String(64)),
-    Column("error_message", Text),
+    Column("outcome", Line(16)),
+    Column("error_reason", Line(64)),
+    Column("error_message", Line()),
 )
 
 job_progress = Table(
@@ -106,11 +103,11 @@ job_progress = Table(
     metadata,
     Column("job_id", _ID, ForeignKey("jobs.job_id"), primary_key=True),
     # 1, 2, 3, … over all attempts of the job.
-    Column("sequence", Integer, primary_key=True),
-    Column("attempt", Integer, nullable=False),
-    Column("stage", String(64), nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("epochs", Integer, nullable=False),
+    Column("sequence", Whole, primary_key=True),
+    Column("attempt", Whole, nullable=False),
+    Column("stage", Line(64), nullable=False),
+    Column("epoch", Whole, nullable=False),
+    Column("epochs", Whole, nullable=False),
     Column("metrics", FloatMap, nullable=False),
     Column("remaining_seconds", Float),
     Column("at", UtcTime, nullable=False),
@@ -120,11 +117,11 @@ versions = Table(
     "versions",
     metadata,
     Column("model", _NAME, ForeignKey("models.name"), primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("version", Whole, primary_key=True, autoincrement=False),
     Column("digest", _DIGEST, ForeignKey("snapshots.digest"), nullable=False, index=True),
     # None for a version that did not come from a job here (an import).
     Column("job_id", _ID, ForeignKey("jobs.job_id")),
-    Column("attempt", Integer),
+    Column("attempt", Whole),
     Column("metrics", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     # What the promotion gates found: passed or not, and why; none where they did not run.
@@ -137,9 +134,9 @@ artifacts = Table(
     "artifacts",
     metadata,
     Column("model", _NAME, primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(128), primary_key=True),
-    Column("media_type", String(128), nullable=False),
+    Column("version", Whole, primary_key=True, autoincrement=False),
+    Column("name", Line(128), primary_key=True),
+    Column("media_type", Line(128), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", _DIGEST, nullable=False, index=True),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
@@ -155,7 +152,7 @@ aliases = Table(
     # A version that is scored beside the targets without answering: {"version", "share"}.
     Column("shadow", JSON(none_as_null=True)),
     # 1, 2, 3, … and on after a deletion: an old expected_revision can never match a later life.
-    Column("revision", Integer, nullable=False),
+    Column("revision", Whole, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),
 )
@@ -166,18 +163,18 @@ alias_events = Table(
     Column("number", RowNumber, primary_key=True, autoincrement=True),
     Column("model", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
-    Column("revision", Integer, nullable=False),
+    Column("revision", Whole, nullable=False),
     # An AliasAction: how it came to change.
-    Column("action", String(16), nullable=False),
+    Column("action", Line(16), nullable=False),
     Column("from_targets", JSON, nullable=False),
     Column("from_shadow", JSON(none_as_null=True)),
     Column("to_targets", JSON, nullable=False),
     Column("to_shadow", JSON(none_as_null=True)),
-    Column("actor", String(255), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("actor", Line(255), nullable=False),
+    Column("reason", Line(), nullable=False),
     Column("at", UtcTime, nullable=False),
     # Of a rollback, the revision whose state it brought back.
-    Column("restored_revision", Integer),
+    Column("restored_revision", Whole),
     ForeignKeyConstraint(["model", "alias"], ["aliases.model", "aliases.alias"]),
     UniqueConstraint("model", "alias", "revision"),
 )
@@ -186,7 +183,7 @@ uploads = Table(
     "uploads",
     metadata,
     Column("upload_id", _ID, primary_key=True),
-    Column("request_id", String(128), nullable=False, unique=True),
+    Column("request_id", Line(128), nullable=False, unique=True),
     # SHA-256 over the columns' values, however they were cut into batches.
     Column("content_hash", _DIGEST, nullable=False),
     Column("sha256", _DIGEST, nullable=False),
@@ -200,11 +197,11 @@ servers = Table(
     "servers",
     metadata,
     Column("server_id", _ID, primary_key=True),
-    Column("host", String(255), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("worker", Integer, nullable=False),
-    Column("address", String(255), nullable=False),
-    Column("release", String(64), nullable=False),
+    Column("host", Line(255), nullable=False),
+    Column("pid", Whole, nullable=False),
+    Column("worker", Whole, nullable=False),
+    Column("address", Line(255), nullable=False),
+    Column("release", Line(64), nullable=False),
     Column("started_at", UtcTime, nullable=False),
     Column("heartbeat_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=False, index=True),
@@ -215,13 +212,13 @@ serving_leases = Table(
     metadata,
     Column("server_id", _ID, ForeignKey("servers.server_id", ondelete="CASCADE"), primary_key=True),
     Column("model", _NAME, primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("version", Whole, primary_key=True, autoincrement=False),
     Column("digest", _DIGEST, nullable=False, index=True),
-    Column("state", String(16), nullable=False),
-    Column("reason", String(64), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("state", Line(16), nullable=False),
+    Column("reason", Line(64), nullable=False),
+    Column("message", Line(), nullable=False),
     Column("aliases", JSON, nullable=False),
     # Streams under way that only this version may answer. A server of an earlier release tells none.
-    Column("streams", Integer, nullable=False, server_default="0"),
+    Column("streams", Whole, nullable=False, server_default="0"),
     Index(None, "model", "version"),
 )

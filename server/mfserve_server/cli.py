@@ -20,6 +20,7 @@ _option = partial(setting, Settings)
 
 def serve(  # noqa: PLR0917 - typer passes options by name
     home: Annotated[Path | None, _option("home")] = None,
+    store_url: Annotated[str | None, _option("store_url")] = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
@@ -37,6 +38,7 @@ def serve(  # noqa: PLR0917 - typer passes options by name
     """Serves models, and trains them too unless told not to. Ends on Ctrl-C or SIGTERM when calls have ended."""
     flags = {
         "home": home,
+        "store_url": store_url,
         "host": host,
         "port": port,
         "workers": workers,
@@ -62,7 +64,7 @@ def _run(settings: Settings, *, as_json: bool) -> None:
         if find_spec(library) is None:
             raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
-    from mfserve_registry.errors import RegistryError
+    from mfserve_registry.errors import InvalidArgument, RegistryError
     from mfserve_registry.logs import configure_logs
     from mfserve_server.children import NeverReady
     from mfserve_server.supervisor import Ready, Supervisor
@@ -81,6 +83,8 @@ def _run(settings: Settings, *, as_json: bool) -> None:
         asyncio.run(supervise())
     except OSError as error:
         raise StartError(f"{settings.home} cannot be used: {error.strerror}.") from error
+    except InvalidArgument:  # a setting that is wrong in itself
+        raise
     except RegistryError as error:
         raise StartError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
     except NeverReady as error:

@@ -70,7 +70,12 @@ class Loader:
         self._open: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
 
     def load(self, wanted: ResolvedVersion) -> LoadedVersion:
-        """The version, ready to answer. DamagedSnapshot where its files are not what the digest names."""
+        """The version, ready to answer.
+
+        Raises:
+            DamagedSnapshot: its files are not what the digest names.
+            Unavailable: they are not on this machine, and the store does not answer.
+        """
         try:
             scorer = self._open.get(wanted.digest) or self._open_scorer(wanted.digest)
         except DamagedSnapshot as error:
@@ -87,11 +92,12 @@ class Loader:
         )
 
     def _open_scorer(self, digest: str) -> Scorer:
-        directory = self._store.path(digest)
-        self._verification.require(directory, digest)
-        snapshot = Snapshot.open(directory, digest, verify=False)
+        held = self._verification.hold(self._store, digest)
+        snapshot = Snapshot.open(held.path, digest, verify=False)
         scorer = Scorer(snapshot, Recommender(snapshot), ItemEntries(snapshot), ItemPieces(snapshot))
-        self._releaser.keep_until_gone(scorer, snapshot, scorer.recommender, scorer.entries, scorer.pieces)
+        self._releaser.keep_until_gone(
+            scorer, snapshot, scorer.recommender, scorer.entries, scorer.pieces, held
+        )
         warm_up(scorer)
         self._open[digest] = scorer
         return scorer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
+from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import SnapshotStore
-from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from mfserve_server.conversions.models import Facts
 
 _REMEMBERED = 4096
@@ -20,16 +20,16 @@ class Manifests:
         self._read = lru_cache(_REMEMBERED)(self._read_manifest)
 
     def of(self, digest: str) -> Facts:
-        """Facts and index; empty where the manifest is missing or damaged: the version is still worth listing."""
+        """Facts and index; empty where the manifest is missing or damaged: the version is still worth listing.
+
+        Unavailable: the store does not answer.
+        """
         try:
             return self._read(digest)
-        except (OSError, ValueError):
+        except DamagedSnapshot:
             return {}
 
     def _read_manifest(self, digest: str) -> Facts:
-        data = (self._store.path(digest) / FILE_NAME).read_bytes()
-        if digest_of(data) != digest:
-            raise ValueError("the manifest is damaged")
-        manifest: Facts = json.loads(data)
+        manifest: Facts = json.loads(self._store.manifest(digest))
         # The rest is about the files, and long.
         return {"facts": manifest["facts"], "index": (manifest["ranking"] or {}).get("index")}

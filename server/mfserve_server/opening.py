@@ -11,6 +11,8 @@ def open_registry(settings: Settings, *, migrate: bool) -> Registry:
     return Registry.open(
         settings.home,
         database_url=settings.url,
+        store_url=settings.store_url,
+        cache_bytes=settings.cache_bytes,
         migrate=migrate,
         upload_limits=UploadLimits(content_bytes=settings.max_upload_bytes),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from mfserve_registry.errors import DamagedSnapshot
+from mfserve_registry.errors import RegistryError
 from mfserve_server.opening import open_registry
 from mfserve_server.settings import Settings
 from mfserve_server.verification import Verification
@@ -15,12 +15,14 @@ _log = structlog.get_logger(__name__)
 def prepare(settings: Settings, verification: Verification) -> None:
     """Brings the registry to this release's form, and verifies the snapshots that aliases name while workers import.
 
-    A worker reports what is wrong with one of them.
+    Those of a bucket are fetched. A worker reports what is wrong with one of them.
     """
     with open_registry(settings, migrate=True) as registry:
         registry.clean_staging()
         for digest in {version.digest for version in registry.aliases.aliased()}:
             try:
-                verification.require(registry.snapshots.path(digest), digest)
-            except DamagedSnapshot as error:
-                _log.error("snapshot is refused", digest=digest, reason=error.reason, message=error.message)
+                verification.hold(registry.snapshots, digest).release()
+            except RegistryError as error:
+                _log.error(
+                    "snapshot cannot be served", digest=digest, reason=error.reason, message=error.message
+                )

@@ -176,6 +176,8 @@ def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str
     shared = {
         "HOME": str(settings.home),
         "DATABASE_URL": settings.url,
+        "STORE_URL": settings.store_url,
+        "CACHE_BYTES": str(settings.cache_bytes),
         "DATA_ROOTS": os.pathsep.join(map(str, settings.data_roots)) or None,
         "LOG_LEVEL": settings.log_level,
         "LOG_FORMAT": settings.log_format,

@@ -8,12 +8,9 @@ verdict, so that the next one verifies. One that is stopped, or stuck on its dis
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,12 +18,12 @@ from typing import BinaryIO
 import structlog
 
 from mfserve_registry.errors import DamagedSnapshot
-from mfserve_registry.snapshot import Snapshot
+from mfserve_registry.filelocks import locked
+from mfserve_registry.snapshot import Snapshot, SnapshotStore
+from mfserve_registry.store import Held, hold_sound
 
 PATIENCE_SECONDS = 60.0
 """So long another's verdict is waited for: what it could read and hash meanwhile is 50 GB from memory."""
-_LOOK_SECONDS = 0.02
-"""Between two looks at a lock that another holds."""
 REFUSAL_SECONDS = 10.0
 """A refusal counts so long, though the files be the same: an unreadable disk may have become readable."""
 
@@ -69,6 +66,19 @@ class Verification:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def hold(self, store: SnapshotStore, digest: str) -> Held:
+        """The folder of a snapshot that is whole; a damaged local copy of one is made anew.
+
+        Raises:
+            DamagedSnapshot: as from ``require``.
+            Unavailable: there is no copy here that is whole, and the store does not answer.
+        """
+        return hold_sound(
+            lambda: store.hold(digest),
+            lambda directory: self.require(directory, digest),
+            lambda: store.mend(digest),
+        )
+
     def require(self, directory: Path, digest: str) -> None:
         """Returns when the snapshot in ``directory`` is known to be whole, by whomever it was verified.
 
@@ -83,33 +93,12 @@ class Verification:
         verdict.enforce()
 
     def _shared(self, directory: Path, digest: str) -> Verdict:
-        with _locked(self._folder / digest) as file:
+        with locked(self._folder / digest, PATIENCE_SECONDS) as file:
             verdict = _read(file)
             if verdict is None or not verdict.holds(_identify(directory)):
                 verdict = _verify(directory, digest)
                 _write(file, verdict)
             return verdict
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """TimeoutError where another holds the lock and does not let go of it."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        while not _lock(file):
-            if time.monotonic() > give_up:
-                raise TimeoutError(f"another process has verified for {PATIENCE_SECONDS:g} seconds")
-            time.sleep(_LOOK_SECONDS)  # the system's own wait has no end
-        yield file
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Whether the lock was free; closing the file, or dying, frees it again."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read(file: BinaryIO) -> Verdict | None:

@@ -55,6 +55,7 @@ BASE = {"grpc", "grpc_status", "google", "rich", "typer"}
 SHARED = {
     "alembic",
     "numpy",
+    "obstore",
     "pyarrow",
     "pydantic",
     "pydantic_core",

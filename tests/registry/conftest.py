@@ -1,4 +1,4 @@
-"""A registry in a fresh folder, with a clock that only the test moves."""
+"""A registry of each kind, with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from mfserve_registry import Registry
+from tests.backends import KINDS, bucket, place_of, postgres
+from tests.places import Place
 from tests.registry.helpers import Clock
+
+__all__ = ["bucket", "postgres"]
 
 
 @pytest.fixture
@@ -22,9 +26,24 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def registry(home: Path, clock: Clock, migrated: Path) -> Iterator[Registry]:
+@pytest.fixture(params=KINDS)
+def empty(home: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where nobody has opened a registry yet."""
+    with place_of(request.param, home, request, migrated=False) as place:
+        yield place
+
+
+@pytest.fixture(params=KINDS)
+def place(home: Path, migrated: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Where a registry is that is empty."""
     home.mkdir()
-    shutil.copy(migrated, home)
-    with Registry.open(home, clock=clock) as opened:
+    if request.param == "sqlite-folder":
+        shutil.copy(migrated, home)
+    with place_of(request.param, home, request) as place:
+        yield place
+
+
+@pytest.fixture
+def registry(place: Place, clock: Clock) -> Iterator[Registry]:
+    with place.open(clock=clock) as opened:
         yield opened

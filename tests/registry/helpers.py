@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mfserve_registry.canonical import canonical_json
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from mfserve_registry.spec import BuiltinDataset, DatasetSpec, TrainingSpec
+from tests.places import Place
 from tests.registry.snapshot.samples import random_content
 
 LEASE = timedelta(seconds=30)
@@ -75,11 +77,12 @@ def publish(
     return registry.publish(claim, *stage(registry, seed), artifacts, metrics={"rmse": 0.9})
 
 
-def run_together(what: str, home: Path, processes: int = 3) -> list[list[dict[str, object]]]:
+def run_together(what: str, place: Place, processes: int = 3) -> list[list[dict[str, object]]]:
     """Runs a function of ``processes.py`` in several processes that begin at one moment; what each told, by line."""
+    told = json.dumps(asdict(place), default=str)
     running = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.registry.processes", what, str(home), str(number)],
+            [sys.executable, "-W", "error", "-m", "tests.registry.processes", what, told, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

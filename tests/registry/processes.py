@@ -1,4 +1,4 @@
-"""What ``helpers.run_together`` runs: ``python -m tests.registry.processes WHAT HOME NUMBER``."""
+"""What ``helpers.run_together`` runs: ``python -m tests.registry.processes WHAT PLACE NUMBER``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+
 from mfserve_registry import Progress, Registry
 from mfserve_registry.errors import Aborted
+from tests.places import Place
 from tests.registry.helpers import JOBS, request, stage
 
 LEASE = timedelta(minutes=5)  # longer than the test: no lease ends by itself
@@ -48,21 +51,39 @@ def move(registry: Registry, number: int) -> None:
             tell(won=True, revision=revision + 1)
 
 
-def tell(**facts: object) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
+def commit(registry: Registry, number: int) -> None:
+    for _ in range(3):
+        staged, digest = stage(registry, 34)
+        registry.snapshots.commit(staged, digest)
+        tell(digest=digest)
+
+
+def hold(registry: Registry, number: int) -> None:
+    with registry.snapshots.hold(registry.models.resolve("movies").digest) as held:
+        tell(inode=held.path.stat().st_ino)
 
 
 def open_fresh(registry: Registry, number: int) -> None:
     registry.jobs.submit(request(f"r{number}"))
 
 
+RUNS = (submit, work, move, commit, hold, open_fresh)
+
+
+def tell(**facts: object) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+
+
 def main() -> None:
-    what, home, number = sys.argv[1:]
+    what, told, number = sys.argv[1:]
+    urls = json.loads(told)
+    place = Place(Path(urls.pop("home")), **urls)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    with Registry.open(Path(home)) as registry:
-        {"open_fresh": open_fresh, "submit": submit, "work": work, "move": move}[what](registry, int(number))
+    with place.open() as registry:
+        {run.__name__: run for run in RUNS}[what](registry, int(number))
 
 
 if __name__ == "__main__":

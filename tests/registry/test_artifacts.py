@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from mfserve_registry import Artifact, Registry
 from mfserve_registry.errors import DamagedSnapshot, NotFound
+from tests.places import Place
 from tests.registry.helpers import publish
 
 CURVE = Artifact("curve.svg", "image/svg+xml", b"<svg/>")
@@ -27,10 +25,10 @@ def test_listing_and_reading(registry: Registry) -> None:
         assert info.sha256 == hashlib.sha256(file.data).hexdigest()
 
 
-def test_the_same_bytes_are_kept_once(home: Path, registry: Registry) -> None:
+def test_the_same_bytes_are_kept_once(place: Place, registry: Registry) -> None:
     publish(registry, "a", artifacts=[CURVE])
     publish(registry, "b", artifacts=[CURVE, Artifact("copy.svg", "image/svg+xml", CURVE.data)])
-    assert len([path for path in (home / "artifacts").rglob("*") if path.is_file()]) == 1
+    assert len(place.stored("artifacts")) == 1
 
 
 @pytest.mark.parametrize(
@@ -50,30 +48,13 @@ def test_what_is_not_there(registry: Registry, model: str, version: int, name: s
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_damage_is_noticed_and_mended_by_the_next_publication(
-    home: Path, registry: Registry, damage: str
+    place: Place, registry: Registry, damage: str
 ) -> None:
     publish(registry, "a", artifacts=[CURVE])
-    (path,) = (path for path in (home / "artifacts").rglob("*") if path.is_file())
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(b"<svg>")
+    [name] = place.stored("artifacts")
+    place.damage(f"artifacts/{name}", None if damage == "gone" else b"<svg>")
     with pytest.raises(DamagedSnapshot) as caught:
         registry.artifacts.read("movies", 1, "curve.svg")
     assert caught.value.reason == "ARTIFACT_DAMAGED"
     publish(registry, "b", artifacts=[CURVE])
     assert registry.artifacts.read("movies", 1, "curve.svg")[1] == CURVE.data
-
-
-def test_only_old_leftovers_are_cleaned(home: Path, registry: Registry) -> None:
-    for folder in ("artifacts", "uploads"):
-        for name, age in (("old", 90_000), ("new", 0)):
-            path = home / folder / ".staging" / name
-            path.write_bytes(b"x")
-            now = path.stat().st_mtime
-            os.utime(path, (now - age, now - age))
-    registry.clean_staging()
-    for folder in ("artifacts", "uploads"):
-        assert [path.name for path in (home / folder / ".staging").iterdir()] == ["new"]
-    registry.clean_staging(timedelta(seconds=-10))
-    assert list((home / "uploads" / ".staging").iterdir()) == []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from mfserve_registry import Claim, JobState, Progress, Registry
 from mfserve_registry.errors import (
@@ -21,6 +20,8 @@ from mfserve_registry.errors import (
 )
 from mfserve_registry.jobs import JobRequest
 from mfserve_registry.spec import DatasetSpec, UploadedDataset
+from mfserve_registry.tables import jobs
+from tests.places import Place
 from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, stage
 
 
@@ -283,17 +284,15 @@ def test_listing(registry: Registry) -> None:
         registry.jobs.list("books", page_size=1, page_token=first.next_page_token)
 
 
-@pytest.mark.parametrize(("path", "value"), [("$.spec.quantum", 1), ("$.promote_to_alias", "latest")])
+@pytest.mark.parametrize("strange", [{"spec": {"quantum": 1}}, {"promote_to_alias": "latest"}])
 def test_a_request_of_a_newer_release_fails_and_blocks_nobody(
-    home: Path, registry: Registry, path: str, value: object
+    place: Place, registry: Registry, strange: dict[str, object]
 ) -> None:
     job, _ = registry.jobs.submit(request("a"))
     registry.jobs.submit(request("b"))
-    with sqlite3.connect(home / "registry.db") as connection:
-        connection.execute(
-            "UPDATE jobs SET request = json_set(request, ?, ?) WHERE job_id = ?", [path, value, job.job_id]
-        )
-    connection.close()
+    this = jobs.c.job_id == job.job_id
+    [(body,)] = place.rows(select(jobs.c.request).where(this))
+    place.change(update(jobs).where(this).values(request=body | strange))
     claim: Claim | None = registry.jobs.claim("w", LEASE)
     assert claim is not None
     assert claim.request.request_id == "b"

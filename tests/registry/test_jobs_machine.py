@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 
-from mfserve_registry import Claim, JobState, Progress, Registry
+from mfserve_registry import Claim, JobState, Progress
 from mfserve_registry.errors import FailedPrecondition, LeaseLost
+from tests.backends import place_of
+from tests.places import Place
 from tests.registry.helpers import LEASE, Clock, request, stage
 
 
@@ -43,17 +47,22 @@ class JobMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.closing = ExitStack()
+        home = Path(self.closing.enter_context(tempfile.TemporaryDirectory()))
         self.clock = Clock()
-        self.registry = Registry.open(Path(self.folder.name), clock=self.clock)
+        place = self.closing.enter_context(self.place_of(home))
+        self.registry = self.closing.enter_context(place.open(clock=self.clock))
         self.jobs: list[Expected] = []
         self.ids: list[str] = []
         self.versions = 0
         self.time = 0.0
 
+    @staticmethod
+    def place_of(home: Path) -> AbstractContextManager[Place]:
+        raise NotImplementedError
+
     def teardown(self) -> None:
-        self.registry.close()
-        self.folder.cleanup()
+        self.closing.close()
 
     @rule()
     def submit(self) -> None:
@@ -184,5 +193,11 @@ class JobMachine(RuleBasedStateMachine):
         return None
 
 
-TestJobMachine = JobMachine.TestCase
-TestJobMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite-folder", 25), ("postgres-s3", 5)])
+def test_whatever_happens_to_jobs(kind: str, examples: int, request: pytest.FixtureRequest) -> None:
+    class There(JobMachine):
+        @staticmethod
+        def place_of(home: Path) -> AbstractContextManager[Place]:
+            return place_of(kind, home, request)
+
+    run_state_machine_as_test(There, settings=settings(max_examples=examples, stateful_step_count=30))

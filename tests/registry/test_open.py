@@ -22,17 +22,13 @@ from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.migrations import HEAD, REVISIONS
 from mfserve_registry.tables import metadata
+from tests.places import Place
 from tests.registry.helpers import request, run_together
 
 
 def test_home_is_made_for_its_owner_only(home: Path) -> None:
     with Registry.open(home):
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
-        assert {path.name for path in home.iterdir() if path.is_dir()} == {
-            "snapshots",
-            "artifacts",
-            "uploads",
-        }
 
 
 def test_an_existing_folder_keeps_its_mode(home: Path) -> None:
@@ -42,14 +38,11 @@ def test_an_existing_folder_keeps_its_mode(home: Path) -> None:
         assert stat.S_IMODE(home.stat().st_mode) == 0o755
 
 
-def test_migrations_make_exactly_the_tables_of_the_code(home: Path) -> None:
-    with Registry.open(home):
-        pass
-    database = Database(home / "registry.db")
-    with database.read() as connection:
+def test_migrations_make_exactly_the_tables_of_the_code(empty: Place) -> None:
+    empty.open().close()
+    with empty.database() as database, database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
-    database.close()
 
 
 def test_a_registry_of_the_first_form_is_brought_to_this_one(home: Path) -> None:
@@ -99,31 +92,27 @@ def test_the_database_is_durable_and_lets_readers_read(home: Path) -> None:
     assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def test_a_newer_database_is_refused_and_left_alone(home: Path) -> None:
-    with Registry.open(home):
-        pass
-    with sqlite3.connect(home / "registry.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+def test_a_newer_database_is_refused_and_left_alone(empty: Place) -> None:
+    empty.open().close()
+    with empty.database() as database, database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     for migrate in (True, False):
         with pytest.raises(FailedPrecondition, match="9999") as caught:
-            Registry.open(home, migrate=migrate)
+            empty.open(migrate=migrate)
         assert caught.value.reason == "REGISTRY_TOO_NEW"
 
 
-def test_without_migrating_a_fresh_home_is_refused(home: Path) -> None:
+def test_without_migrating_a_fresh_registry_is_refused(empty: Place) -> None:
     with pytest.raises(FailedPrecondition) as caught:
-        Registry.open(home, migrate=False)
+        empty.open(migrate=False)
     assert caught.value.reason == "REGISTRY_NOT_MIGRATED"
-    with Registry.open(home):
-        pass
-    with Registry.open(home, migrate=False):
-        pass
+    empty.open().close()
+    empty.open(migrate=False).close()
 
 
-def test_several_processes_open_a_fresh_home_at_once(home: Path) -> None:
-    run_together("open_fresh", home, 4)
-    with Registry.open(home, migrate=False) as registry:
+def test_several_processes_open_a_fresh_registry_at_once(empty: Place) -> None:
+    run_together("open_fresh", empty, 4)
+    with empty.open(migrate=False) as registry:
         assert {job.request_id for job in registry.jobs.list().items} == {"r0", "r1", "r2", "r3"}
 
 

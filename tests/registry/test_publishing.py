@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from mfserve_registry import Artifact, JobState, Registry
 from mfserve_registry.errors import (
@@ -18,6 +18,8 @@ from mfserve_registry.errors import (
     UnsoundSnapshot,
 )
 from mfserve_registry.snapshot import Snapshot
+from mfserve_registry.tables import alias_events
+from tests.places import Place
 from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, spoil, stage
 
 
@@ -83,18 +85,15 @@ def test_promotion_of_a_first_version(registry: Registry, promote: str, revision
     assert {alias.targets[0].version for alias in aliases} == {1}
 
 
-def test_what_moved_is_written_down(home: Path, registry: Registry) -> None:
+def test_what_moved_is_written_down(place: Place, registry: Registry) -> None:
     first = publish(registry, "a", seed=0, promote_to_alias="candidate")
     second = publish(registry, "b", seed=1, promote_to_alias="production")
-    with sqlite3.connect(home / "registry.db") as connection:
-        rows = connection.execute(
-            "SELECT alias, revision, action, from_targets, to_targets, actor FROM alias_events ORDER BY number"
-        ).fetchall()
-    connection.close()
-    assert rows == [
-        ("production", 1, "FIRST_VERSION", "[]", "[[1, 1]]", f"job {first.job_id}"),
-        ("candidate", 1, "PROMOTED", "[]", "[[1, 1]]", f"job {first.job_id}"),
-        ("production", 2, "PROMOTED", "[[1, 1]]", "[[2, 1]]", f"job {second.job_id}"),
+    written = ("alias", "revision", "action", "from_targets", "to_targets", "actor")
+    query = select(*(alias_events.c[name] for name in written)).order_by(alias_events.c.number)
+    assert place.rows(query) == [
+        ("production", 1, "FIRST_VERSION", [], [[1, 1]], f"job {first.job_id}"),
+        ("candidate", 1, "PROMOTED", [], [[1, 1]], f"job {first.job_id}"),
+        ("production", 2, "PROMOTED", [[1, 1]], [[2, 1]], f"job {second.job_id}"),
     ]
 
 

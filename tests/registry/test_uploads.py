@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -24,6 +23,7 @@ from mfserve_registry.errors import (
 )
 from mfserve_registry.spec import DatasetSpec, UploadedDataset
 from mfserve_registry.uploads import writer as writer_module
+from tests.places import Place
 from tests.registry.helpers import EPOCH, request
 
 Row = tuple[str, str, float, int, str]
@@ -44,11 +44,7 @@ def upload(registry: Registry, batches: Sequence[Sequence[Row]], request_id: str
         return writer.commit().upload_id
 
 
-def files(home: Path) -> list[str]:
-    return sorted(path.name for path in (home / "uploads").rglob("*") if path.is_file())
-
-
-def test_what_goes_in_comes_out(home: Path, registry: Registry) -> None:
+def test_what_goes_in_comes_out(place: Place, registry: Registry) -> None:
     upload_id = upload(registry, [ROWS[:2], ROWS[2:]])
     known = registry.uploads.get(upload_id)
     path = registry.uploads.path(upload_id)
@@ -62,7 +58,7 @@ def test_what_goes_in_comes_out(home: Path, registry: Registry) -> None:
     assert str(list(zip(*table.to_pydict().values(), strict=True))) == str(
         ROWS
     )  # as text: NaN equals nothing
-    assert files(home) == [f"{upload_id}.parquet"]
+    assert place.stored("uploads") == [f"{upload_id}.parquet"]
 
 
 def test_only_the_named_columns_are_there(registry: Registry) -> None:
@@ -85,7 +81,7 @@ def test_a_job_can_train_on_it(registry: Registry) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_same_rows_in_any_batches_are_the_same_upload(
-    home: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
+    place: Place, registry: Registry, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
 ) -> None:
     monkeypatch.setattr(writer_module, "ROW_GROUP", 4)
     row = st.tuples(
@@ -103,7 +99,7 @@ def test_the_same_rows_in_any_batches_are_the_same_upload(
     assert upload(registry, parts, name) == whole
     table = pq.read_table(registry.uploads.path(whole))
     assert list(zip(*table.to_pydict().values(), strict=True)) == rows
-    assert not list((home / "uploads" / ".staging").iterdir())
+    assert not list(place.staging.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -118,13 +114,13 @@ def test_the_same_rows_in_any_batches_are_the_same_upload(
     ],
 )
 def test_other_rows_under_the_same_request_id_are_refused(
-    home: Path, registry: Registry, other: list[Row]
+    place: Place, registry: Registry, other: list[Row]
 ) -> None:
     first = upload(registry, [ROWS])
     with pytest.raises(AlreadyExists) as caught:
         upload(registry, [other])
     assert caught.value.reason == "REQUEST_ID_REUSED"
-    assert files(home) == [f"{first}.parquet"]
+    assert place.stored("uploads") == [f"{first}.parquet"]
 
 
 def test_other_columns_under_the_same_request_id_are_refused(registry: Registry) -> None:
@@ -136,14 +132,14 @@ def test_other_columns_under_the_same_request_id_are_refused(registry: Registry)
 
 
 @pytest.mark.parametrize("limits", [UploadLimits(rows=5), UploadLimits(content_bytes=60)])
-def test_too_large_an_upload_leaves_nothing(home: Path, registry: Registry, limits: UploadLimits) -> None:
+def test_too_large_an_upload_leaves_nothing(place: Place, registry: Registry, limits: UploadLimits) -> None:
     with registry.uploads.create("r1", limits=limits) as writer:
         for _ in range(3):
             writer.append(["u1"], ["i1"], [1.0])
         with pytest.raises(ResourceExhausted) as caught:
             writer.append(["u1"] * 3, ["i1"] * 3, [1.0] * 3)
         assert caught.value.reason == "UPLOAD_TOO_LARGE"
-        assert files(home) == []
+        assert [*place.stored("uploads"), *place.staging.iterdir()] == []
         with pytest.raises(FailedPrecondition) as over:
             writer.commit()
         assert over.value.reason == "UPLOAD_CLOSED"
@@ -157,22 +153,22 @@ def test_an_upload_up_to_the_limit(registry: Registry) -> None:
         assert writer.commit().rows == 5
 
 
-def test_leaving_without_commit_leaves_nothing(home: Path, registry: Registry) -> None:
+def test_leaving_without_commit_leaves_nothing(place: Place, registry: Registry) -> None:
     with registry.uploads.create("r1") as writer:
         writer.append(["u1"], ["i1"], [1.0])
     writer.abort()
-    assert files(home) == []
+    assert [*place.stored("uploads"), *place.staging.iterdir()] == []
     with pytest.raises(FailedPrecondition):
         writer.append(["u1"], ["i1"], [1.0])
 
 
-def test_an_upload_without_rows_is_refused(home: Path, registry: Registry) -> None:
+def test_an_upload_without_rows_is_refused(place: Place, registry: Registry) -> None:
     with registry.uploads.create("r1") as writer:
         writer.append([], [], [])
         with pytest.raises(InvalidArgument) as caught:
             writer.commit()
     assert caught.value.reason == "UPLOAD_EMPTY"
-    assert files(home) == []
+    assert [*place.stored("uploads"), *place.staging.iterdir()] == []
 
 
 BAD: dict[str, Callable[[writer_module.UploadWriter], None]] = {

@@ -52,6 +52,14 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
     [
         ({"port": 70000}, {}, None, "--port is wrong"),
         ({"data_roots": ("/a", 5, 6)}, {}, None, "--data-roots is wrong"),
+        (
+            {"store_url": "bucket"},
+            {},
+            None,
+            "--store-url is wrong: A store's URL must look like s3://bucket/prefix",
+        ),
+        ({}, {"MFSERVE_STORE_URL": "s3://key@bucket"}, None, "MFSERVE_STORE_URL is wrong"),
+        ({}, {"MFSERVE_CACHE_BYTES": "-1"}, None, "MFSERVE_CACHE_BYTES is wrong"),
         ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
         ({}, {}, "workers = 0", "workers in FILE is wrong"),
         ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
@@ -123,10 +131,13 @@ def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is_one() ->
 
 def test_a_trainer_beside_the_server_does_not_tell_of_it_again(tmp_path: Path) -> None:
     ours = {"MFSERVE_PROT": "1", "MFSERVE_CONFIG": "x", "MFSERVE_LEASE_SECONDS": "3", "PATH": "/bin"}
-    given = trainer_environment(load_settings(Settings, {"home": tmp_path}, None), ours)
+    store = "s3://bucket/prefix"
+    given = trainer_environment(load_settings(Settings, {"home": tmp_path, "store_url": store}, None), ours)
     assert given == {
         "PATH": "/bin",
         "MFSERVE_HOME": str(tmp_path),
+        "MFSERVE_STORE_URL": store,
+        "MFSERVE_CACHE_BYTES": str(64 * 2**30),
         "MFSERVE_LEASE_SECONDS": "3",
         "MFSERVE_LOG_LEVEL": "info",
         "MFSERVE_LOG_FORMAT": "auto",

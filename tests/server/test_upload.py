@@ -39,7 +39,8 @@ def end(rows: int) -> pb.UploadDatasetRequest:
 
 
 def left_behind(home: Path) -> list[Path]:
-    return [path for path in (home / "uploads").rglob("*") if path.is_file()]
+    kinds = (home / "uploads", home / ".staging")
+    return [path for kind in kinds for path in kind.rglob("*") if path.is_file()]
 
 
 async def test_an_upload_is_kept_as_it_was_sent(server: Server, registry: Registry) -> None:

@@ -16,7 +16,7 @@ from weakref import finalize
 import pytest
 from structlog.testing import capture_logs
 
-from mfserve_registry import Registry
+from mfserve_registry import Registry, filelocks
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_server import scoring, verification
@@ -171,7 +171,7 @@ def test_a_process_that_is_killed_while_it_verifies_leaves_it_to_the_next(
     opened: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    waits, lock = threading.Event(), verification._lock
+    waits, lock = threading.Event(), filelocks._lock
 
     def told(file: BinaryIO) -> bool:
         free = lock(file)
@@ -179,7 +179,7 @@ def test_a_process_that_is_killed_while_it_verifies_leaves_it_to_the_next(
             waits.set()
         return free
 
-    monkeypatch.setattr(verification, "_lock", told)
+    monkeypatch.setattr(filelocks, "_lock", told)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(Verification(verdicts).require, *snapshot)
         assert waits.wait(PATIENCE)
@@ -203,7 +203,7 @@ def test_a_process_that_is_stopped_while_it_verifies_holds_nobody_up_for_ever(
         Verification(verdicts).require(*snapshot)
     assert opened == [snapshot[1]]
     assert [line["message"] for line in logs if line["log_level"] == "warning"] == [
-        "another process has verified for 0.1 seconds"
+        "another process has held a lock for 0.1 seconds"
     ]
 
 

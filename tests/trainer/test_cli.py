@@ -54,7 +54,7 @@ def test_an_unknown_dataset_is_refused() -> None:
         (["--log-level", "loud"], {}, 2, "--log-level"),
         ([], {"MFSERVE_LEASE_SECONDS": "soon"}, 2, "MFSERVE_LEASE_SECONDS"),
         ([], {"MFSERVE_JOB_POLL_SECONDS": "-1"}, 2, "MFSERVE_JOB_POLL_SECONDS"),
-        ([], {"MFSERVE_DATABASE_URL": "nonsense"}, 1, "database"),
+        ([], {"MFSERVE_DATABASE_URL": "nonsense"}, 2, "database"),
         (["--config", "/missing.toml"], {}, 2, "/missing.toml"),
         (["--home", "/dev/null/home"], {}, 1, "/dev/null/home"),
     ],

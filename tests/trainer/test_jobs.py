@@ -47,7 +47,7 @@ def trainer(registry: Registry, shared_home: Path, csv: Path) -> Iterator[Traine
 def nothing_left_behind(trainer: Trainer, shared_home: Path) -> Iterator[None]:
     """However a job ends, the folders that it wrote to are published or gone."""
     yield
-    staging = shared_home / "snapshots" / ".staging"
+    staging = shared_home / ".staging"
     eventually(lambda: not list(staging.iterdir()), "no folder is left")
 
 

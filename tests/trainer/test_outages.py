@@ -57,7 +57,7 @@ def test_folders_of_a_long_fit_are_not_taken_for_left_behind(
         # Before the first epoch too.
         claimed(registry, job_id)
         eventually(lambda: registry.jobs.progress(job_id), "the fit process has the task")
-        folders = list((home / "snapshots" / ".staging").iterdir())
+        folders = list((home / ".staging").iterdir())
         assert len(folders) == 2
         long_ago = time.time() - DAYS
         for folder in folders:

@@ -27,7 +27,7 @@ def test_terminated_trainer_gives_its_job_back(registry: Registry, home: Path, c
     job = registry.jobs.get(job_id)
     assert (job.state, job.error_reason) == (JobState.PENDING, None)
     assert job.attempts_left == before.attempts_left + 1
-    assert list((home / "snapshots" / ".staging").iterdir()) == []
+    assert list((home / ".staging").iterdir()) == []
 
 
 def test_job_of_a_killed_trainer_is_done_by_another(registry: Registry, home: Path, csv: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import structlog
 from mfserve_registry import Claim, Progress, Registry
 from mfserve_registry.errors import DamagedSnapshot, LeaseLost, RegistryError, Unavailable, UnsoundSnapshot
 from mfserve_registry.spec import UploadedDataset
+from mfserve_registry.store import Held
 from mfserve_trainer.datasets import cache_folder
 from mfserve_trainer.fitter import FitProcessDied, Fitter
 from mfserve_trainer.messages import Done, Failed, FitTask, Step
@@ -183,16 +184,17 @@ class Attempt:
 
     async def _fit(self, staged: Path, scratch: Path) -> Done:
         try:
-            task = await asyncio.to_thread(self._task, staged, scratch)
-            async with recording(self._record) as record, aclosing(self._fitter.perform(task)) as answers:
-                async for answer in answers:
-                    match answer:
-                        case Step():
-                            record(answer.progress())
-                        case Failed():
-                            raise _JobFailed(answer.reason, answer.message)
-                        case Done():
-                            return answer
+            with await asyncio.to_thread(self._hold_upload) as upload:
+                task = self._task(staged, scratch, upload.path if upload is not None else None)
+                async with recording(self._record) as record, aclosing(self._fitter.perform(task)) as answers:
+                    async for answer in answers:
+                        match answer:
+                            case Step():
+                                record(answer.progress())
+                            case Failed():
+                                raise _JobFailed(answer.reason, answer.message)
+                            case Done():
+                                return answer
             raise FitProcessDied("it gave no answer")
         except FitProcessDied as error:
             message = f"The training broke off: {error}. It may need more memory than this trainer has."
@@ -205,12 +207,15 @@ class Attempt:
     def _record(self, steps: Sequence[Progress]) -> None:
         self._jobs.record(self._claim, steps)
 
-    def _task(self, staged: Path, scratch: Path) -> FitTask:
+    def _hold_upload(self) -> Held | nullcontext[None]:
+        """The uploaded ratings of the job, on this machine; nothing where it trains on other data."""
+        source = self._claim.request.dataset.source
+        if isinstance(source, UploadedDataset):
+            return self._registry.uploads.hold(source.upload_id)
+        return nullcontext()
+
+    def _task(self, staged: Path, scratch: Path, upload: Path | None) -> FitTask:
         request = self._claim.request
-        source = request.dataset.source
-        upload = (
-            self._registry.uploads.path(source.upload_id) if isinstance(source, UploadedDataset) else None
-        )
         return FitTask(
             model=request.model,
             job_id=self._claim.job_id,

@@ -23,6 +23,7 @@ _option = partial(setting, Settings)
 
 def trainer(
     home: Annotated[Path | None, _option("home")] = None,
+    store_url: Annotated[str | None, _option("store_url")] = None,
     data_roots: Annotated[str | None, _option("data_roots")] = None,
     lease_seconds: Annotated[float | None, _option("lease_seconds")] = None,
     cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
@@ -33,6 +34,7 @@ def trainer(
     """Trains what is queued in a registry. Ends on Ctrl-C or SIGTERM; a job under way goes back to the queue."""
     flags = {
         "home": home,
+        "store_url": store_url,
         "data_roots": data_roots,
         "lease_seconds": lease_seconds,
         "cache_dir": cache_dir,

@@ -21,7 +21,7 @@ from mfserve_registry.aliases.types import (
 )
 from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition, NotFound
-from mfserve_registry.lookup import lock_model, require_alias, require_model, require_version
+from mfserve_registry.lookup import require_alias, require_model, require_version
 from mfserve_registry.names import check_settable_alias
 from mfserve_registry.pages import DEFAULT_PAGE_SIZE, Page, check_page_size, decode_token
 from mfserve_registry.tables import alias_events, aliases, models, versions
@@ -143,7 +143,7 @@ class Aliases:
         check_texts(reason, actor)
         after = wanted_state(version, targets, shadow)
         with self._database.write() as connection:
-            lock_model(connection, model)
+            require_model(connection, model)
             for place, target in enumerate(targets):
                 require_version(connection, model, target.version, f"targets[{place}].version")
             if version is not None:
@@ -174,7 +174,7 @@ class Aliases:
         check_revision(expected_revision)
         check_texts(reason, actor)
         with self._database.write() as connection:
-            lock_model(connection, model)
+            require_model(connection, model)
             found = alias_from_row(require_alias(connection, model, alias))
             compare(model, alias, found, expected_revision)
             now, nothing = self._database.now(), AliasState()
@@ -208,7 +208,7 @@ class Aliases:
         check_revision(expected_revision or 0)
         check_texts(reason, actor)
         with self._database.write() as connection:
-            lock_model(connection, model)
+            require_model(connection, model)
             found = alias_from_row(require_alias(connection, model, alias))
             if expected_revision is not None:
                 compare(model, alias, found, expected_revision)

@@ -1,7 +1,7 @@
-"""The changes of an alias, each within a transaction that has locked the model's row.
+"""The changes of an alias, each within a transaction that writes.
 
-That lock is what makes them right: whoever changes an alias, publishes or deletes a version, or deletes the model has
-it, so that none of them decides on what another is just changing, and two who make one new alias come one by one.
+Such transactions come one by one, on every database: none of them decides on what another is just changing, and of two
+who make one new alias the second finds it there.
 """
 
 from __future__ import annotations

@@ -36,19 +36,20 @@ class Archives:
     def export(self, model: str, version: int, path: Path, progress: Progress | None) -> Version:
         """See ``Registry.export_version``."""
         found = self._models.get_version(model, version)
-        folder = self._store.path(found.digest)
-        document = _document(found, folder)
+        with self._store.hold(found.digest) as held:
+            folder = held.path
+            document = _document(found, folder)
 
-        def opened(member: Member) -> BinaryIO:
-            if member.folder == ARTIFACTS:
-                return BytesIO(self._artifacts.read(model, version, member.name)[1])
-            try:
-                return (folder / member.name).open("rb")
-            except OSError as error:
-                raise DamagedSnapshot(f"{member.name} cannot be read ({error.strerror}).") from error
+            def opened(member: Member) -> BinaryIO:
+                if member.folder == ARTIFACTS:
+                    return BytesIO(self._artifacts.read(model, version, member.name)[1])
+                try:
+                    return (folder / member.name).open("rb")
+                except OSError as error:
+                    raise DamagedSnapshot(f"{member.name} cannot be read ({error.strerror}).") from error
 
-        with replacing(path) as file:
-            write_archive(file, document, opened, adding_up(progress, document.size))
+            with replacing(path) as file:
+                write_archive(file, document, opened, adding_up(progress, document.size))
         return found
 
     def import_(self, path: Path, model: str | None, progress: Progress | None) -> Publication:

@@ -13,7 +13,7 @@ from mfserve_registry.archive.copying import Report, copy
 from mfserve_registry.archive.document import CHECKSUM_NAME, NAME, Document, Member, checksum
 from mfserve_registry.archive.tar import END, header, padding
 from mfserve_registry.errors import DamagedSnapshot
-from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.store.durable import sync_folder
 
 
 def write_archive(

@@ -20,7 +20,7 @@ from mfserve_registry.jobs.lifecycle import (
     job_not_found,
     job_rows,
     lease_ended,
-    lock_job,
+    require_job,
 )
 from mfserve_registry.jobs.types import Claim, Job, JobRequest, JobState, Outcome, Progress
 from mfserve_registry.names import check_model
@@ -84,7 +84,7 @@ class Jobs:
                     updated_at=now,
                 )
             )
-            return job_from_row(lock_job(connection, job_id)), True
+            return job_from_row(require_job(connection, job_id)), True
 
     def get(self, job_id: str) -> Job:
         """NotFound: JOB_NOT_FOUND."""
@@ -129,7 +129,7 @@ class Jobs:
             FailedPrecondition: JOB_FINISHED.
         """
         with self._database.write() as connection:
-            row = lock_job(connection, job_id)
+            row = require_job(connection, job_id)
             state = JobState(row.state)
             now = self._database.now()
             if state.finished:
@@ -146,7 +146,7 @@ class Jobs:
                 finish(connection, row, JobState.CANCELLED, Outcome.LEASE_LOST, now)
             elif not row.cancel_requested:
                 change(connection, row, now, cancel_requested=True)
-            return job_from_row(lock_job(connection, job_id))
+            return job_from_row(require_job(connection, job_id))
 
     def progress(self, job_id: str, after_sequence: int = 0) -> Sequence[Progress]:
         """What was recorded after ``after_sequence``, in order. NotFound: JOB_NOT_FOUND."""
@@ -188,10 +188,7 @@ class Jobs:
             _end_leases(connection, now)
             while True:
                 row = connection.execute(
-                    job_rows.where(jobs.c.state == JobState.PENDING)
-                    .order_by(jobs.c.number)
-                    .limit(1)
-                    .with_for_update(of=jobs, skip_locked=True)
+                    job_rows.where(jobs.c.state == JobState.PENDING).order_by(jobs.c.number).limit(1)
                 ).first()
                 if row is None:
                     return None
@@ -219,7 +216,7 @@ class Jobs:
                 except FailedPrecondition as unreadable:
                     # It would be so for every attempt here, and the jobs behind it must not wait for that.
                     error = (unreadable.reason, unreadable.message)
-                    row = lock_job(connection, row.job_id)
+                    row = require_job(connection, row.job_id)
                     finish(connection, row, JobState.FAILED, Outcome.FAILED, now, error=error)
                     continue
                 return Claim(row.job_id, attempt, worker, request, now + lease)
@@ -284,7 +281,7 @@ class Jobs:
                 give_back(connection, row, Outcome.FAILED, now, error=(reason, message))
             else:
                 finish(connection, row, JobState.FAILED, Outcome.FAILED, now, error=(reason, message))
-            return job_from_row(lock_job(connection, claim.job_id))
+            return job_from_row(require_job(connection, claim.job_id))
 
     def cancelled(self, claim: Claim) -> Job:
         """Says that the work has stopped because the job was to be cancelled.
@@ -299,7 +296,7 @@ class Jobs:
             if not row.cancel_requested:
                 raise FailedPrecondition("Nobody asked to cancel the job.", reason="JOB_NOT_CANCELLED")
             finish(connection, row, JobState.CANCELLED, Outcome.CANCELLED, now)
-            return job_from_row(lock_job(connection, claim.job_id))
+            return job_from_row(require_job(connection, claim.job_id))
 
     def release(self, claim: Claim) -> Job:
         """Gives the job back, as at a clean shutdown: it waits again and has lost no attempt.
@@ -309,7 +306,7 @@ class Jobs:
         with self._database.write() as connection:
             now = self._database.now()
             give_back(connection, hold(connection, claim, now), Outcome.RELEASED, now)
-            return job_from_row(lock_job(connection, claim.job_id))
+            return job_from_row(require_job(connection, claim.job_id))
 
 
 def _step(row: Row[Any]) -> Progress:
@@ -327,9 +324,9 @@ def _step(row: Row[Any]) -> Progress:
 
 def _end_leases(connection: Connection, now: datetime) -> None:
     rows = connection.execute(
-        job_rows.where(jobs.c.state == JobState.RUNNING, job_attempts.c.lease_expires_at <= now)
-        .order_by(jobs.c.number)
-        .with_for_update(of=jobs, skip_locked=True)
+        job_rows.where(jobs.c.state == JobState.RUNNING, job_attempts.c.lease_expires_at <= now).order_by(
+            jobs.c.number
+        )
     ).all()
     for row in rows:
         lease_ended(connection, row, now)

@@ -36,9 +36,9 @@ job_rows = select(
 ).select_from(jobs.outerjoin(job_attempts, _CURRENT_ATTEMPT))
 
 
-def lock_job(connection: Connection, job_id: str) -> Row[Any]:
-    """The job's row, which nobody else changes until the transaction ends; NotFound JOB_NOT_FOUND."""
-    row = connection.execute(job_rows.where(jobs.c.job_id == job_id).with_for_update(of=jobs)).first()
+def require_job(connection: Connection, job_id: str) -> Row[Any]:
+    """The job's row; NotFound JOB_NOT_FOUND."""
+    row = connection.execute(job_rows.where(jobs.c.job_id == job_id)).first()
     if row is None:
         raise job_not_found(job_id)
     return row
@@ -46,7 +46,7 @@ def lock_job(connection: Connection, job_id: str) -> Row[Any]:
 
 def hold(connection: Connection, claim: Claim, now: datetime) -> Row[Any]:
     """The row of the job that ``claim`` holds; LeaseLost where it holds it no longer."""
-    row = lock_job(connection, claim.job_id)
+    row = require_job(connection, claim.job_id)
     if row.state != JobState.RUNNING or row.attempt != claim.attempt or row.lease_expires_at <= now:
         raise LeaseLost(
             f"Attempt {claim.attempt} of job {claim.job_id} no longer holds the job.",

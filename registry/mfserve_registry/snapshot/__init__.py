@@ -4,12 +4,11 @@ from mfserve_registry.snapshot.content import RankingHead, RatedItems, RatingHea
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.manifest import FORMAT, Manifest
 from mfserve_registry.snapshot.reader import Snapshot, verify_snapshot
-from mfserve_registry.snapshot.store import FolderStore, SnapshotStore
+from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.snapshot.writer import write_snapshot
 
 __all__ = [
     "FORMAT",
-    "FolderStore",
     "IdTable",
     "Manifest",
     "RankingHead",

@@ -23,7 +23,6 @@ from mfserve_registry.snapshot.checks import (
     samples_of,
 )
 from mfserve_registry.snapshot.content import ItemIndex, Posterior, RankingHead, RatingHead, SnapshotContent
-from mfserve_registry.snapshot.durable import sync_folder
 from mfserve_registry.snapshot.ids import IdTable, StringTable
 from mfserve_registry.snapshot.layout import layout
 from mfserve_registry.snapshot.manifest import (
@@ -37,6 +36,7 @@ from mfserve_registry.snapshot.manifest import (
     RatingEntry,
     digest_of,
 )
+from mfserve_registry.store.durable import sync_folder
 
 
 def write_snapshot(directory: Path, content: SnapshotContent) -> str:

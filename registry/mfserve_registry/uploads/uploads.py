@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
-from datetime import timedelta
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
-from mfserve_registry import staging
 from mfserve_registry.database import Database
-from mfserve_registry.errors import AlreadyExists, InvalidArgument, NotFound
+from mfserve_registry.errors import AlreadyExists, DamagedSnapshot, InvalidArgument, NotFound
 from mfserve_registry.names import check_request_id
-from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.store import Held, Store, hold_sound
 from mfserve_registry.tables import uploads
 from mfserve_registry.uploads.types import REQUIRED, Upload, UploadColumn, UploadLimits
 from mfserve_registry.uploads.writer import UploadWriter
 
 
 class Uploads:
-    """Takes uploads in and finds them again; their files are in the folder ``root``."""
+    """Takes uploads in and finds them again."""
 
-    def __init__(self, database: Database, root: Path, limits: UploadLimits) -> None:
+    def __init__(self, database: Database, store: Store, limits: UploadLimits) -> None:
         self._database = database
-        self._root = root
+        self._store = store
         self._limits = limits
-        self._staging = root / ".staging"
-        self._staging.mkdir(parents=True, exist_ok=True)
 
     def create(
         self,
@@ -63,7 +61,7 @@ class Uploads:
         def finish(staged: Path, sha256: str, content_hash: str, rows: int) -> Upload:
             return self._commit(staged, request_id, ordered, sha256, content_hash, rows)
 
-        return UploadWriter(self._staging / uuid4().hex, ordered, limits or self._limits, finish)
+        return UploadWriter(self._store.stage(), ordered, limits or self._limits, finish)
 
     def get(self, upload_id: str) -> Upload:
         """NotFound: UPLOAD_NOT_FOUND."""
@@ -78,17 +76,41 @@ class Uploads:
             )
         return _upload(row)
 
+    def hold(self, upload_id: str) -> Held:
+        """The Parquet file of an upload on this machine, whole; it stays there while it is held.
+
+        Raises:
+            NotFound: UPLOAD_NOT_FOUND.
+            DamagedSnapshot: STORAGE_FAILED, the file is gone from the store or is not what was uploaded.
+            Unavailable: the database or the store does not answer.
+        """
+        upload = self.get(upload_id)
+        name = _name(upload_id)
+
+        def check(path: Path) -> None:
+            try:
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise _damaged(upload_id) from error
+            if sha256 != upload.sha256:
+                raise _damaged(upload_id)
+
+        try:
+            return hold_sound(
+                lambda: self._store.hold(name, check), check, lambda: self._store.mend(name, check)
+            )
+        except FileNotFoundError as error:
+            raise _damaged(upload_id) from error
+
     def path(self, upload_id: str) -> Path:
-        """The Parquet file of an upload. NotFound: UPLOAD_NOT_FOUND."""
-        return self._path(self.get(upload_id).upload_id)
+        """The same file, without a promise that it stays; raises the same."""
+        return self.hold(upload_id).path
 
     def open(self, upload_id: str) -> BinaryIO:
-        """The same, opened for reading."""
-        return self.path(upload_id).open("rb")
-
-    def clean_staging(self, older_than: timedelta) -> None:
-        """Removes files of uploads that never ended, if untouched for so long."""
-        staging.clean(self._staging, older_than)
+        """The same, opened for reading; raises the same."""
+        with self.hold(upload_id) as held:
+            return held.path.open("rb")
 
     def _commit(
         self,
@@ -99,23 +121,28 @@ class Uploads:
         content_hash: str,
         rows: int,
     ) -> Upload:
-        upload_id = uuid4().hex
-        size = staged.stat().st_size
-        path = self._path(upload_id)
-        with self._database.write() as connection:
+        def known(connection: Connection) -> Upload | None:
             row = connection.execute(select(uploads).where(uploads.c.request_id == request_id)).first()
-            if row is not None:
-                if row.content_hash != content_hash or row.columns != columns:
-                    raise AlreadyExists(
-                        "Other ratings were uploaded with this request id; choose a new one.",
-                        reason="REQUEST_ID_REUSED",
-                        field="request_id",
-                        metadata={"request_id": request_id, "upload_id": row.upload_id},
-                    )
-                return _upload(row)
-            staged.rename(path)
-            try:
-                sync_folder(self._root)
+            if row is not None and (row.content_hash != content_hash or row.columns != columns):
+                raise AlreadyExists(
+                    "Other ratings were uploaded with this request id; choose a new one.",
+                    reason="REQUEST_ID_REUSED",
+                    field="request_id",
+                    metadata={"request_id": request_id, "upload_id": row.upload_id},
+                )
+            return None if row is None else _upload(row)
+
+        with self._database.read() as connection:
+            if (before := known(connection)) is not None:
+                return before
+        upload_id, size = uuid4().hex, staged.stat().st_size
+        # Before the transaction: a store may be slow, and all other writers would wait for it.
+        self._store.put(staged, _name(upload_id))
+        with ExitStack() as undo:
+            undo.callback(self._store.remove, _name(upload_id))
+            with self._database.write() as connection:
+                if (before := known(connection)) is not None:  # the same upload was sent twice at once
+                    return before
                 connection.execute(
                     insert(uploads).values(
                         upload_id=upload_id,
@@ -128,13 +155,20 @@ class Uploads:
                         created_at=self._database.now(),
                     )
                 )
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+            undo.pop_all()
         return self.get(upload_id)
 
-    def _path(self, upload_id: str) -> Path:
-        return self._root / f"{upload_id}.parquet"
+
+def _name(upload_id: str) -> str:
+    return f"uploads/{upload_id}.parquet"
+
+
+def _damaged(upload_id: str) -> DamagedSnapshot:
+    return DamagedSnapshot(
+        "The file of the upload is damaged or missing in the store.",
+        reason="STORAGE_FAILED",
+        metadata={"upload_id": upload_id},
+    )
 
 
 def _upload(row: Row[Any]) -> Upload:

@@ -19,9 +19,10 @@ TRACE = ["strace", "-f", "-y", "-e", "trace=write,fsync,rename,renameat,renameat
 PUBLISH = """
 import sys
 from pathlib import Path
-from mfserve_registry.snapshot import FolderStore, write_snapshot
+from mfserve_registry.snapshot import SnapshotStore, write_snapshot
+from mfserve_registry.store import FolderStore
 from tests.registry.snapshot.samples import random_content
-store = FolderStore(Path(sys.argv[1]))
+store = SnapshotStore(FolderStore(Path(sys.argv[1])))
 staged = store.stage()
 digest = write_snapshot(staged, random_content(71))
 store.commit(staged, digest)
@@ -31,10 +32,10 @@ print(staged.name, digest)
 
 @needs("strace")
 def test_files_then_folder_then_rename_then_root(tmp_path: Path) -> None:
-    root = tmp_path / "snapshots"
+    home, root = tmp_path / "home", tmp_path / "home" / "snapshots"
     log = tmp_path / "strace.log"
     run = subprocess.run(
-        [*TRACE, "-o", str(log), sys.executable, "-c", PUBLISH, str(root)],
+        [*TRACE, "-o", str(log), sys.executable, "-c", PUBLISH, str(home)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[3],
@@ -45,7 +46,7 @@ def test_files_then_folder_then_rename_then_root(tmp_path: Path) -> None:
         pytest.skip("this machine does not let a process be traced")
     assert run.returncode == 0, run.stderr
     name, digest = run.stdout.split()
-    staged = root / ".staging" / name
+    staged = home / ".staging" / name
     calls = log.read_text().splitlines()
 
     def positions(pattern: str) -> list[int]:

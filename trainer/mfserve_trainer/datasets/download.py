@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mfserve_registry.errors import FailedPrecondition
-from mfserve_registry.snapshot.durable import sync_folder
+from mfserve_registry.store.durable import sync_folder
 
 Progress = Callable[[str, int, int], None]
 """Called with a sentence about what happens, bytes done and bytes in all (0 and 0 where there is no number)."""

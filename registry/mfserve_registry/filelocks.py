@@ -1,0 +1,41 @@
+"""Locks on files between the processes of a machine; the system frees those of a process that dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+_LOOK_SECONDS = 0.02
+
+
+@contextmanager
+def locked(path: Path, patience: float) -> Iterator[BinaryIO]:
+    """The file, open and locked (flock) for us alone; made where there is none.
+
+    Args:
+        patience: seconds to wait for whoever holds the lock.
+
+    Raises:
+        TimeoutError: another holds it and does not let go of it.
+    """
+    give_up = time.monotonic() + patience
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        while not _lock(file):
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"another process has held a lock for {patience:g} seconds")
+            time.sleep(_LOOK_SECONDS)  # the system's own wait has no end
+        yield file
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the lock was free; closing the file, or dying, frees it again."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
