@@ -6,8 +6,6 @@ import pytest
 
 from mfserve_registry import AliasTarget, Registry
 from mfserve_registry.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, RegistryError
-from mfserve_registry.tables import alias_events
-from tests.places import Place
 from tests.registry.helpers import Clock, publish
 
 
