@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ class ByFile(LoadGroupScheduling):  # type: ignore[misc] # untyped to mypy; deri
 @pytest.hookimpl(optionalhook=True)  # none of pytest's own: -p no:xdist leaves it out
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Spares collections of garbage the walk through what was imported, most of it TensorFlow's: that stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
