@@ -12,6 +12,8 @@ from xdist.scheduler import LoadGroupScheduling
 
 from mfserve_registry import Registry
 
+TESTS = Path(__file__).parent
+
 # A busy machine is no bug (no deadline), and a suite that passed must pass again (the same examples each time).
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
@@ -25,6 +27,15 @@ class ByFile(LoadGroupScheduling):  # type: ignore[misc] # untyped to mypy; deri
 
     def _split_scope(self, nodeid: str) -> str:
         return str(super()._split_scope(nodeid)).partition("::")[0]
+
+
+SHORT = {"registry", "scoring"}
+"""Folders whose files take a few seconds each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps short files for the end: the processes come to it together, none of them with minutes still before it."""
+    items.sort(key=lambda item: not SHORT.isdisjoint(item.path.parent.relative_to(TESTS).parts))
 
 
 @pytest.hookimpl(optionalhook=True)  # none of pytest's own: -p no:xdist leaves it out
