@@ -80,8 +80,14 @@ def caller(wheel: Path, wheels: Path) -> Iterator[Callable[..., subprocess.Compl
     with TemporaryDirectory(prefix="mfserve-packaging-") as folder:
         programs = Path(folder) / "bin"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-        pip = [sys.executable, "-m", "pip", "--python", programs / "python"]  # quicker than one of its own
-        subprocess.run([*pip, "install", wheel], env=environment, check=True)
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(programs / "python"),
+        ]  # quicker than one of its own
+        subprocess.run([*pip, "install", str(wheel)], env=environment, check=True)
 
         def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
             command: list[str | Path] = [programs / program, *arguments]
