@@ -84,8 +84,9 @@ demo: $(READY)
 
 # How many processes share the tests; each takes whole files (tests/conftest.py). ARGS="-n0 --pdb" for a debugger.
 JOBS ?= 2
+# The tests start hundreds of processes: what one of them has compiled is for all, whatever the environment says of it.
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 storm: $(READY)
 	$(BIN)/python -m pytest -m storm --timeout 3600 $(ARGS)

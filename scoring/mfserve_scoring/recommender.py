@@ -132,19 +132,20 @@ class Recommender:
         return answer(self._query(question), self._predictor)
 
     def answer_each(self, questions: Sequence[Question]) -> list[Recommendations | RegistryError]:
-        """The answers to several questions, with one search for all that ask the same head.
+        """The answers to several questions, with one search for all that ask the same head for about as many items.
 
         Each is what ``answer`` gives, bit for bit; where that would raise, the error stands in the answer's place.
         """
         answers: dict[int, Recommendations | RegistryError] = {}
-        searches: dict[ExactTopK, list[tuple[int, Query]]] = {}
+        searches: dict[tuple[ExactTopK, int], list[tuple[int, Query]]] = {}
         for number, question in enumerate(questions):
             try:
                 query = self._query(question)
             except RegistryError as error:
                 answers[number] = error
             else:
-                searches.setdefault(query.search, []).append((number, query))
+                # Of all in one search each has as much found as who wants the most: up to twice as much is fair.
+                searches.setdefault((query.search, query.limit.bit_length()), []).append((number, query))
         for asked in searches.values():
             numbers, queries = zip(*asked, strict=True)
             answers.update(zip(numbers, answer_together(queries, self._predictor), strict=True))

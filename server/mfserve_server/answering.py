@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_server.catalog import Catalog
-from mfserve_server.gathering import Gathering, Outcome
+from mfserve_server.gathering import Gathering, Outcome, Reply, attempt
 from mfserve_server.handlers import BytesMethod, decode
 from mfserve_server.kept import KeptReplies, Key
 from mfserve_server.loading import LoadedVersion
@@ -56,12 +56,11 @@ class Answers(BytesMethod):
         outcomes: dict[int, Outcome] = {}
         asked: dict[int, tuple[LoadedVersion, list[int], list[Request]]] = {}
         for number, data in enumerate(calls):
-            try:
-                request: Any = decode(self._request_class, data)
-                loaded = held_version(self._catalog, request.model_spec)
-            except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-                outcomes[number] = error
+            begun = attempt(self._begun, data)
+            if isinstance(begun, Exception):
+                outcomes[number] = begun
                 continue
+            request, loaded = begun
             if loaded is None:
                 outcomes[number] = self._when_loaded(request)
             else:
@@ -69,9 +68,15 @@ class Answers(BytesMethod):
                 numbers.append(number)
                 requests.append(request)
         for loaded, numbers, requests in asked.values():
-            for number, outcome in zip(numbers, self._answer_each(loaded, requests), strict=True):
+            made = attempt(self._answer_each, loaded, requests)
+            each = [made] * len(numbers) if isinstance(made, Exception) else made
+            for number, outcome in zip(numbers, each, strict=True):
                 outcomes[number] = self._keep(loaded, calls[number], outcome)
         return [outcomes[number] for number in range(len(calls))]
+
+    def _begun(self, data: bytes) -> tuple[Request, LoadedVersion | None]:
+        request: Any = decode(self._request_class, data)
+        return request, held_version(self._catalog, request.model_spec)
 
     def _keep(self, loaded: LoadedVersion, data: bytes, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Exception) or not self._catalog.is_aliased(loaded):
@@ -96,13 +101,6 @@ class Answers(BytesMethod):
         return made
 
 
-def one_by_one(answer: Callable[[LoadedVersion, Any], bytes | Awaitable[bytes]]) -> AnswerEach:
+def one_by_one(answer: Callable[[LoadedVersion, Any], Reply]) -> AnswerEach:
     """Of a method whose calls gain nothing from one another."""
-
-    def attempt(loaded: LoadedVersion, request: Any) -> Outcome:
-        try:
-            return answer(loaded, request)
-        except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-            return error
-
-    return lambda loaded, requests: [attempt(loaded, request) for request in requests]
+    return lambda loaded, requests: [attempt(answer, loaded, request) for request in requests]

@@ -10,17 +10,42 @@ their way, which would have to be done in any case.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar, TypeVarTuple
+
+from mfserve_registry.errors import RegistryError
 
 CALM = 5
 """Turns of the event loop without a further call, after which those that wait are answered: grpc.aio spends some of
 them on each call that it takes in."""
+PATIENCE = 5e-3
+"""Seconds after which the first of them waits for no further call."""
 MOST = 64
 """Most calls answered in one go, for which the event loop is held up: 4 ms where each takes 60 µs."""
+MOST_BYTES = 1 << 16
+"""Bytes of requests that end a go, because long ones take long to be read."""
 
-Reply = bytes | Awaitable[bytes]
+Reply = bytes | Coroutine[Any, Any, bytes]
 """A response's bytes: at once, where the event loop need not wait for anything."""
 Outcome = Reply | Exception
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def attempt(make: Callable[[*Ts], T], *arguments: *Ts) -> T | Exception:
+    """What ``make`` gives, or the error in its place.
+
+    An error that is the caller's is told without where it came from, and so need not hold on to what was there, such as
+    a version.
+    """
+    try:
+        return make(*arguments)
+    except RegistryError as error:
+        return error.with_traceback(None)
+    except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
+        return error
 
 
 class Gathering:
@@ -32,34 +57,59 @@ class Gathering:
 
     def __init__(self, answer_each: Callable[[Sequence[bytes]], Sequence[Outcome]]) -> None:
         self._answer_each = answer_each
-        self._waiting: list[tuple[bytes, asyncio.Future[Reply]]] = []
+        self._waiting: deque[tuple[bytes, asyncio.Future[Reply]]] = deque()
         self._calm = 0
+        self._until = 0.0
 
     async def answer(self, request: bytes) -> bytes:
         """The response to the request, which is not looked at for a caller who has hung up before its turn."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if not self._waiting:
+            self._until = loop.time() + PATIENCE
             loop.call_soon(self._turn)
         self._waiting.append((request, future))
         self._calm = 0
-        reply = await future
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            _close(future)
+            raise
         return reply if isinstance(reply, bytes) else await reply
 
     def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
         self._calm += 1
-        if self._calm < CALM and len(self._waiting) < MOST:
-            asyncio.get_running_loop().call_soon(self._turn)
-            return
-        waiting = [(request, future) for request, future in self._waiting if not future.done()]
-        self._waiting = []
-        try:
-            outcomes = self._answer_each([request for request, _ in waiting])
-        except Exception as error:  # noqa: BLE001 - their callers are told, by the handler
-            outcomes = [error] * len(waiting)
-        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+        if self._calm >= CALM or len(self._waiting) >= MOST or loop.time() >= self._until:
+            self._go()
+        if self._waiting:
+            loop.call_soon(self._turn)
+
+    def _go(self) -> None:
+        taken = self._take()
+        outcomes = attempt(self._answer_each, [request for request, _ in taken])
+        if isinstance(outcomes, Exception):
+            outcomes = [outcomes] * len(taken)
+        for (_, future), outcome in zip(taken, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
-                # A task, because nobody awaits the reply of a caller who hangs up now.
-                future.set_result(outcome if isinstance(outcome, bytes) else asyncio.ensure_future(outcome))
+                future.set_result(outcome)
+
+    def _take(self) -> list[tuple[bytes, asyncio.Future[Reply]]]:
+        taken: list[tuple[bytes, asyncio.Future[Reply]]] = []
+        size = 0
+        while self._waiting and len(taken) < MOST and size < MOST_BYTES:
+            request, future = self._waiting.popleft()
+            if not future.done():  # or the caller has hung up
+                taken.append((request, future))
+                size += len(request)
+        return taken
+
+
+def _close(future: asyncio.Future[Reply]) -> None:
+    """Of a caller who hangs up between being answered and hearing of it."""
+    if future.done() and not future.cancelled() and future.exception() is None:
+        reply = future.result()
+        if not isinstance(reply, bytes):
+            reply.close()

@@ -25,7 +25,7 @@ from mfserve_server.checks import (
     limit_of,
 )
 from mfserve_server.executors import Executors
-from mfserve_server.gathering import Outcome
+from mfserve_server.gathering import Outcome, attempt
 from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.sharing import SharedScoring, answer_each
@@ -37,7 +37,7 @@ _ON_LOOP = 1_000_000
 _FEWEST = 8
 """Questions from which on one search for all takes less of the event loop's time than one for each."""
 _LOOK_UP = 1_000
-"""Multiplications that take as long as looking up one id."""
+"""Multiplications that take as long as looking up one id, or as finding and writing one item more."""
 _SAMPLED = 16
 """Multiplications that take as long as one number of a pair's samples, which is fetched and widened first."""
 
@@ -78,18 +78,21 @@ class Scoring:
         outcomes: dict[int, Outcome] = {}
         at_once: dict[int, Question] = {}
         for number, request in enumerate(requests):
-            try:
-                question, work = asked(loaded, request)
-            except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-                outcomes[number] = error
+            checked = attempt(asked, loaded, request)
+            if isinstance(checked, Exception):
+                outcomes[number] = checked
+                continue
+            question, work = checked
+            if work <= _ON_LOOP:
+                at_once[number] = question
             else:
-                if work <= _ON_LOOP:
-                    at_once[number] = question
-                else:
-                    outcomes[number] = self._recommend_shared(loaded, question)
+                outcomes[number] = self._recommend_shared(loaded, question)
         found = answer_each(loaded.recommender, list(at_once.values()), fewest=_FEWEST)
         for number, answer in zip(at_once, found, strict=True):
-            outcomes[number] = answer if isinstance(answer, Exception) else loaded.replies.write(answer)
+            if isinstance(answer, Exception):
+                outcomes[number] = answer
+            else:
+                outcomes[number] = attempt(loaded.replies.write, answer)
         return [outcomes[number] for number in range(len(requests))]
 
     async def _recommend_shared(self, loaded: LoadedVersion, question: Question) -> bytes:
@@ -137,7 +140,7 @@ def asked(loaded: LoadedVersion, request: pb.RecommendRequest) -> tuple[Question
     """The question, checked, and how many multiplications take as long as its answer."""
     options = Options.of(loaded, request)
     factors = head_of(loaded, options.head, "ranking_head").item_factors
-    work = factors.size + _LOOK_UP * len(options.excluded)
+    work = factors.size + _LOOK_UP * (options.limit + len(options.excluded))
     user = request.WhichOneof("user")
     if user == "user_id":
         return Question(check_id(request.user_id, "user_id"), *options), work

@@ -14,9 +14,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import structlog
+
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.executors import Executors
+from mfserve_server.gathering import attempt
 from mfserve_server.loading import LoadedVersion
+
+_log = structlog.get_logger(__name__)
 
 RETURN_SHARE = 0.1
 """Longest wait for callers to come back, as a part of the time that scoring them took."""
@@ -128,16 +133,11 @@ def answer_each(
         fewest: questions from which on one search for all is quicker than one for each.
     """
     if len(questions) >= fewest:
-        with suppress(Exception):  # whose question it was is found out
+        try:
             return recommender.answer_each(questions)
-    return [_alone(recommender, question) for question in questions]
-
-
-def _alone(recommender: Recommender, question: Question) -> Outcome:
-    try:
-        return recommender.answer(question)
-    except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-        return error
+        except Exception:  # noqa: BLE001 - whose question it was is found out
+            _log.warning("search together failed", questions=len(questions), exc_info=True)
+    return [attempt(recommender.answer, question) for question in questions]
 
 
 def _tell(future: asyncio.Future[Recommendations], outcome: Outcome) -> None:

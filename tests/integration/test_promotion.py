@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mfserve import Als, Client, Ials, NoSplit
+from mfserve import Als, Client, Ials
 from mfserve.types import ModelVersion, Recommendations
+from mfserve_registry import Registry
 from tests.integration.oracle import oracle
 from tests.integration.service import RunningService, running_service
+from tests.registry.snapshot.samples import random_content
+from tests.server.samples import FACTS, LEASE, fulfil
 from tests.waiting import eventually
 
 CALLERS = 8
@@ -106,18 +110,33 @@ def _train_and_promote(client: Client, model: str, seed: int) -> ModelVersion:
     return job.result(timeout=TRAINING_SECONDS)
 
 
-def test_recommend_right_after_result_works_on_every_worker(service: RunningService) -> None:
-    data = ratings(4, users=12, items=15)
-    ranking = Ials(factors=4, iterations=2)
-    with Client(service.address) as trainer:
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service without a trainer: the test is one, through the registry's own calls."""
+    with running_service(tmp_path_factory.mktemp("untrained"), "--workers", "4", "--no-trainer") as service:
+        yield service
+
+
+def test_recommend_right_after_result_works_on_every_worker(untrained: RunningService) -> None:
+    content = replace(random_content(4), facts=FACTS)
+    with (
+        Registry.open(untrained.home) as registry,
+        Client(untrained.address) as trainer,
+        ThreadPoolExecutor(1) as pool,
+    ):
         for number in range(50):
             model = f"fresh-{number}"
-            job = trainer.train(model, dataset=data, rating=QUICK, ranking=ranking, split=NoSplit())
+            job = trainer.train(model, dataset="movielens-100k")
+            claim = registry.jobs.claim("test", LEASE)
+            assert claim is not None
+            # Meanwhile, so that the result is waited for when it comes.
+            publishing = pool.submit(fulfil, registry, claim, content)
             job.result(timeout=TRAINING_SECONDS)
             # Each client has a connection of its own, and the kernel spreads connections over the workers.
             for _ in range(6):
-                with Client(service.address) as client:
+                with Client(untrained.address) as client:
                     assert client.recommend(model, "u1").served_version.model == model
+            publishing.result()
 
 
 def test_server_processes_hold_no_tensorflow(service: RunningService) -> None:

@@ -79,8 +79,15 @@ def caller(wheel: Path, wheels: Path) -> Iterator[Callable[..., subprocess.Compl
     environment = wheelhouse.offline(wheels)
     with TemporaryDirectory(prefix="mfserve-packaging-") as folder:
         programs = Path(folder) / "bin"
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([programs / "python", "-m", "pip", "install", wheel], env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(programs / "python"),
+        ]  # quicker than one of its own
+        subprocess.run([*pip, "install", str(wheel)], env=environment, check=True)
 
         def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
             command: list[str | Path] = [programs / program, *arguments]

@@ -75,6 +75,13 @@ def publish(
     """The next version of ``model``: ``content``, or a small random one made of ``seed``."""
     held = claim(registry, model, promote_to=promote_to)
     made = replace(random_content(seed), facts={**FACTS, "seed": seed}) if content is None else content
+    return fulfil(registry, held, made, artifacts)
+
+
+def fulfil(
+    registry: Registry, held: Claim, content: SnapshotContent, artifacts: Sequence[Artifact] = ()
+) -> Version:
+    """What a trainer does with a claimed job once it has trained."""
     staged = registry.snapshots.stage()
-    digest = write_snapshot(staged, made)
+    digest = write_snapshot(staged, content)
     return registry.publish(held, staged, digest, artifacts)

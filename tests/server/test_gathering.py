@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from mfserve_server import gathering
-from mfserve_server.gathering import CALM, MOST, Gathering, Outcome
+from mfserve_server.gathering import CALM, MOST, MOST_BYTES, Gathering, Outcome
 
 
 class Log:
@@ -17,13 +17,17 @@ class Log:
     def __init__(self) -> None:
         self.gathering = Gathering(self.answer_each)
         self.events: list[str] = []
+        self.goes: list[int] = []
+        self.made = asyncio.Event()
         self.done = asyncio.Event()
 
     def answer_each(self, requests: Sequence[bytes]) -> list[Outcome]:
+        self.goes.append(len(requests))
         return [self.answer(request) for request in requests]
 
     def answer(self, request: bytes) -> Outcome:
         self.events.append(f"make {request.decode()}")
+        self.made.set()
         if request == b"wrong":
             return ValueError("wrong")
         return self.wait(request) if request == b"long" else request
@@ -57,10 +61,24 @@ async def test_a_call_waits_for_none_that_comes_later(log: Log) -> None:
     assert log.events == [f"{what} {n}" for n in range(2) for what in ("call", "make", "told")]
 
 
-async def test_so_many_and_no_more_wait(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_so_many_and_no_more_are_answered_in_one_go(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "CALM", 1 << 30)  # it is never calm
-    replies = await asyncio.gather(*(log.call(str(n)) for n in range(MOST)))
-    assert replies == [b"%d" % n for n in range(MOST)]
+    monkeypatch.setattr(gathering, "PATIENCE", 1e9)
+    replies = await asyncio.gather(*(log.call(str(n)) for n in range(3 * MOST)))
+    assert replies == [b"%d" % n for n in range(3 * MOST)]
+    assert log.goes == [MOST, MOST, MOST]
+
+
+async def test_long_requests_end_a_go(log: Log) -> None:
+    long = "x" * (MOST_BYTES // 2)
+    await asyncio.gather(*(log.call(long + str(n)) for n in range(5)))
+    assert log.goes == [2, 2, 1]
+
+
+async def test_a_call_waits_no_longer_than_so_for_others(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "CALM", 1 << 30)
+    monkeypatch.setattr(gathering, "PATIENCE", 0.0)
+    assert await log.call("0") == b"0"
 
 
 async def test_who_has_hung_up_is_not_answered(log: Log) -> None:
@@ -93,3 +111,12 @@ async def test_what_takes_long_holds_up_nobody(log: Log) -> None:
     assert not long.done()
     log.done.set()
     assert await long == b"long"
+
+
+async def test_who_hangs_up_before_hearing_of_it_leaves_nothing_behind(log: Log) -> None:
+    """A coroutine that nobody awaits would be a warning, and so an error."""
+    long = asyncio.create_task(log.call("long"))
+    await log.made.wait()
+    long.cancel()  # before it is its turn
+    with pytest.raises(asyncio.CancelledError):
+        await long

@@ -10,10 +10,9 @@ import pytest
 
 from mfserve import Client
 from mfserve_registry import Claim, Progress, Registry
-from mfserve_registry.snapshot import write_snapshot
 from tests.client.cli.conftest import Run, Start
 from tests.registry.snapshot.samples import random_content
-from tests.server.samples import FACTS, LEASE
+from tests.server.samples import FACTS, LEASE, fulfil
 from tests.waiting import eventually
 
 STEPS = [Progress("RATING_FIT", 0, 2), Progress("RATING_FIT", 1, 2, {"loss": 0.5})]
@@ -24,9 +23,7 @@ def claimed(registry: Registry) -> Claim:
 
 
 def publish(registry: Registry, claim: Claim) -> int:
-    staged = registry.snapshots.stage()
-    digest = write_snapshot(staged, replace(random_content(5), facts=FACTS))
-    return registry.publish(claim, staged, digest, ()).version
+    return fulfil(registry, claim, replace(random_content(5), facts=FACTS)).version
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["table", "json"])

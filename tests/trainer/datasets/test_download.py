@@ -51,7 +51,8 @@ class Server(http.server.ThreadingHTTPServer):
 def site() -> Iterator[http.server.ThreadingHTTPServer]:
     Site.asked = []
     with Server(("127.0.0.1", 0), Site) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        # So often it looks whether it is to stop; half a second is what it does unless told.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
