@@ -26,6 +26,10 @@ def opened(content: SnapshotContent, folder: Path) -> Snapshot:
     return Snapshot.open(folder, write_snapshot(folder, content))
 
 
+def metrics_of(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
+    return evaluate(snapshot, holdout).metrics
+
+
 def parts(seed: int) -> tuple[Ratings, Ratings]:
     """Training and holdout; in the holdout are a user and items that the training part does not have."""
     ratings = random_table(seed, users=30, items=70, share=0.5)
@@ -43,7 +47,7 @@ def test_rating_errors(tmp_path: Path, seed: int) -> None:
     training, holdout = parts(seed)
     rating, ranking = random_heads(seed, len(training.user_ids), len(training.item_ids))
     content = assemble(training, rating, ranking, facts={})
-    found = evaluate(opened(content, tmp_path), holdout)
+    found = metrics_of(opened(content, tmp_path), holdout)
     assert content.user_means is not None
     assert content.item_means is not None
     assert content.mean_rating is not None
@@ -91,7 +95,7 @@ def test_ranking_quality(tmp_path: Path, seed: int) -> None:
     training, holdout = parts(seed)
     rating, ranking = random_heads(seed, len(training.user_ids), len(training.item_ids))
     content = assemble(training, rating, ranking, facts={})
-    found = evaluate(opened(content, tmp_path), holdout)
+    found = metrics_of(opened(content, tmp_path), holdout)
 
     # Ties are decided by the item's number: a little less for each.
     popularity = content.item_counts - np.arange(len(training.item_ids)) / 1000
@@ -143,7 +147,7 @@ def brute_force(
 def test_without_a_ranking_head_the_rating_head_and_popularity_are_measured(tmp_path: Path) -> None:
     training, holdout = parts(0)
     rating, _ = random_heads(0, len(training.user_ids), len(training.item_ids))
-    found = evaluate(opened(assemble(training, rating, None, facts={}), tmp_path), holdout)
+    found = metrics_of(opened(assemble(training, rating, None, facts={}), tmp_path), holdout)
     assert list(by_name(found["ranking"], "ranker")) == ["RATING_HEAD", "POPULARITY"]
 
 
@@ -151,11 +155,11 @@ def test_without_ratings_whatever_is_held_out_is_relevant_and_no_rating_is_measu
     """As if every rating had been the best one; the order of the items is the ranking head's alone."""
     training, holdout = parts(0)
     rating, ranking = random_heads(0, len(training.user_ids), len(training.item_ids))
-    found = evaluate(
+    found = metrics_of(
         opened(assemble(chosen(training), None, ranking, {}), tmp_path / "bare"), chosen(holdout)
     )
     best = replace(holdout, rating=np.full(len(holdout), 5, np.float32))
-    graded = evaluate(opened(assemble(training, rating, ranking, {}), tmp_path / "full"), best)
+    graded = metrics_of(opened(assemble(training, rating, ranking, {}), tmp_path / "full"), best)
     assert found["rating"] == []
     assert found["ranking_users"] == graded["ranking_users"] == len(holdout.user_ids)
     assert found["ranking"] == [row for row in graded["ranking"] if row["ranker"] != "RATING_HEAD"]
@@ -171,7 +175,7 @@ def test_a_holdout_without_a_relevant_item_has_no_ranking_metrics(tmp_path: Path
     training = table([(0, 0, 5.0), (1, 1, 1.0)])
     holdout = table([(0, 1, 2.0), (1, 0, 3.0)])
     rating, ranking = random_heads(0, 2, 2)
-    found = evaluate(opened(assemble(training, rating, ranking, facts={}), tmp_path), holdout)
+    found = metrics_of(opened(assemble(training, rating, ranking, facts={}), tmp_path), holdout)
     assert found["ranking_users"] == 0
     assert found["ranking"] == []
     assert len(found["rating"]) == 3
@@ -185,5 +189,5 @@ def test_a_rating_on_the_border_of_the_upper_quarter_is_relevant(tmp_path: Path)
     training = replace(table([(0, 0, 0.5), (1, 1, 0.5)]), scale=scale)
     holdout = replace(table([(0, 1, 0.7), (1, 0, 0.6)]), scale=scale)
     rating, ranking = random_heads(0, 2, 2)
-    found = evaluate(opened(assemble(training, rating, ranking, facts={}), tmp_path), holdout)
+    found = metrics_of(opened(assemble(training, rating, ranking, facts={}), tmp_path), holdout)
     assert found["ranking_users"] == 1

@@ -65,7 +65,7 @@ def test_low_rank_ratings_are_learned_and_all_of_them_served(tmp_path: Path, csv
     assert done.facts["split"] == {"kind": "random", "fraction": 0.2, "seed": 7}
     assert done.facts["dataset"]["name"] == "low-rank.csv"
     assert done.facts["dataset"]["ratings"] == len(ratings)
-    names = ["rating-training-curve.csv", "ranking-training-curve.csv", "report.html"]
+    names = ["rating-training-curve.csv", "ranking-training-curve.csv", "holdout.npz", "report.html"]
     assert [artifact.name for artifact in done.artifacts] == names
     assert_complete(
         steps,
@@ -137,6 +137,7 @@ def test_a_defect_in_the_report_loses_no_training(
     assert [artifact.name for artifact in done.artifacts] == [
         "rating-training-curve.csv",
         "ranking-training-curve.csv",
+        "holdout.npz",
     ]
     assert snapshot.digest == done.digest
     assert [(entry["log_level"], entry["part"]) for entry in logs] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,26 +34,43 @@ Ranker = Callable[[list[str]], _Ranked]
 """Ranks for users by their ids."""
 
 
-def evaluate(snapshot: Snapshot, holdout: Ratings) -> dict[str, Any]:
-    """Metrics of a snapshot whose fit knew nothing of the holdout, as JSON values.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a snapshot said of held-out rows, and how good that was.
+
+    Attributes:
+        metrics: as JSON values: ``holdout_ratings``;
+            ``rating``: errors of the rating head as served, before clipping, and of the mean rating, empty where there
+            is no rating head;
+            ``ranking_users``: users who have a relevant held-out item; ``ranking``: nDCG@10 and Recall@20 as means over
+            them, and coverage@10, of each head and of popularity. What a user rated in training is left out of a
+            ranking.
+        predicted: float32 (rows,), the rating of each row as served; None without a rating head.
+        ranked: the best 20 items of each of the holdout's users as Recommend ranks by default, in the snapshot's
+            numbers; None where no user has a relevant item.
+    """
+
+    metrics: dict[str, Any]
+    predicted: NDArray[np.float32] | None
+    ranked: RatedItems | None
+
+
+def evaluate(snapshot: Snapshot, holdout: Ratings) -> Evaluation:
+    """Asks a snapshot, whose fit knew nothing of the holdout, and measures the answers.
 
     Args:
         snapshot: of the fit on the training rows.
         holdout: the held-out rows, at least one; users and items that the snapshot does not know included.
-
-    Returns:
-        ``holdout_ratings``; ``rating``: errors of the rating head as served, before clipping, and of the mean rating,
-        empty where there is no rating head;
-        ``ranking_users``: users who have a relevant held-out item; ``ranking``: nDCG@10 and Recall@20 as means over
-        them, and coverage@10, of each head and of popularity. What a user rated in training is left out of a ranking.
     """
-    ranking_users, ranking = _rank(snapshot, holdout)
-    return {
+    predicted = None if snapshot.rating is None else served_predictions(snapshot, holdout).ratings
+    users, ranking, ranked = _rank(snapshot, holdout)
+    measured = {
         "holdout_ratings": len(holdout),
-        "rating": _predict(snapshot, holdout),
-        "ranking_users": ranking_users,
+        "rating": _errors(snapshot, holdout, predicted),
+        "ranking_users": users,
         "ranking": ranking,
     }
+    return Evaluation(measured, predicted, ranked)
 
 
 def rating_mse(snapshot: Snapshot, holdout: Ratings) -> float:
@@ -66,10 +84,9 @@ def ndcg_at_10(snapshot: Snapshot, holdout: Ratings) -> float:
     return metrics.ndcg(ranked, _relevant(snapshot, holdout), 10)
 
 
-def _predict(snapshot: Snapshot, holdout: Ratings) -> list[dict[str, Any]]:
-    if snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
+def _errors(snapshot: Snapshot, holdout: Ratings, served: NDArray[np.float32] | None) -> list[dict[str, Any]]:
+    if served is None or snapshot.rating is None or snapshot.scale is None or snapshot.mean_rating is None:
         return []
-    served = served_predictions(snapshot, holdout).ratings
     predictions: dict[str, NDArray[Any]] = {
         "RATING_HEAD": served,
         "RATING_HEAD_UNCLIPPED": _unclipped(
@@ -119,15 +136,15 @@ def _unclipped(
     return predicted
 
 
-def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any]]]:
+def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any]], RatedItems | None]:
     relevant = _relevant(snapshot, holdout)
     users = list(holdout.user_ids)
     with_relevant = int(np.count_nonzero(np.diff(relevant.indptr)))
     if not with_relevant:
-        return 0, []
+        return 0, [], None
     measured = []
-    for name, ranker in rankers(snapshot).items():
-        ranked = rankings(ranker, users)
+    rankings_by = {name: rankings(ranker, users) for name, ranker in rankers(snapshot).items()}
+    for name, ranked in rankings_by.items():
         measured.append(
             {
                 "ranker": name,
@@ -136,7 +153,8 @@ def _rank(snapshot: Snapshot, holdout: Ratings) -> tuple[int, list[dict[str, Any
                 "coverage_at_10": metrics.coverage(ranked, len(snapshot.items), 10),
             }
         )
-    return with_relevant, measured
+    # The first is of the head by which Recommend ranks where it is not told another.
+    return with_relevant, measured, next(iter(rankings_by.values()))
 
 
 def rankers(snapshot: Snapshot) -> dict[str, Ranker]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.spec import KeyedHashSplit, NoSplit, RandomSplit
+from mfserve_trainer.hashing import hash_ids, mix
 from mfserve_trainer.ratings import Ratings
 
 Rows = NDArray[np.intp]
-Words = NDArray[np.uint64]
 
 _CHUNK_ROWS = 1 << 20
 
@@ -65,13 +64,13 @@ def hold_out_by_key(ratings: Ratings, how: KeyedHashSplit) -> NDArray[np.bool_]:
     fraction x 2**64.
     """
     key = hashlib.blake2b(how.key.encode(), digest_size=32).digest()
-    users = _hash_ids(ratings.user_ids, key, b"user")
-    items = _mix(_hash_ids(ratings.item_ids, key, b"item"))
+    users = hash_ids(ratings.user_ids, key, b"user")
+    items = mix(hash_ids(ratings.item_ids, key, b"item"))
     limit = np.uint64(min(int(how.fraction * 2.0**64), 2**64 - 1))
     held_out = np.empty(len(ratings), dtype=np.bool_)
     for begin in range(0, len(ratings), _CHUNK_ROWS):
         rows = slice(begin, begin + _CHUNK_ROWS)
-        held_out[rows] = _mix(users[ratings.user_index[rows]] + items[ratings.item_index[rows]]) < limit
+        held_out[rows] = mix(users[ratings.user_index[rows]] + items[ratings.item_index[rows]]) < limit
     return held_out
 
 
@@ -88,22 +87,6 @@ def _random(rows: int, how: RandomSplit) -> Split:
     except ValueError as error:  # the training part would be empty
         raise _too_small(rows, how.fraction) from error
     return Split(train, holdout)
-
-
-def _hash_ids(ids: Iterable[str], key: bytes, side: bytes) -> Words:
-    digests = b"".join(
-        # "person" keeps a user and an item with the same id apart.
-        hashlib.blake2b(identifier.encode(), digest_size=8, key=key, person=side).digest()
-        for identifier in ids
-    )
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def _mix(words: Words) -> Words:
-    """SplitMix64's finalizer (Steele, Lea and Flood 2014; Stafford's variant 13): every bit reaches every bit."""
-    mixed = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _too_small(rows: int, fraction: float) -> InvalidArgument:

@@ -16,6 +16,7 @@ from mfserve_trainer.assemble import assemble
 from mfserve_trainer.datasets import load
 from mfserve_trainer.engines import Epoch, ReportEpoch, fit_ranking, fit_rating
 from mfserve_trainer.evaluation import evaluate
+from mfserve_trainer.holdout_rows import HoldoutRows
 from mfserve_trainer.indexing import check_installed, index_items
 from mfserve_trainer.memory import release_free_memory
 from mfserve_trainer.messages import FitTask
@@ -38,7 +39,7 @@ class Trained:
     Attributes:
         digest: of the snapshot.
         facts: what its manifest says: "spec", "dataset", "split", "metrics", and "tuning" where there was one.
-        artifacts: files about the fit that is served, and the report.
+        artifacts: files about the fit that is served, what the holdout fit said of the rows held out, and the report.
     """
 
     digest: str
@@ -86,7 +87,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
         spec = tuned.spec
         meter.plan(_ahead(spec, *sizes))
     heads = _fit(served, spec, meter, (Stage.RATING_FIT, Stage.RANKING_FIT), task.log_dir)
-    measured = holdout_fit = None
+    measured = holdout_fit = rows = None
     if holdout is not None:
         meter.begin(Stage.EVALUATION)
         content = by_descending_norm(assemble(served, heads.rating, heads.ranking, facts={}))
@@ -96,7 +97,11 @@ def train(task: FitTask, report: ReportStep) -> Trained:
             del heads  # the snapshot has them, and what comes next needs the memory
             served = ratings
             release_free_memory()
-        measured = evaluate(_open(task.scratch, holdout_fit), holdout)
+        snapshot = _open(task.scratch, holdout_fit)
+        evaluated = evaluate(snapshot, holdout)
+        measured = evaluated.metrics
+        rows = HoldoutRows.of(evaluated, snapshot, holdout).artifact()
+        del snapshot, evaluated
     if refitted:
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
@@ -116,9 +121,8 @@ def train(task: FitTask, report: ReportStep) -> Trained:
     rendered = guarded(
         "page", lambda: page(facts, pictures, model=task.model, job_id=task.job_id, digest=digest), None
     )
-    more = [] if tuned is None else [tuned.artifact]
-    more += [] if rendered is None else [rendered]
-    return Trained(digest, facts, (*heads.artifacts, *more))
+    more = (rows, None if tuned is None else tuned.artifact, rendered)
+    return Trained(digest, facts, (*heads.artifacts, *(file for file in more if file is not None)))
 
 
 def _resolved(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:

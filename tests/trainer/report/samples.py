@@ -51,7 +51,7 @@ class Sample:
                 "skipped": {HOSTILE: 1},
             },
             "split": spec["split"],
-            "metrics": evaluate(self.snapshot, self.ratings.take(self.held_out)),
+            "metrics": evaluate(self.snapshot, self.ratings.take(self.held_out)).metrics,
         }
 
 

@@ -174,7 +174,7 @@ def test_heads_are_measured_as_a_version_is(tmp_path: Path) -> None:
     rating = fit_rating(parts.fitted, AlsConfig(factors=3), seed=1, report=ignore).head
     ranking = fit_ranking(parts.fitted, IalsConfig(factors=3), seed=1, report=ignore).head
     digest = write_snapshot(tmp_path / "whole", assemble(parts.fitted, rating, ranking, facts={}))
-    expected = evaluate(Snapshot.open(tmp_path / "whole", digest), parts.measured)
+    expected = evaluate(Snapshot.open(tmp_path / "whole", digest), parts.measured).metrics
     assert parts.measure(rating) == expected["rating"][0]["mse"]
     assert parts.measure(ranking) == expected["ranking"][0]["ndcg_at_10"]
 
