@@ -1,4 +1,4 @@
-"""Promotion gates: what a version must show, beside the one it would replace, before a training moves an alias to it."""
+"""Promotion gates: what a version must show, beside the one it would replace, before an alias moves to it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Frozen(BaseModel):
-    # use_attribute_docstrings: the string under each field is its description.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class PromotionGates(_Frozen):
+class PromotionGates(BaseModel):
     """The bounds of the gates: the single source of their defaults and limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     off: bool = False
     """Compare nothing: the alias moves whatever was trained."""
@@ -50,10 +47,16 @@ class GateOutcome(StrEnum):
     """There was nothing to compare with."""
 
 
-class GateResult(_Frozen):
+class _Found(BaseModel):
+    # What a newer release has written besides is no reason not to read it.
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class GateResult(_Found):
     """What one gate found."""
 
-    gate: Gate
+    gate: str
+    """A ``Gate``, or one that only a newer release knows."""
     outcome: GateOutcome
     message: str
     """One sentence with the numbers, or why there are none."""
@@ -65,7 +68,7 @@ class GateResult(_Frozen):
     """The bound that applied, as ``PromotionGates`` has it."""
 
 
-class GateReport(_Frozen):
+class GateReport(_Found):
     """What all gates found, and beside what."""
 
     alias: str
@@ -82,7 +85,7 @@ class GateReport(_Frozen):
         return tuple(result for result in self.results if result.outcome is GateOutcome.FAILED)
 
 
-class Promotion(_Frozen):
+class Promotion(_Found):
     """What became of the alias that a job asked for."""
 
     alias: str

@@ -14,6 +14,7 @@ from mfserve_registry.artifacts import ArtifactInfo, artifacts_of
 from mfserve_registry.database import Database
 from mfserve_registry.deletion import delete_model, delete_version
 from mfserve_registry.errors import InvalidArgument, NotFound
+from mfserve_registry.gates import GateReport
 from mfserve_registry.lookup import require_alias, require_model, require_version
 from mfserve_registry.names import LATEST, PRODUCTION, check_alias
 from mfserve_registry.pages import DEFAULT_PAGE_SIZE, Page, check_page_size, decode_token
@@ -50,6 +51,7 @@ class Version:
         created_at: when it was published.
         metrics: metrics of the holdout fit, JSON values as the publisher gave them.
         facts: what else the publisher wants in lists of versions, JSON values.
+        gates: what the promotion gates found; None where they did not run.
         aliases: names of the aliases that name it, if only as their shadow; sorted.
         size_bytes: size of the snapshot's files.
         artifacts: the files that hang on it, by name.
@@ -63,6 +65,7 @@ class Version:
     created_at: datetime
     metrics: Mapping[str, Any]
     facts: Mapping[str, Any]
+    gates: GateReport | None
     aliases: tuple[str, ...]
     size_bytes: int
     artifacts: tuple[ArtifactInfo, ...]
@@ -219,6 +222,7 @@ def _versions(connection: Connection, model: str, rows: Sequence[Row[Any]]) -> l
             created_at=row.created_at,
             metrics=row.metrics,
             facts=row.facts,
+            gates=None if row.gates is None else GateReport.model_validate(row.gates),
             aliases=tuple(names.get(row.version, ())),
             size_bytes=sizes[row.digest],
             artifacts=tuple(files.get(row.version, ())),

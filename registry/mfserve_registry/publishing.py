@@ -15,15 +15,15 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from mfserve_registry.aliases import AliasAction, point
 from mfserve_registry.artifacts import Artifact, Artifacts, link_artifacts
 from mfserve_registry.canonical import canonical_json
 from mfserve_registry.database import Database
 from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.gates import GateReport, Promotion
 from mfserve_registry.jobs.lifecycle import finish, hold, refuse_if_cancelled
 from mfserve_registry.jobs.types import Claim, JobState, Outcome
 from mfserve_registry.models import Version, version_of
-from mfserve_registry.names import PRODUCTION
+from mfserve_registry.promoting import Candidate, settle_aliases
 from mfserve_registry.snapshot.reader import Snapshot
 from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.tables import models, snapshots, versions
@@ -42,32 +42,29 @@ class Publication:
     new: bool
 
 
-class Origin(Protocol):
+class Origin(Candidate, Protocol):
     """Where a version comes from: a training or an archive.
 
     Attributes:
-        model: the model that it becomes a version of.
         job_id, attempt: as in Version.
-        promote_to_alias: the alias that moves to it, or None.
-        actor: who it is, for the history of aliases.
     """
 
-    @property
-    def model(self) -> str: ...
     @property
     def job_id(self) -> str | None: ...
     @property
     def attempt(self) -> int | None: ...
-    @property
-    def promote_to_alias(self) -> str | None: ...
-    @property
-    def actor(self) -> str: ...
 
     def check(self, connection: Connection, digest: str, now: datetime) -> Version | None:
         """Raises a RegistryError where it may not publish; the version that makes it needless, where there is one."""
 
-    def finish(self, connection: Connection, version: int, now: datetime) -> None:
-        """What else happens in the transaction that makes the version."""
+    def finish(
+        self, connection: Connection, version: int, promotion: Promotion | None, now: datetime
+    ) -> None:
+        """What else happens in the transaction that makes the version.
+
+        Args:
+            promotion: what became of ``promote_to_alias``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,7 @@ class Training:
     """A job's attempt, which publishes while it holds the job, and ends it."""
 
     claim: Claim
+    gates: GateReport | None = None
 
     @property
     def model(self) -> str:
@@ -100,9 +98,12 @@ class Training:
         refuse_if_cancelled(hold(connection, self.claim, now))
         return None  # the same training twice is two versions
 
-    def finish(self, connection: Connection, version: int, now: datetime) -> None:
+    def finish(
+        self, connection: Connection, version: int, promotion: Promotion | None, now: datetime
+    ) -> None:
         row = hold(connection, self.claim, now)
-        finish(connection, row, JobState.SUCCEEDED, Outcome.SUCCEEDED, now, version=version)
+        ended = JobState.SUCCEEDED, Outcome.SUCCEEDED
+        finish(connection, row, *ended, now, version=version, promotion=promotion)
 
 
 class Publisher:
@@ -153,23 +154,14 @@ class Publisher:
                     attempt=origin.attempt,
                     metrics=dict(metrics),
                     facts=dict(facts),
+                    gates=None if origin.gates is None else origin.gates.model_dump(mode="json"),
                     created_at=now,
                 )
             )
             link_artifacts(connection, origin.model, number, kept)
-            _move_aliases(connection, origin, number, now, first=first)
-            origin.finish(connection, number, now)
+            promotion = settle_aliases(connection, origin, number, first=first, now=now)
+            origin.finish(connection, number, promotion, now)
             return Publication(version_of(connection, origin.model, number), new=True)
-
-
-def _move_aliases(connection: Connection, origin: Origin, number: int, now: datetime, *, first: bool) -> None:
-    moves = []
-    if first and origin.promote_to_alias != PRODUCTION:
-        moves.append((PRODUCTION, AliasAction.FIRST_VERSION, "The model's first version."))
-    if origin.promote_to_alias is not None:
-        moves.append((origin.promote_to_alias, AliasAction.PROMOTED, "The training asked for it."))
-    for alias, action, reason in moves:
-        point(connection, origin.model, alias, number, action, now=now, reason=reason, actor=origin.actor)
 
 
 def _next_version(connection: Connection, model: str, now: datetime) -> tuple[int, bool]:

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mfserve_registry.aliases import Aliases
+from mfserve_registry.aliases import Alias, Aliases
 from mfserve_registry.archive import Archives, Progress
 from mfserve_registry.artifacts import Artifact, Artifacts
 from mfserve_registry.database import Clock, Database, utc_now
+from mfserve_registry.gates import GateReport
 from mfserve_registry.jobs import Claim, Jobs
 from mfserve_registry.models import Models, Version
+from mfserve_registry.names import PRODUCTION
+from mfserve_registry.promoting import Promoter
 from mfserve_registry.publishing import Publication, Publisher, Training
 from mfserve_registry.schema import ensure_schema
 from mfserve_registry.serving import Serving
@@ -57,6 +60,7 @@ class Registry:
         self.uploads = Uploads(database, store, upload_limits)
         self.serving = Serving(database)
         self.snapshots = SnapshotStore(store)
+        self._promoter = Promoter(database)
         self._publisher = Publisher(database, self.snapshots, self.artifacts)
         self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
@@ -108,10 +112,12 @@ class Registry:
         *,
         metrics: Mapping[str, Any] | None = None,
         facts: Mapping[str, Any] | None = None,
+        gates: GateReport | None = None,
     ) -> Version:
         """Makes the snapshot in ``staged`` the next version of the claim's model, and the job SUCCEEDED.
 
-        The model's only version takes the alias ``production``; the alias that the job asked for is moved. All of it
+        The model's only version takes the alias ``production``. The alias that the job asked for is moved, unless a
+        gate failed or the alias was changed since the gates looked at it: then the job says why it was not. All of it
         happens, durably, or nothing does. Between a publication and a cancellation the first to commit wins.
 
         Args:
@@ -122,6 +128,7 @@ class Registry:
             artifacts: files to keep with the version.
             metrics: metrics of the holdout fit, JSON values.
             facts: what lists of versions should show besides, JSON values.
+            gates: what the promotion gates found; None: they did not run.
 
         Raises:
             LeaseLost: the attempt no longer holds the job.
@@ -130,7 +137,7 @@ class Registry:
             DamagedSnapshot: ``staged`` does not hold the snapshot ``digest``.
             OSError: the disk failed; nothing was published.
         """
-        origin = Training(claim)
+        origin = Training(claim, gates)
         return self._publisher.publish(origin, staged, digest, artifacts, metrics or {}, facts or {}).version
 
     def export_version(
@@ -174,6 +181,43 @@ class Registry:
             OSError: the file cannot be read, or the disk is full.
         """
         return self._archives.import_(path, model, progress)
+
+    def promote(
+        self,
+        model: str,
+        version: int,
+        alias: str = PRODUCTION,
+        *,
+        force: bool = False,
+        expected_revision: int | None = None,
+        reason: str = "",
+        actor: str = "",
+    ) -> Alias:
+        """Points an alias to one version, unless a gate failed when the version was published.
+
+        A version whose gates did not run has failed none.
+
+        Args:
+            force: promote it all the same; the history then says FORCED.
+            expected_revision: the revision that the alias was read at; None: whatever it has; 0: it does not exist yet.
+            reason: why, for the history; at most 1,000 characters, and not empty with ``force``.
+            actor: who, for the history; at most 255 characters.
+
+        Raises:
+            InvalidArgument: a bad name, a negative revision, a text too long or missing.
+            FailedPrecondition: GATES_FAILED; ALIAS_RESERVED for ``latest``.
+            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND.
+            Aborted: REVISION_MISMATCH; its metadata has the ``revision`` found.
+        """
+        return self._promoter.promote(
+            model,
+            version,
+            alias,
+            force=force,
+            expected_revision=expected_revision,
+            reason=reason,
+            actor=actor,
+        )
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""

@@ -72,6 +72,8 @@ jobs = Table(
     # How often a worker may still start it.
     Column("attempts_left", Whole, nullable=False),
     Column("version", Whole),
+    # What became of the alias to move: {"alias", "promoted", "reason"}.
+    Column("promotion", JSON(none_as_null=True)),
     Column("error_reason", Line(64)),
     Column("error_message", Line()),
     # Counts the changes of this row, from 1.
@@ -124,7 +126,7 @@ versions = Table(
     Column("attempt", Whole),
     Column("metrics", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
-    # What the promotion gates found: passed or not, and why; none where they did not run.
+    # What the promotion gates found, and beside which version; none where they did not run.
     Column("gates", JSON(none_as_null=True)),
     Column("created_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),

@@ -20,6 +20,7 @@ from mfserve_registry.store import Held
 from mfserve_trainer.datasets import cache_folder
 from mfserve_trainer.fitter import FitProcessDied, Fitter
 from mfserve_trainer.messages import Done, Failed, FitTask, Step
+from mfserve_trainer.promotion import gate_report
 from mfserve_trainer.recording import recording
 from mfserve_trainer.settings import Settings
 
@@ -233,15 +234,21 @@ class Attempt:
         )
 
     async def _publish(self, staged: Path, done: Done) -> int:
+        artifacts = [file.artifact() for file in done.files]
         try:
+            # Only now, however long the fit took: the alias may have been moved since.
+            gates = await asyncio.to_thread(
+                gate_report, self._registry, self._claim.request, staged, done.digest, artifacts
+            )
             version = await asyncio.to_thread(
                 self._registry.publish,
                 self._claim,
                 staged,
                 done.digest,
-                [file.artifact() for file in done.files],
+                artifacts,
                 metrics=done.facts["metrics"] or {},
                 facts={name: value for name, value in done.facts.items() if name != "metrics"},
+                gates=gates,
             )
         except LeaseLost:
             raise

@@ -97,11 +97,7 @@ def train(task: FitTask, report: ReportStep) -> Trained:
             del heads  # the snapshot has them, and what comes next needs the memory
             served = ratings
             release_free_memory()
-        snapshot = _open(task.scratch, holdout_fit)
-        evaluated = evaluate(snapshot, holdout)
-        measured = evaluated.metrics
-        rows = HoldoutRows.of(evaluated, snapshot, holdout).artifact()
-        del snapshot, evaluated
+        measured, rows = _measured(_open(task.scratch, holdout_fit), holdout)
     if refitted:
         heads = _fit(ratings, spec, meter, (Stage.RATING_REFIT, Stage.RANKING_REFIT), task.log_dir)
 
@@ -151,6 +147,12 @@ def _tuned(training: Ratings, spec: TrainingSpec, meter: ProgressMeter, task: Fi
 def _open(folder: Path, digest: str) -> Snapshot:
     """A snapshot that this process has written: what would be served of it."""
     return Snapshot.open(folder, digest, verify=False)
+
+
+def _measured(holdout_fit: Snapshot, holdout: Ratings) -> tuple[dict[str, Any], Artifact]:
+    """The metrics, and what a later version can be compared by."""
+    evaluated = evaluate(holdout_fit, holdout)
+    return evaluated.metrics, HoldoutRows.of(evaluated, holdout_fit, holdout).artifact()
 
 
 def _fit(

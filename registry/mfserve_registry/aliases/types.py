@@ -12,6 +12,7 @@ class AliasAction(StrEnum):
 
     FIRST_VERSION = "FIRST_VERSION"
     PROMOTED = "PROMOTED"
+    FORCED = "FORCED"
     SET = "SET"
     ROLLED_BACK = "ROLLED_BACK"
     DELETED = "DELETED"

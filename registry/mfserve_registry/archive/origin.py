@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from mfserve_registry.archive.document import Document
+from mfserve_registry.gates import Promotion
 from mfserve_registry.models import Version, version_of
 from mfserve_registry.tables import models, versions
 
@@ -24,6 +25,7 @@ class FromArchive:
     job_id: None = None
     attempt: None = None
     promote_to_alias: None = None
+    gates: None = None
 
     @property
     def actor(self) -> str:
@@ -42,5 +44,7 @@ class FromArchive:
         ).scalar()
         return None if newest is None else version_of(connection, self.model, newest)
 
-    def finish(self, connection: Connection, version: int, now: datetime) -> None:
+    def finish(
+        self, connection: Connection, version: int, promotion: Promotion | None, now: datetime
+    ) -> None:
         """Nothing waits for an import."""

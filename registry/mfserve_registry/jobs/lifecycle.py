@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from mfserve_registry.errors import FailedPrecondition, LeaseLost, NotFound
+from mfserve_registry.gates import Promotion
 from mfserve_registry.jobs.types import Claim, Job, JobState, Outcome
 from mfserve_registry.tables import job_attempts, jobs
 
@@ -63,6 +64,7 @@ def finish(
     now: datetime,
     *,
     version: int | None = None,
+    promotion: Promotion | None = None,
     error: tuple[str, str] | None = None,
 ) -> None:
     """Ends a running job for good."""
@@ -74,6 +76,7 @@ def finish(
         now,
         state=state,
         version=version,
+        promotion=None if promotion is None else promotion.model_dump(mode="json"),
         error_reason=reason,
         error_message=message,
         finished_at=now,
@@ -175,6 +178,7 @@ def job_from_row(row: Row[Any]) -> Job:
         attempts_left=row.attempts_left,
         worker=row.worker,
         version=row.version,
+        promotion=None if row.promotion is None else Promotion.model_validate(row.promotion),
         error_reason=row.error_reason,
         error_message=row.error_message,
         revision=row.revision,

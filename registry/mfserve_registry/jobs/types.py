@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mfserve_registry.canonical import json_sha256
 from mfserve_registry.errors import FailedPrecondition, RegistryError
+from mfserve_registry.gates import Promotion, PromotionGates
 from mfserve_registry.names import check_model, check_request_id, check_settable_alias
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 
@@ -52,6 +53,7 @@ class JobRequest:
         spec: how to train.
         promote_to_alias: the alias to move to the new version, or None.
         request_id: chosen by the caller, 1 to 128 visible ASCII characters; the same again is the same job.
+        gates: what the version must show for the alias to be moved. Not in ``spec``: what is trained is the same.
 
     Raises:
         InvalidArgument: a bad name or request id.
@@ -63,6 +65,7 @@ class JobRequest:
     spec: TrainingSpec
     promote_to_alias: str | None
     request_id: str
+    gates: PromotionGates = field(default_factory=PromotionGates)
 
     def __post_init__(self) -> None:
         check_model(self.model)
@@ -77,6 +80,7 @@ class JobRequest:
             "dataset": self.dataset.model_dump(mode="json"),
             "spec": self.spec.model_dump(mode="json"),
             "promote_to_alias": self.promote_to_alias,
+            "gates": self.gates.model_dump(mode="json"),
         }
 
     def hash(self) -> str:
@@ -97,6 +101,8 @@ class JobRequest:
                 spec=TrainingSpec.model_validate(body["spec"]),
                 promote_to_alias=body["promote_to_alias"],
                 request_id=request_id,
+                # None in jobs of before there were any.
+                gates=PromotionGates.model_validate(body.get("gates", {})),
             )
         except (ValidationError, RegistryError, KeyError, TypeError) as error:
             raise FailedPrecondition(
@@ -147,6 +153,7 @@ class Job:
         attempts_left: how often a worker may still start it.
         worker: who runs or ran the latest attempt; None before the first.
         version: the version that it published, or None.
+        promotion: what became of the alias that it was to move; None unless it SUCCEEDED and there was one.
         error_reason, error_message: why it FAILED, or why the attempt before did while it is tried again; else None.
         revision: counts the changes of the job (progress apart), from 1.
         created_at: when it was submitted.
@@ -167,6 +174,7 @@ class Job:
     attempts_left: int
     worker: str | None
     version: int | None
+    promotion: Promotion | None
     error_reason: str | None
     error_message: str | None
     revision: int
