@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         NoRanking,
         NoRating,
         NoSplit,
+        PromotionGates,
         RandomSplit,
         Tuning,
     )
@@ -55,6 +56,7 @@ __all__ = [
     "NoRanking",
     "NoRating",
     "NoSplit",
+    "PromotionGates",
     "RandomSplit",
     "TrainingJob",
     "Tuning",
@@ -80,6 +82,7 @@ _HOMES = {
     "NoRanking": "mfserve._types.spec",
     "NoRating": "mfserve._types.spec",
     "NoSplit": "mfserve._types.spec",
+    "PromotionGates": "mfserve._types.spec",
     "RandomSplit": "mfserve._types.spec",
     "TrainingJob": "mfserve._client.sync_job",
     "Tuning": "mfserve._types.spec",

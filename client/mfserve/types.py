@@ -5,6 +5,8 @@ from mfserve._types.bulk import RecommendationArrays, RecommendationBatch, UserR
 from mfserve._types.enums import (
     AliasAction,
     EmbeddingSide,
+    Gate,
+    GateOutcome,
     Head,
     JobState,
     Ranker,
@@ -19,6 +21,8 @@ from mfserve._types.models import (
     DatasetFacts,
     Embeddings,
     Evaluation,
+    GateReport,
+    GateResult,
     ItemIndex,
     Model,
     ModelVersion,
@@ -51,13 +55,14 @@ from mfserve._types.spec import (
     NoRanking,
     NoRating,
     NoSplit,
+    PromotionGates,
     RandomSplit,
     RatingScale,
     TrainingSpec,
     Tuning,
     UploadedDataset,
 )
-from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailure, Upload
+from mfserve._types.training import JobInfo, JobUpdate, Progress, Promotion, TrainingFailure, Upload
 
 __all__ = [
     "Alias",
@@ -77,6 +82,10 @@ __all__ = [
     "Embeddings",
     "Evaluation",
     "FileDataset",
+    "Gate",
+    "GateOutcome",
+    "GateReport",
+    "GateResult",
     "Head",
     "Ials",
     "Index",
@@ -92,6 +101,8 @@ __all__ = [
     "NoRating",
     "NoSplit",
     "Progress",
+    "Promotion",
+    "PromotionGates",
     "RandomSplit",
     "Ranker",
     "RankingMetrics",

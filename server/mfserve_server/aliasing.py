@@ -5,6 +5,7 @@ from __future__ import annotations
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry import Alias, AliasEvent, Page, Registry
 from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.names import PRODUCTION
 from mfserve_server.checks import page_size_of
 from mfserve_server.conversions.aliases import shadow_of, targets_of
 from mfserve_server.conversions.times import moment
@@ -14,6 +15,7 @@ class AliasDesk:
     """Moves aliases and reads their history."""
 
     def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._aliases = registry.aliases
 
     def set(self, request: pb.SetAliasRequest) -> Alias:
@@ -25,6 +27,18 @@ class AliasDesk:
             targets=targets_of(request),
             shadow=shadow_of(request),
             expected_revision=_expected_revision(request),
+            reason=request.reason,
+            actor=request.actor,
+        )
+
+    def promote(self, request: pb.PromoteModelVersionRequest) -> Alias:
+        """Raises what ``Registry.promote`` does."""
+        return self._registry.promote(
+            request.model,
+            request.version,
+            request.alias if request.HasField("alias") else PRODUCTION,
+            force=request.force,
+            expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
             reason=request.reason,
             actor=request.actor,
         )

@@ -13,7 +13,7 @@ from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
 from mfserve_registry.without_ratings import lack_of_ratings
 from mfserve_server.conversions.jobs import job_message, progress_message
-from mfserve_server.conversions.specs import dataset_spec, training_spec
+from mfserve_server.conversions.specs import dataset_spec, promotion_gates, training_spec
 from mfserve_server.executors import Executors
 
 JobAndProgress = tuple[Job, Progress | None]
@@ -51,6 +51,7 @@ class TrainingDesk:
             spec=training_spec(request.spec),
             promote_to_alias=request.promote_to_alias if request.HasField("promote_to_alias") else None,
             request_id=request.request_id,
+            gates=promotion_gates(request.gates),
         )
         if wanted.dataset.implicit and (lack := lack_of_ratings(wanted.spec)):
             raise InvalidArgument(f"The data set is implicit. {lack.sentence}", field=lack.field)

@@ -44,6 +44,34 @@ async def test_an_alias_is_set_and_read(serve: Serve, connect: Connect) -> None:
     assert seen[1].HasField("expected_revision")
 
 
+async def test_a_version_is_promoted(serve: Serve, connect: Connect) -> None:
+    seen: list[pb.PromoteModelVersionRequest] = []
+
+    def promote(request: pb.PromoteModelVersionRequest, context: Any) -> Any:
+        seen.append(request)
+        target = pb.AliasTarget(version=request.version, weight=1)
+        return pb.PromoteModelVersionResponse(
+            alias=pb.Alias(alias=request.alias, targets=[target], revision=2)
+        )
+
+    client = connect(serve(PromoteModelVersion=promote).address, actor="ann")
+    moved = await client.promote("movies", 3)
+    assert moved == Alias("production", (AliasTarget(3, 1),), 2, None)
+    await client.promote("movies", 3, "candidate", force=True, expected_revision=0, reason="all the same")
+    assert seen == [
+        pb.PromoteModelVersionRequest(model="movies", version=3, alias="production", actor="ann"),
+        pb.PromoteModelVersionRequest(
+            model="movies",
+            version=3,
+            alias="candidate",
+            force=True,
+            expected_revision=0,
+            reason="all the same",
+            actor="ann",
+        ),
+    ]
+
+
 async def test_an_alias_is_split_and_shadowed(serve: Serve, connect: Connect) -> None:
     seen: list[pb.SetAliasRequest] = []
 

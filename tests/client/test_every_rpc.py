@@ -34,6 +34,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "GetArtifact": lambda client: client.get_artifact("movies", "curve.svg", timeout=0.2),
     "GetEmbeddings": lambda client: client.get_embeddings("movies", "user", timeout=0.2),
     "SetAlias": lambda client: client.set_alias("movies", "production", 1, expected_revision=0),
+    "PromoteModelVersion": lambda client: client.promote("movies", 1),
     "DeleteAlias": lambda client: client.delete_alias("movies", "production", expected_revision=1),
     "RollbackAlias": lambda client: client.rollback_alias("movies", "production"),
     "ListAliasEvents": lambda client: listed(client.list_alias_events("movies", "production")),

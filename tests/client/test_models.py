@@ -16,6 +16,10 @@ from mfserve.types import (
     DatasetFacts,
     EmbeddingSide,
     Evaluation,
+    Gate,
+    GateOutcome,
+    GateReport,
+    GateResult,
     Head,
     ItemIndex,
     Model,
@@ -74,6 +78,26 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
         size_bytes=5,
         artifacts=[pb.Artifact(name="curve.svg", media_type="image/svg+xml", size_bytes=6)],
         index=pb.ItemIndex(kind="faiss-ivf", recall=0.75),
+        gates=pb.GateReport(
+            alias="production",
+            incumbent_version=2,
+            revision=4,
+            results=[
+                pb.GateResult(
+                    gate=pb.GATE_USERS,
+                    outcome=pb.GATE_OUTCOME_FAILED,
+                    value=0,
+                    incumbent_value=2,
+                    bound=0.5,
+                    message="None left.",
+                ),
+                pb.GateResult(
+                    gate=99,  # type: ignore[arg-type]  # a newer server's
+                    outcome=pb.GATE_OUTCOME_SKIPPED,
+                    message="Nothing.",
+                ),
+            ],
+        ),
     )
     seen: list[common_pb2.ModelSpec] = []
 
@@ -110,11 +134,21 @@ async def test_a_version(serve: Serve, connect: Connect) -> None:
         size_bytes=5,
         artifacts=(Artifact("curve.svg", "image/svg+xml", 6),),
         index=ItemIndex("faiss-ivf", 0.75),
+        gates=GateReport(
+            "production",
+            2,
+            4,
+            (
+                GateResult(Gate.USERS, GateOutcome.FAILED, 0.0, 2.0, 0.5, "None left."),
+                GateResult(Gate.UNKNOWN, GateOutcome.SKIPPED, None, None, None, "Nothing."),
+            ),
+        ),
     )
     message.ClearField("evaluation")
     message.ClearField("index")
+    message.ClearField("gates")
     bare = await client.get_version("movies", alias="candidate")
-    assert (bare.evaluation, bare.index) == (None, None)
+    assert (bare.evaluation, bare.index, bare.gates) == (None, None, None)
     assert seen == [
         common_pb2.ModelSpec(model="movies", version=3),
         common_pb2.ModelSpec(model="movies", alias="candidate"),

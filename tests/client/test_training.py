@@ -11,12 +11,13 @@ from typing import Any
 import grpc
 import pytest
 
-from mfserve import Als, Head, Ials, NoSplit, Tuning, errors
+from mfserve import Als, Head, Ials, NoSplit, PromotionGates, Tuning, errors
 from mfserve.types import (
     BuiltinDataset,
     Dataset,
     FileDataset,
     JobState,
+    Promotion,
     RatingScale,
     TrainingSpec,
     TrainingStage,
@@ -290,3 +291,33 @@ async def test_jobs_page_by_page(serve: Serve, connect: Connect) -> None:
         and (r.model, r.page_size) == ("movies", 2)
         for r in seen
     )
+
+
+async def test_bounds_of_gates_are_sent_and_what_became_of_the_alias_is_told(
+    serve: Serve, connect: Connect
+) -> None:
+    seen: list[pb.TrainRequest] = []
+
+    def train(request: pb.TrainRequest, context: Any) -> Any:
+        seen.append(request)
+        told = pb.Promotion(alias="production", reason="RATING_ERROR failed.")
+        gates = pb.PromotionGates(off=True, max_rmse_increase=0, max_norm_factor=3)
+        return pb.TrainResponse(job=job(version=7, gates=gates, promotion=told))
+
+    client = connect(serve(Train=train).address)
+    gates = PromotionGates(max_rmse_increase=0, min_overlap=0.5)
+    queued = await client.train(
+        "movies", dataset="movielens-100k", promote_to_alias="production", gates=gates
+    )
+    assert queued.info.gates == PromotionGates(off=True, max_rmse_increase=0, max_norm_factor=3)
+    assert queued.info.promotion == Promotion("production", False, "RATING_ERROR failed.")
+    assert seen[0].gates == pb.PromotionGates(max_rmse_increase=0, min_overlap=0.5)
+    await client.train("movies", dataset="movielens-100k")
+    assert not seen[1].HasField("gates")
+
+
+async def test_a_bound_that_is_no_number_is_named(serve: Serve, connect: Connect) -> None:
+    client = connect(serve().address)
+    wrong: Any = "much"
+    with pytest.raises(TypeError, match=r"^gates: max_rmse_increase must be a number"):
+        await client.train("movies", dataset="movielens-100k", gates=PromotionGates(max_rmse_increase=wrong))

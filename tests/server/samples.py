@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from mfserve_registry import Artifact, Claim, JobRequest, Registry, Version
+from mfserve_registry.gates import GateReport
 from mfserve_registry.snapshot import SnapshotContent, write_snapshot
 from mfserve_registry.spec import AlsConfig, BuiltinDataset, DatasetSpec, TrainingSpec
 from tests.registry.snapshot.samples import random_content
@@ -71,17 +72,22 @@ def publish(
     promote_to: str | None = None,
     content: SnapshotContent | None = None,
     artifacts: Sequence[Artifact] = (PICTURE,),
+    gates: GateReport | None = None,
 ) -> Version:
     """The next version of ``model``: ``content``, or a small random one made of ``seed``."""
     held = claim(registry, model, promote_to=promote_to)
     made = replace(random_content(seed), facts={**FACTS, "seed": seed}) if content is None else content
-    return fulfil(registry, held, made, artifacts)
+    return fulfil(registry, held, made, artifacts, gates)
 
 
 def fulfil(
-    registry: Registry, held: Claim, content: SnapshotContent, artifacts: Sequence[Artifact] = ()
+    registry: Registry,
+    held: Claim,
+    content: SnapshotContent,
+    artifacts: Sequence[Artifact] = (),
+    gates: GateReport | None = None,
 ) -> Version:
     """What a trainer does with a claimed job once it has trained."""
     staged = registry.snapshots.stage()
     digest = write_snapshot(staged, content)
-    return registry.publish(held, staged, digest, artifacts)
+    return registry.publish(held, staged, digest, artifacts, gates=gates)

@@ -135,6 +135,7 @@ def test_a_holdout_fit_that_is_worse_on_the_same_rows_fails(
     assert failed(found) == wrong
     assert found["RATING_ERROR"].incumbent_value == 0.5
     assert found["RANKING_QUALITY"].incumbent_value == 1
+    assert found["RANKING_QUALITY"].message.startswith("nDCG@10 ")
 
 
 def test_only_the_rows_that_both_held_out_count(folder: Folder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +54,7 @@ def test_two_versions_meet_in_the_rows_that_both_held_out_and_that_were_not_rate
     anew = holdout.take(theirs)
     changed = anew.rating.copy()
     changed[:10] = 6 - changed[:10]  # a 3 stays what it is
-    others, _ = rows_of(
-        training, Ratings(**{**_columns(anew), "rating": changed}), tmp_path / "others", seed=1
-    )
+    others, _ = rows_of(training, replace(anew, rating=changed), tmp_path / "others", seed=1)
     kept = 100 - np.count_nonzero(anew.rating[:10] != 3)
 
     both, beside = ours.with_those_of(others)
@@ -65,10 +63,6 @@ def test_two_versions_meet_in_the_rows_that_both_held_out_and_that_were_not_rate
     np.testing.assert_array_equal(both.user, beside.user)
     np.testing.assert_array_equal(both.rating, beside.rating)
     assert not np.array_equal(both.predicted, beside.predicted)
-
-
-def _columns(ratings: Ratings) -> dict[str, object]:
-    return {field.name: getattr(ratings, field.name) for field in fields(Ratings)}
 
 
 def test_of_many_rows_both_versions_keep_the_same_ones(

@@ -79,7 +79,7 @@ def _norms(new: Contender, incumbent: Contender, bounds: PromotionGates) -> Iter
             gate,
             known / factor <= value <= known * factor,
             (value, known, factor),
-            f"the {noun}'s embeddings have the norm {value:.3g}, the incumbent's {known:.3g}; "
+            f"The {noun}'s embeddings have the norm {value:.3g}, the incumbent's {known:.3g}; "
             f"at most {factor:g} times more or less is allowed",
         )
 
@@ -171,7 +171,7 @@ def _found(gate: Gate, passed: bool, numbers: tuple[float, float, float], messag
         value=value,
         incumbent_value=known,
         bound=bound,
-        message=f"{message[0].upper()}{message[1:]}.",
+        message=f"{message}.",
     )
 
 

@@ -35,6 +35,7 @@ from mfserve._types.spec import (
     NoRanking,
     NoRating,
     NoSplit,
+    PromotionGates,
     RandomSplit,
     RatingScale,
     TrainingSpec,
@@ -115,6 +116,7 @@ class AsyncClient(AsyncAliasMethods):
         tuning: Tuning | None = None,
         index: Index | None = None,
         promote_to_alias: str | None = None,
+        gates: PromotionGates | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> AsyncTrainingJob:
@@ -144,6 +146,7 @@ class AsyncClient(AsyncAliasMethods):
                 index=index,
             ),
             promote_to_alias,
+            gates,
             request_id,
         )
         return AsyncTrainingJob(self._transport, await self._transport.unary(call, timeout))

@@ -37,6 +37,21 @@ class AsyncAliasMethods:
         )
         return await self._transport.unary(call, timeout)
 
+    @documented_as(AliasMethods.promote)
+    async def promote(
+        self,
+        model: str,
+        version: int,
+        alias: str = "production",
+        *,
+        force: bool = False,
+        expected_revision: int | None = None,
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> Alias:
+        call = aliases.promote(model, version, alias, expected_revision, reason, self._actor, force=force)
+        return await self._transport.unary(call, timeout)
+
     @documented_as(AliasMethods.delete_alias)
     async def delete_alias(
         self,

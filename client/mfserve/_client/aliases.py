@@ -51,6 +51,32 @@ def set_alias(
     return Unary(lambda stubs: stubs.model.SetAlias, request, lambda response: alias_from(response.alias))
 
 
+def promote(
+    model: str,
+    version: int,
+    alias: str,
+    expected_revision: int | None,
+    reason: str,
+    actor: str | None,
+    *,
+    force: bool,
+) -> Unary[pb.PromoteModelVersionRequest, pb.PromoteModelVersionResponse, Alias]:
+    """Points an alias to a version that its gates let through."""
+    request = built(
+        pb.PromoteModelVersionRequest,
+        model=text("model", model),
+        version=version,
+        alias=text("alias", alias),
+        force=force,
+        expected_revision=expected_revision,
+        reason=text("reason", reason),
+        actor=_actor(actor),
+    )
+    return Unary(
+        lambda stubs: stubs.model.PromoteModelVersion, request, lambda response: alias_from(response.alias)
+    )
+
+
 def delete_alias(
     model: str, alias: str, expected_revision: int, reason: str, actor: str | None
 ) -> Unary[pb.DeleteAliasRequest, pb.DeleteAliasResponse, None]:

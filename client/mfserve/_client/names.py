@@ -61,3 +61,5 @@ SERVING_STATE = Names(enums.ServingState, model_service_pb2.ServingState, "SERVI
 JOB_STATE = Names(enums.JobState, training_service_pb2.TrainingJobState, "TRAINING_JOB_STATE_")
 TRAINING_STAGE = Names(enums.TrainingStage, training_service_pb2.TrainingStage, "TRAINING_STAGE_")
 ALIAS_ACTION = Names(enums.AliasAction, model_service_pb2.AliasAction, "ALIAS_ACTION_")
+GATE = Names(enums.Gate, model_service_pb2.Gate, "GATE_")
+GATE_OUTCOME = Names(enums.GateOutcome, model_service_pb2.GateOutcome, "GATE_OUTCOME_")

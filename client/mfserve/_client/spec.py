@@ -11,6 +11,7 @@ from mfserve._client.arguments import built, one_of, text, within
 from mfserve._client.names import HEAD
 from mfserve._types import spec as types
 from mfserve.v1 import common_pb2
+from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve.v1 import training_spec_pb2 as spec_pb
 
 Options = TypeVar("Options")
@@ -161,6 +162,19 @@ def _tuning_message(tuning: types.Tuning) -> spec_pb.TuningConfig:
 def _index_message(index: types.Index) -> spec_pb.IndexConfig:
     with within("index"):
         return built(spec_pb.IndexConfig, **_given(index))
+
+
+def gates_message(gates: types.PromotionGates) -> training_pb.PromotionGates:
+    """The protocol's message; what is None stays absent."""
+    with within("gates"):
+        return built(training_pb.PromotionGates, **_given(gates))
+
+
+def gates_from(message: training_pb.PromotionGates) -> types.PromotionGates:
+    """Ours."""
+    # As ListFields has them: what is set, and `off` where it is true.
+    present: dict[str, Any] = {field.name: value for field, value in message.ListFields()}
+    return types.PromotionGates(**present)
 
 
 def _tuning_from(message: spec_pb.TuningConfig) -> types.Tuning:

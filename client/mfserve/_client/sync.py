@@ -33,6 +33,7 @@ from mfserve._types.spec import (
     NoRanking,
     NoRating,
     NoSplit,
+    PromotionGates,
     RandomSplit,
     RatingScale,
     TrainingSpec,
@@ -116,6 +117,7 @@ class Client(AliasMethods):
         tuning: Tuning | None = None,
         index: Index | None = None,
         promote_to_alias: str | None = None,
+        gates: PromotionGates | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> TrainingJob:
@@ -142,8 +144,9 @@ class Client(AliasMethods):
             seed: seed of the training; default 0.
             tuning: how the parameters of the engines are searched before the fits; default: they are not.
             index: an approximate index of the ranking head, for a very large catalogue; default: none.
-            promote_to_alias: alias to move to the new version; a model's first version always takes
-                ``production``.
+            promote_to_alias: alias to move to the new version, if its gates let it through: ``JobInfo.promotion``
+                tells. A model's first version always takes ``production``.
+            gates: how bad the new version may be beside the one that the alias names; default ``PromotionGates()``.
             request_id: makes the call safe to repeat, also from another process: the same id with the same
                 arguments gives the same job. Default: a new one.
             timeout: seconds, for the upload and for the call.
@@ -179,6 +182,7 @@ class Client(AliasMethods):
                 index=index,
             ),
             promote_to_alias,
+            gates,
             request_id,
         )
         return TrainingJob(self._transport, self._transport.unary(call, timeout))

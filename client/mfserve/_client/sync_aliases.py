@@ -54,6 +54,37 @@ class AliasMethods:
         )
         return self._transport.unary(call, timeout)
 
+    def promote(
+        self,
+        model: str,
+        version: int,
+        alias: str = "production",
+        *,
+        force: bool = False,
+        expected_revision: int | None = None,
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> Alias:
+        """Points an alias to one version, unless promotion gates failed when it was published.
+
+        Args:
+            model: name of the model.
+            version: its number.
+            alias: name of the alias, which need not exist yet.
+            force: promote it although gates failed; then ``reason`` is required.
+            expected_revision: the revision that the alias has; 0: it does not exist yet; None: whatever it has.
+            reason: why, for the alias's history.
+            timeout: seconds.
+
+        Raises:
+            FailedPreconditionError: ``GATES_FAILED``; its message has what they found.
+            InvalidArgumentError: ``force`` without a reason.
+            AbortedError: the alias has another revision.
+            NotFoundError: there is no such model or version.
+        """
+        call = aliases.promote(model, version, alias, expected_revision, reason, self._actor, force=force)
+        return self._transport.unary(call, timeout)
+
     def delete_alias(
         self,
         model: str,

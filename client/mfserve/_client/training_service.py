@@ -12,17 +12,25 @@ from mfserve._client.calls import Paged, Unary
 from mfserve._client.columns import ColumnNames, Columns
 from mfserve._client.common import moment
 from mfserve._client.names import JOB_STATE, TRAINING_STAGE
-from mfserve._client.spec import dataset_from, dataset_message, spec_from, spec_message
+from mfserve._client.spec import (
+    dataset_from,
+    dataset_message,
+    gates_from,
+    gates_message,
+    spec_from,
+    spec_message,
+)
 from mfserve._types.enums import JobState
 from mfserve._types.spec import (
     BuiltinDataset,
     Dataset,
     FileDataset,
+    PromotionGates,
     RatingScale,
     TrainingSpec,
     UploadedDataset,
 )
-from mfserve._types.training import JobInfo, JobUpdate, Progress, TrainingFailure, Upload
+from mfserve._types.training import JobInfo, JobUpdate, Progress, Promotion, TrainingFailure, Upload
 from mfserve.errors import TrainingCancelledError, TrainingError, TrainingFailedError
 from mfserve.v1 import training_service_pb2 as pb
 
@@ -71,7 +79,12 @@ def scale(given: RatingScale | tuple[float, float] | None) -> RatingScale | None
 
 
 def train(
-    model: str, dataset: Dataset, spec: TrainingSpec, promote_to_alias: str | None, request_id: str
+    model: str,
+    dataset: Dataset,
+    spec: TrainingSpec,
+    promote_to_alias: str | None,
+    gates: PromotionGates | None,
+    request_id: str,
 ) -> Unary[pb.TrainRequest, pb.TrainResponse, JobInfo]:
     """Queues a training."""
     request = built(
@@ -80,6 +93,7 @@ def train(
         dataset=dataset_message(dataset),
         spec=spec_message(spec),
         promote_to_alias=promote_to_alias,
+        gates=None if gates is None else gates_message(gates),
         request_id=request_id,
     )
     return Unary(lambda stubs: stubs.training.Train, request, lambda response: _job(response.job))
@@ -179,7 +193,13 @@ def _job(message: pb.TrainingJob) -> JobInfo:
         error=TrainingFailure(message.error.reason, message.error.message)
         if message.HasField("error")
         else None,
+        gates=gates_from(message.gates),
+        promotion=_promotion(message.promotion) if message.HasField("promotion") else None,
     )
+
+
+def _promotion(message: pb.Promotion) -> Promotion:
+    return Promotion(message.alias, message.promoted, message.reason)
 
 
 def _progress(message: pb.TrainingProgress) -> Progress:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mfserve._client.common import moment
-from mfserve._client.names import RANKER, RATING_PREDICTOR
+from mfserve._client.names import GATE, GATE_OUTCOME, RANKER, RATING_PREDICTOR
 from mfserve._client.spec import scale_from, spec_from
 from mfserve._types.models import (
     Artifact,
     DatasetFacts,
     Evaluation,
+    GateReport,
+    GateResult,
     ItemIndex,
     ModelVersion,
     RankingMetrics,
@@ -32,6 +34,7 @@ def version_from(message: pb.ModelVersion) -> ModelVersion:
         size_bytes=message.size_bytes,
         artifacts=tuple(artifact_from(a) for a in message.artifacts),
         index=ItemIndex(message.index.kind, message.index.recall) if message.HasField("index") else None,
+        gates=_gates(message.gates) if message.HasField("gates") else None,
     )
 
 
@@ -64,5 +67,24 @@ def _evaluation(message: pb.Evaluation) -> Evaluation:
         ranking=tuple(
             RankingMetrics(RANKER.read(m.ranker), m.ndcg_at_10, m.recall_at_20, m.coverage_at_10)
             for m in message.ranking
+        ),
+    )
+
+
+def _gates(message: pb.GateReport) -> GateReport:
+    return GateReport(
+        alias=message.alias,
+        incumbent_version=message.incumbent_version if message.HasField("incumbent_version") else None,
+        revision=message.revision,
+        results=tuple(
+            GateResult(
+                gate=GATE.read(result.gate),
+                outcome=GATE_OUTCOME.read(result.outcome),
+                value=result.value if result.HasField("value") else None,
+                incumbent_value=result.incumbent_value if result.HasField("incumbent_value") else None,
+                bound=result.bound if result.HasField("bound") else None,
+                message=result.message,
+            )
+            for result in message.results
         ),
     )

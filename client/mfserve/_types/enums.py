@@ -11,6 +11,8 @@ from enum import StrEnum
 __all__ = [
     "AliasAction",
     "EmbeddingSide",
+    "Gate",
+    "GateOutcome",
     "Head",
     "JobState",
     "Ranker",
@@ -150,8 +152,41 @@ class AliasAction(_Named):
     FIRST_VERSION = "FIRST_VERSION"
     """The model's first version took it."""
     PROMOTED = "PROMOTED"
-    """A training asked for it."""
+    """A training asked for it, or ``promote`` did."""
     SET = "SET"
     ROLLED_BACK = "ROLLED_BACK"
     DELETED = "DELETED"
+    FORCED = "FORCED"
+    """By ``promote`` with ``force``, although gates had failed."""
+    UNKNOWN = "UNKNOWN"
+
+
+class Gate(_Named):
+    """Something that is compared before an alias moves to a new version."""
+
+    USERS = "USERS"
+    """The number of users."""
+    ITEMS = "ITEMS"
+    """The number of items."""
+    RATING_NORMS = "RATING_NORMS"
+    """The rating head's norm: the mean norm of its users' embeddings times that of its items'."""
+    RANKING_NORMS = "RANKING_NORMS"
+    """The ranking head's norm, likewise."""
+    RATING_ERROR = "RATING_ERROR"
+    """RMSE of the holdout fits on the ratings that both held out."""
+    RANKING_QUALITY = "RANKING_QUALITY"
+    """nDCG@10 of the holdout fits by the ratings that both held out."""
+    OVERLAP = "OVERLAP"
+    """Share of the ten items that the incumbent recommends to a user that the new version recommends too."""
+    UNKNOWN = "UNKNOWN"
+
+
+class GateOutcome(_Named):
+    """How a comparison ended."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    """Beyond its bound: the alias was not moved."""
+    SKIPPED = "SKIPPED"
+    """There was nothing to compare with; the alias was moved all the same."""
     UNKNOWN = "UNKNOWN"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mfserve._types.aliases import Alias
-from mfserve._types.enums import EmbeddingSide, Head, Ranker, RatingPredictor, ServingState
+from mfserve._types.enums import EmbeddingSide, Gate, GateOutcome, Head, Ranker, RatingPredictor, ServingState
 from mfserve._types.spec import RatingScale, TrainingSpec
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "DatasetFacts",
     "Embeddings",
     "Evaluation",
+    "GateReport",
+    "GateResult",
     "ItemIndex",
     "Model",
     "ModelVersion",
@@ -108,6 +110,35 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one promotion gate found."""
+
+    gate: Gate
+    outcome: GateOutcome
+    value: float | None
+    """Measured of the new version; of OVERLAP the share that both have. ``None`` where it was skipped."""
+    incumbent_value: float | None
+    """The same of the incumbent. ``None`` where it was skipped, and for OVERLAP."""
+    bound: float | None
+    """As ``PromotionGates`` has it. ``None`` where it was skipped."""
+    message: str
+    """One sentence with the numbers, or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What the promotion gates found when a version was published."""
+
+    alias: str
+    """The alias that named the incumbent."""
+    incumbent_version: int | None
+    """The version that the new one was compared with; ``None`` where there was no such alias."""
+    revision: int
+    """The alias's revision at that time; 0 where there was no such alias."""
+    results: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A file that was stored with a version, such as a training curve."""
 
@@ -154,6 +185,8 @@ class ModelVersion:
     artifacts: tuple[Artifact, ...]
     index: ItemIndex | None = None
     """``None`` where items are searched exactly."""
+    gates: GateReport | None = None
+    """What the promotion gates found; ``None`` where they did not run."""
 
 
 @dataclass(frozen=True, slots=True)

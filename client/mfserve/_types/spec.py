@@ -24,6 +24,7 @@ __all__ = [
     "NoRanking",
     "NoRating",
     "NoSplit",
+    "PromotionGates",
     "RandomSplit",
     "RatingScale",
     "TrainingSpec",
@@ -166,6 +167,24 @@ class Tuning:
     """Share of the training part on which trials are compared, between 0 and 1. Default 0.2."""
     head: Head | Literal["rating", "ranking"] | None = None
     """The head that is tuned. Default: every head that is trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionGates:
+    """How bad a new version may be beside the one that the alias names. ``None`` leaves a bound to the server."""
+
+    off: bool = False
+    """Compare nothing: the alias moves whatever was trained."""
+    max_rmse_increase: float | None = None
+    """How much higher the RMSE may be, as a share of the incumbent's, 0 to 1,000. Default 0.02."""
+    max_ndcg_decrease: float | None = None
+    """How much lower nDCG@10 may be, as a share of the incumbent's, 0 to 1. Default 0.05."""
+    max_norm_factor: float | None = None
+    """By which factor a head's norm may differ, 1 to 1,000,000. Default 3."""
+    min_vocabulary_share: float | None = None
+    """Share of the incumbent's number of users, and of items, that there must be, 0 to 1. Default 0.8."""
+    min_overlap: float | None = None
+    """Share of the incumbent's ten best items that must be among the new ten, 0 to 1. Default 0: only reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

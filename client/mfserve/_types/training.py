@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mfserve._types.enums import JobState, TrainingStage
-from mfserve._types.spec import Dataset, TrainingSpec
+from mfserve._types.spec import Dataset, PromotionGates, TrainingSpec
 
-__all__ = ["JobInfo", "JobUpdate", "Progress", "TrainingFailure", "Upload"]
+__all__ = ["JobInfo", "JobUpdate", "Progress", "Promotion", "TrainingFailure", "Upload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,16 @@ class TrainingFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """What became of the alias that a training was to move."""
+
+    alias: str
+    promoted: bool
+    reason: str
+    """Why it was not moved: the gates that failed, or that somebody else changed it meanwhile. Empty where it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """Everything that the server tells about a job."""
 
@@ -68,6 +78,10 @@ class JobInfo:
     """The version that was published; ``None`` unless SUCCEEDED."""
     error: TrainingFailure | None
     """``None`` unless FAILED."""
+    gates: PromotionGates
+    """Every default filled in."""
+    promotion: Promotion | None
+    """``None`` unless SUCCEEDED, and where no alias was to be moved."""
 
 
 @dataclass(frozen=True, slots=True)

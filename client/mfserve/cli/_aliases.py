@@ -75,7 +75,7 @@ def alias(
         else:
             changed = client.set_alias(model, alias, version, targets=weights, shadow=beside, **why)
     if changed is not None:
-        _show(changed, json=json)
+        show_alias(changed, json=json)
     elif json:
         as_json({"model": model, "alias": alias, "deleted": True})
     else:
@@ -103,7 +103,7 @@ def rollback(
         changed = client.rollback_alias(
             model, alias, expected_revision=expected_revision, reason=reason or ""
         )
-    _show(changed, json=json)
+    show_alias(changed, json=json)
 
 
 def alias_history(
@@ -169,7 +169,8 @@ def _list_aliases(model: str, address: str, timeout: float, *, json: bool) -> No
         alias_table(found)
 
 
-def _show(changed: Alias, *, json: bool) -> None:
+def show_alias(changed: Alias, *, json: bool) -> None:
+    """Prints an alias that was changed."""
     if json:
         as_json(changed)
     else:

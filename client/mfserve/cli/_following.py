@@ -11,6 +11,7 @@ from mfserve import Client, TrainingJob
 from mfserve.cli._models import show_version
 from mfserve.cli._output import as_json, line, plain, say
 from mfserve.cli._progress import follow
+from mfserve.cli._promotion import show_promotion
 from mfserve.cli._trials import show_trials, trials
 from mfserve.types import JobState
 
@@ -54,6 +55,8 @@ def wait_for(client: Client, job: TrainingJob, *, json: bool) -> None:
     for head, found in tables.items():
         show_trials(head, found)
     show_version(version)
+    if job.info.promotion is not None:
+        show_promotion(job.info.promotion)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from mfserve.cli import _options as options
 from mfserve.cli._following import wait_for
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._progress import describe, stage
+from mfserve.cli._promotion import show_promotion
 from mfserve.types import JobState
 
 
@@ -100,5 +101,7 @@ def _show(job: TrainingJob) -> None:
         line(plain(f"{stage(info.progress)}: {describe(info.progress).strip()}"))
     if info.version is not None:
         line(f"published version {info.version}: mfserve versions {plain(info.model)} {info.version}")
+    if info.promotion is not None:
+        show_promotion(info.promotion)
     if info.error is not None:
         line(f"[red]{plain(info.error.reason)}[/]: {plain(info.error.message)}")

@@ -11,6 +11,7 @@ from mfserve._types.spec import ENGINES
 from mfserve.cli import _options as options
 from mfserve.cli._aliases import alias_table, named
 from mfserve.cli._output import UsageError, as_json, line, plain, size, table, when, write_file
+from mfserve.cli._promotion import show_gates
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     ModelVersion,
@@ -143,6 +144,8 @@ def show_version(version: ModelVersion) -> None:
         if version.evaluation.rating:
             rating_table(version.evaluation)
         ranking_table(version.evaluation)
+    if version.gates is not None:
+        show_gates(version.gates)
     if version.artifacts:
         table(
             "Files",

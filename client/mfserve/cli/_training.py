@@ -18,6 +18,7 @@ from mfserve import (
     NoRanking,
     NoRating,
     NoSplit,
+    PromotionGates,
     RandomSplit,
 )
 from mfserve._client.training_service import source
@@ -31,6 +32,7 @@ _DATA = "Data"
 _RATING = "Rating head"
 _RANKING = "Ranking head"
 _SPLIT = "Holdout"
+_GATES = "Promotion gates"
 
 
 class Engine(StrEnum):
@@ -87,7 +89,9 @@ def training_arguments(
         ),
     ],
     *,
-    promote_to: Annotated[str | None, typer.Option(help="Alias to move to the new version.")] = None,
+    promote_to: Annotated[
+        str | None, typer.Option(help="Alias to move to the new version, if its gates let it through.")
+    ] = None,
     request_id: Annotated[
         str | None,
         typer.Option(help="Makes the command safe to repeat: same id, same job.", show_default="a new one"),
@@ -193,6 +197,41 @@ def training_arguments(
     split_key: Annotated[
         str | None, _option(help="keyed-hash: its key.", show_default="mfserve", panel=_SPLIT)
     ] = None,
+    no_gates: Annotated[
+        bool, _option("--no-gates", help="Move the alias whatever was trained.", panel=_GATES)
+    ] = False,
+    max_rmse_increase: Annotated[
+        float | None,
+        _option(
+            help="How much higher than the incumbent's the RMSE may be, as a share of it.",
+            show_default="0.02",
+            panel=_GATES,
+        ),
+    ] = None,
+    max_ndcg_decrease: Annotated[
+        float | None,
+        _option(help="How much lower nDCG@10 may be, likewise.", show_default="0.05", panel=_GATES),
+    ] = None,
+    max_norm_factor: Annotated[
+        float | None,
+        _option(help="By which factor a head's norm may differ.", show_default="3", panel=_GATES),
+    ] = None,
+    min_vocabulary_share: Annotated[
+        float | None,
+        _option(
+            help="Share of the incumbent's users and items that there must be.",
+            show_default="0.8",
+            panel=_GATES,
+        ),
+    ] = None,
+    min_overlap: Annotated[
+        float | None,
+        _option(
+            help="Share of the incumbent's ten best items that must be among the new ten.",
+            show_default="0: only reported",
+            panel=_GATES,
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """What commands that train have in common: their options, as arguments of ``Client.train``."""
     if request_id == "":
@@ -208,6 +247,15 @@ def training_arguments(
         raise UsageError("--implicit reads no ratings: leave out --rating-column and --scale")
     if index_clusters is not None and index_recall is None:
         raise UsageError("--index-clusters goes with --index-recall")
+    bounds = {
+        "max_rmse_increase": max_rmse_increase,
+        "max_ndcg_decrease": max_ndcg_decrease,
+        "max_norm_factor": max_norm_factor,
+        "min_vocabulary_share": min_vocabulary_share,
+        "min_overlap": min_overlap,
+    }
+    if no_gates and any(bound is not None for bound in bounds.values()):
+        raise UsageError("--no-gates compares nothing: leave out the bounds")
     bayes = {
         "factors": factors,
         "burn_in": burn_in,
@@ -253,6 +301,7 @@ def training_arguments(
         "refit": False if no_refit else None,
         "seed": seed,
         "promote_to_alias": promote_to,
+        "gates": PromotionGates(off=no_gates, **bounds),
         "request_id": request_id,
     }
 

@@ -132,6 +132,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The alias never named anything else, or the version that it named is deleted. Example:
     {model: "movies", alias: "production", version: "7"}.
     """
+    ERROR_REASON_GATES_FAILED: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION. The version failed promotion gates, and `force` is not set. Example: {model: "movies",
+    version: "7", gates: "RATING_ERROR, ITEMS"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -250,5 +254,9 @@ hold streams on it. Example: {model: "movies", aliases: "candidate, production",
 ERROR_REASON_ROLLBACK_TARGET_MISSING: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION. The alias never named anything else, or the version that it named is deleted. Example:
 {model: "movies", alias: "production", version: "7"}.
+"""
+ERROR_REASON_GATES_FAILED: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION. The version failed promotion gates, and `force` is not set. Example: {model: "movies",
+version: "7", gates: "RATING_ERROR, ITEMS"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -78,6 +78,78 @@ RANKER_POPULARITY: Ranker.ValueType  # 3
 """Baseline: the most rated items."""
 Global___Ranker: _TypeAlias = Ranker  # noqa: Y015
 
+class _Gate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Gate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GATE_UNSPECIFIED: _Gate.ValueType  # 0
+    """One that only a newer release knows."""
+    GATE_USERS: _Gate.ValueType  # 1
+    """The number of users."""
+    GATE_ITEMS: _Gate.ValueType  # 2
+    """The number of items."""
+    GATE_RATING_NORMS: _Gate.ValueType  # 3
+    """The rating head's norm: the mean norm of its users' embeddings times that of its items'."""
+    GATE_RANKING_NORMS: _Gate.ValueType  # 4
+    """The ranking head's norm, likewise."""
+    GATE_RATING_ERROR: _Gate.ValueType  # 5
+    """RMSE of the holdout fits on the ratings that both held out."""
+    GATE_RANKING_QUALITY: _Gate.ValueType  # 6
+    """nDCG@10 of the holdout fits by the ratings that both held out."""
+    GATE_OVERLAP: _Gate.ValueType  # 7
+    """How many of the ten items that the incumbent recommends to a user the new version recommends too."""
+
+class Gate(_Gate, metaclass=_GateEnumTypeWrapper):
+    """Gate is something that is compared before an alias moves to a new version."""
+
+GATE_UNSPECIFIED: Gate.ValueType  # 0
+"""One that only a newer release knows."""
+GATE_USERS: Gate.ValueType  # 1
+"""The number of users."""
+GATE_ITEMS: Gate.ValueType  # 2
+"""The number of items."""
+GATE_RATING_NORMS: Gate.ValueType  # 3
+"""The rating head's norm: the mean norm of its users' embeddings times that of its items'."""
+GATE_RANKING_NORMS: Gate.ValueType  # 4
+"""The ranking head's norm, likewise."""
+GATE_RATING_ERROR: Gate.ValueType  # 5
+"""RMSE of the holdout fits on the ratings that both held out."""
+GATE_RANKING_QUALITY: Gate.ValueType  # 6
+"""nDCG@10 of the holdout fits by the ratings that both held out."""
+GATE_OVERLAP: Gate.ValueType  # 7
+"""How many of the ten items that the incumbent recommends to a user the new version recommends too."""
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
+
+class _GateOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GateOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GateOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GATE_OUTCOME_UNSPECIFIED: _GateOutcome.ValueType  # 0
+    """Never sent."""
+    GATE_OUTCOME_PASSED: _GateOutcome.ValueType  # 1
+    """Within the bound."""
+    GATE_OUTCOME_FAILED: _GateOutcome.ValueType  # 2
+    """Beyond the bound: the alias was not moved."""
+    GATE_OUTCOME_SKIPPED: _GateOutcome.ValueType  # 3
+    """There was nothing to compare with; the alias was moved all the same."""
+
+class GateOutcome(_GateOutcome, metaclass=_GateOutcomeEnumTypeWrapper):
+    """GateOutcome is how a comparison ended."""
+
+GATE_OUTCOME_UNSPECIFIED: GateOutcome.ValueType  # 0
+"""Never sent."""
+GATE_OUTCOME_PASSED: GateOutcome.ValueType  # 1
+"""Within the bound."""
+GATE_OUTCOME_FAILED: GateOutcome.ValueType  # 2
+"""Beyond the bound: the alias was not moved."""
+GATE_OUTCOME_SKIPPED: GateOutcome.ValueType  # 3
+"""There was nothing to compare with; the alias was moved all the same."""
+Global___GateOutcome: _TypeAlias = GateOutcome  # noqa: Y015
+
 class _EmbeddingSide:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -113,13 +185,15 @@ class _AliasActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AliasActi
     ALIAS_ACTION_FIRST_VERSION: _AliasAction.ValueType  # 1
     """The model's first version took it."""
     ALIAS_ACTION_PROMOTED: _AliasAction.ValueType  # 2
-    """A training asked for it (`TrainRequest.promote_to_alias`)."""
+    """A training asked for it (`TrainRequest.promote_to_alias`), or PromoteModelVersion."""
     ALIAS_ACTION_SET: _AliasAction.ValueType  # 3
     """By SetAlias."""
     ALIAS_ACTION_ROLLED_BACK: _AliasAction.ValueType  # 4
     """By RollbackAlias."""
     ALIAS_ACTION_DELETED: _AliasAction.ValueType  # 5
     """By DeleteAlias."""
+    ALIAS_ACTION_FORCED: _AliasAction.ValueType  # 6
+    """By PromoteModelVersion with `force`, although gates had failed."""
 
 class AliasAction(_AliasAction, metaclass=_AliasActionEnumTypeWrapper):
     """AliasAction is how an alias came to change."""
@@ -129,13 +203,15 @@ ALIAS_ACTION_UNSPECIFIED: AliasAction.ValueType  # 0
 ALIAS_ACTION_FIRST_VERSION: AliasAction.ValueType  # 1
 """The model's first version took it."""
 ALIAS_ACTION_PROMOTED: AliasAction.ValueType  # 2
-"""A training asked for it (`TrainRequest.promote_to_alias`)."""
+"""A training asked for it (`TrainRequest.promote_to_alias`), or PromoteModelVersion."""
 ALIAS_ACTION_SET: AliasAction.ValueType  # 3
 """By SetAlias."""
 ALIAS_ACTION_ROLLED_BACK: AliasAction.ValueType  # 4
 """By RollbackAlias."""
 ALIAS_ACTION_DELETED: AliasAction.ValueType  # 5
 """By DeleteAlias."""
+ALIAS_ACTION_FORCED: AliasAction.ValueType  # 6
+"""By PromoteModelVersion with `force`, although gates had failed."""
 Global___AliasAction: _TypeAlias = AliasAction  # noqa: Y015
 
 class _ServingState:
@@ -547,6 +623,97 @@ class ItemIndex(_message.Message):
 Global___ItemIndex: _TypeAlias = ItemIndex  # noqa: Y015
 
 @_typing.final
+class GateResult(_message.Message):
+    """GateResult is what one gate found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    INCUMBENT_VALUE_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    gate: Global___Gate.ValueType
+    """What was compared."""
+    outcome: Global___GateOutcome.ValueType
+    """How it ended."""
+    value: _builtins.float
+    """Measured of the new version; of GATE_OVERLAP the share that both have, 0 to 1. Absent where it was skipped."""
+    incumbent_value: _builtins.float
+    """Measured of the incumbent. Absent where it was skipped, and for GATE_OVERLAP."""
+    bound: _builtins.float
+    """The bound, as `PromotionGates` has it. Absent where it was skipped."""
+    message: _builtins.str
+    """One sentence with the numbers, or why there are none."""
+    def __init__(
+        self,
+        *,
+        gate: Global___Gate.ValueType = ...,
+        outcome: Global___GateOutcome.ValueType = ...,
+        value: _builtins.float | None = ...,
+        incumbent_value: _builtins.float | None = ...,
+        bound: _builtins.float | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bound", b"_bound", "_incumbent_value", b"_incumbent_value", "_value", b"_value", "bound", b"bound", "incumbent_value", b"incumbent_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bound", b"_bound", "_incumbent_value", b"_incumbent_value", "_value", b"_value", "bound", b"bound", "gate", b"gate", "incumbent_value", b"incumbent_value", "message", b"message", "outcome", b"outcome", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bound: _TypeAlias = _typing.Literal["bound"]  # noqa: Y015
+    _WhichOneofArgType__bound: _TypeAlias = _typing.Literal["_bound", b"_bound"]  # noqa: Y015
+    _WhichOneofReturnType__incumbent_value: _TypeAlias = _typing.Literal["incumbent_value"]  # noqa: Y015
+    _WhichOneofArgType__incumbent_value: _TypeAlias = _typing.Literal["_incumbent_value", b"_incumbent_value"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bound) -> _WhichOneofReturnType__bound | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__incumbent_value) -> _WhichOneofReturnType__incumbent_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___GateResult: _TypeAlias = GateResult  # noqa: Y015
+
+@_typing.final
+class GateReport(_message.Message):
+    """GateReport is what the promotion gates found when a version was published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    INCUMBENT_VERSION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """The alias that named the incumbent."""
+    incumbent_version: _builtins.int
+    """The version that the new one was compared with. Absent where there was no such alias."""
+    revision: _builtins.int
+    """The alias's revision at that time; 0 where there was no such alias."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateResult]:
+        """One result per gate."""
+
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        incumbent_version: _builtins.int | None = ...,
+        revision: _builtins.int = ...,
+        results: _abc.Iterable[Global___GateResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_incumbent_version", b"_incumbent_version", "incumbent_version", b"incumbent_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_incumbent_version", b"_incumbent_version", "alias", b"alias", "incumbent_version", b"incumbent_version", "results", b"results", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__incumbent_version: _TypeAlias = _typing.Literal["incumbent_version"]  # noqa: Y015
+    _WhichOneofArgType__incumbent_version: _TypeAlias = _typing.Literal["_incumbent_version", b"_incumbent_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__incumbent_version) -> _WhichOneofReturnType__incumbent_version | None: ...
+
+Global___GateReport: _TypeAlias = GateReport  # noqa: Y015
+
+@_typing.final
 class ModelVersion(_message.Message):
     """ModelVersion is one published snapshot under a model's name."""
 
@@ -562,6 +729,7 @@ class ModelVersion(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job that made it. Empty for a version that was imported from another registry."""
     size_bytes: _builtins.int
@@ -598,6 +766,10 @@ class ModelVersion(_message.Message):
     def index(self) -> Global___ItemIndex:
         """The approximate index. Absent where items are searched exactly."""
 
+    @_builtins.property
+    def gates(self) -> Global___GateReport:
+        """What the promotion gates found. Absent where they did not run."""
+
     def __init__(
         self,
         *,
@@ -611,10 +783,11 @@ class ModelVersion(_message.Message):
         size_bytes: _builtins.int = ...,
         artifacts: _abc.Iterable[Global___Artifact] | None = ...,
         index: Global___ItemIndex | None = ...,
+        gates: Global___GateReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "index", b"index", "served_version", b"served_version", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "gates", b"gates", "index", b"index", "served_version", b"served_version", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "artifacts", b"artifacts", "create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "index", b"index", "job_id", b"job_id", "served_version", b"served_version", "size_bytes", b"size_bytes", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "artifacts", b"artifacts", "create_time", b"create_time", "dataset", b"dataset", "evaluation", b"evaluation", "gates", b"gates", "index", b"index", "job_id", b"job_id", "served_version", b"served_version", "size_bytes", b"size_bytes", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1159,6 +1332,83 @@ class SetAliasResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAliasResponse: _TypeAlias = SetAliasResponse  # noqa: Y015
+
+@_typing.final
+class PromoteModelVersionRequest(_message.Message):
+    """PromoteModelVersionRequest points an alias to one version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    version: _builtins.int
+    """Version number. Required."""
+    alias: _builtins.str
+    """Name of the alias, which need not exist yet. Absent: `production`."""
+    force: _builtins.bool
+    """Whether to promote the version although gates failed. Then `reason` is required. Default: false."""
+    expected_revision: _builtins.int
+    """The revision that the alias is expected to have; 0: it must not exist yet. Absent: whatever it has."""
+    reason: _builtins.str
+    """Why, for the alias's history; at most 1,000 characters."""
+    actor: _builtins.str
+    """Who, for the alias's history, as the caller says: it is not checked. At most 255 characters."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        alias: _builtins.str | None = ...,
+        force: _builtins.bool = ...,
+        expected_revision: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alias", b"_alias", "_expected_revision", b"_expected_revision", "alias", b"alias", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alias", b"_alias", "_expected_revision", b"_expected_revision", "actor", b"actor", "alias", b"alias", "expected_revision", b"expected_revision", "force", b"force", "model", b"model", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alias: _TypeAlias = _typing.Literal["alias"]  # noqa: Y015
+    _WhichOneofArgType__alias: _TypeAlias = _typing.Literal["_alias", b"_alias"]  # noqa: Y015
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alias) -> _WhichOneofReturnType__alias | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___PromoteModelVersionRequest: _TypeAlias = PromoteModelVersionRequest  # noqa: Y015
+
+@_typing.final
+class PromoteModelVersionResponse(_message.Message):
+    """PromoteModelVersionResponse is the alias after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias(self) -> Global___Alias:
+        """The alias."""
+
+    def __init__(
+        self,
+        *,
+        alias: Global___Alias | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteModelVersionResponse: _TypeAlias = PromoteModelVersionResponse  # noqa: Y015
 
 @_typing.final
 class DeleteAliasRequest(_message.Message):

@@ -80,6 +80,11 @@ class ModelServiceStub(object):
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.PromoteModelVersion = channel.unary_unary(
+                '/mfserve.v1.ModelService/PromoteModelVersion',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionResponse.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/mfserve.v1.ModelService/DeleteAlias',
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.DeleteAliasRequest.SerializeToString,
@@ -187,6 +192,18 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PromoteModelVersion(self, request, context):
+        """PromoteModelVersion points an alias to one version, as a training does that is asked to: not if gates failed when the
+        version was published. One whose gates did not run has failed none.
+
+        Errors: NOT_FOUND for an unknown model or version; FAILED_PRECONDITION (GATES_FAILED) where gates failed and `force`
+        is not set, and for the reserved alias `latest`; ABORTED where `expected_revision` is given and not the alias's
+        revision; INVALID_ARGUMENT for `force` without a reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAlias(self, request, context):
         """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
         on if it is made again.
@@ -274,6 +291,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.SetAlias,
                     request_deserializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.FromString,
                     response_serializer=mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.SerializeToString,
+            ),
+            'PromoteModelVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteModelVersion,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionResponse.SerializeToString,
             ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
@@ -540,6 +562,33 @@ class ModelService(object):
             '/mfserve.v1.ModelService/SetAlias',
             mfserve_dot_v1_dot_model__service__pb2.SetAliasRequest.SerializeToString,
             mfserve_dot_v1_dot_model__service__pb2.SetAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteModelVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/PromoteModelVersion',
+            mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.PromoteModelVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

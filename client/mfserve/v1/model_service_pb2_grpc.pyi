@@ -74,6 +74,14 @@ class ModelServiceStub:
     revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
     what it cannot name.
     """
+    PromoteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelVersionRequest, _model_service_pb2.PromoteModelVersionResponse]
+    """PromoteModelVersion points an alias to one version, as a training does that is asked to: not if gates failed when the
+    version was published. One whose gates did not run has failed none.
+
+    Errors: NOT_FOUND for an unknown model or version; FAILED_PRECONDITION (GATES_FAILED) where gates failed and `force`
+    is not set, and for the reserved alias `latest`; ABORTED where `expected_revision` is given and not the alias's
+    revision; INVALID_ARGUMENT for `force` without a reason.
+    """
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]
     """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
     on if it is made again.
@@ -143,6 +151,14 @@ class ModelServiceAsyncStub(ModelServiceStub):
     Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
     revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
     what it cannot name.
+    """
+    PromoteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelVersionRequest, _model_service_pb2.PromoteModelVersionResponse]  # type: ignore[assignment]
+    """PromoteModelVersion points an alias to one version, as a training does that is asked to: not if gates failed when the
+    version was published. One whose gates did not run has failed none.
+
+    Errors: NOT_FOUND for an unknown model or version; FAILED_PRECONDITION (GATES_FAILED) where gates failed and `force`
+    is not set, and for the reserved alias `latest`; ABORTED where `expected_revision` is given and not the alias's
+    revision; INVALID_ARGUMENT for `force` without a reason.
     """
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteAliasRequest, _model_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
     """DeleteAlias takes an alias away, if nobody has changed it since it was read. Its history stays, and its revisions go
@@ -264,6 +280,20 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
         revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
         what it cannot name.
+        """
+
+    @_abc_1.abstractmethod
+    def PromoteModelVersion(
+        self,
+        request: _model_service_pb2.PromoteModelVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.PromoteModelVersionResponse, _abc.Awaitable[_model_service_pb2.PromoteModelVersionResponse]]:
+        """PromoteModelVersion points an alias to one version, as a training does that is asked to: not if gates failed when the
+        version was published. One whose gates did not run has failed none.
+
+        Errors: NOT_FOUND for an unknown model or version; FAILED_PRECONDITION (GATES_FAILED) where gates failed and `force`
+        is not set, and for the reserved alias `latest`; ABORTED where `expected_revision` is given and not the alias's
+        revision; INVALID_ARGUMENT for `force` without a reason.
         """
 
     @_abc_1.abstractmethod

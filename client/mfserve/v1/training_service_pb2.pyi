@@ -129,12 +129,15 @@ class TrainRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     PROMOTE_TO_ALIAS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model, which need not exist yet: 1 to 63 characters out of a-z, 0-9, '.', '_' and '-', the first a
     letter or digit. Required.
     """
     promote_to_alias: _builtins.str
-    """An alias to move to the new version. Absent: none; but a model's first version always takes `production`."""
+    """An alias to move to the new version, if its gates let it through. Absent: none; but a model's first version always
+    takes `production`.
+    """
     request_id: _builtins.str
     """Chosen by the caller, 1 to 128 printable ASCII characters, such as a UUID. Required."""
     @_builtins.property
@@ -145,6 +148,10 @@ class TrainRequest(_message.Message):
     def spec(self) -> _training_spec_pb2.TrainingSpec:
         """How to train. Absent: all defaults."""
 
+    @_builtins.property
+    def gates(self) -> Global___PromotionGates:
+        """How bad the new version may be beside the one that the alias names. Absent: all defaults."""
+
     def __init__(
         self,
         *,
@@ -153,16 +160,85 @@ class TrainRequest(_message.Message):
         spec: _training_spec_pb2.TrainingSpec | None = ...,
         promote_to_alias: _builtins.str | None = ...,
         request_id: _builtins.str = ...,
+        gates: Global___PromotionGates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "dataset", b"dataset", "promote_to_alias", b"promote_to_alias", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "dataset", b"dataset", "gates", b"gates", "promote_to_alias", b"promote_to_alias", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "dataset", b"dataset", "model", b"model", "promote_to_alias", b"promote_to_alias", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "dataset", b"dataset", "gates", b"gates", "model", b"model", "promote_to_alias", b"promote_to_alias", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__promote_to_alias: _TypeAlias = _typing.Literal["promote_to_alias"]  # noqa: Y015
     _WhichOneofArgType__promote_to_alias: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__promote_to_alias) -> _WhichOneofReturnType__promote_to_alias | None: ...
 
 Global___TrainRequest: _TypeAlias = TrainRequest  # noqa: Y015
+
+@_typing.final
+class PromotionGates(_message.Message):
+    """PromotionGates are the bounds of what is compared, before the alias moves, between the new version and the incumbent:
+    the version that `promote_to_alias`, or else `production`, names by then, and of several the one of the highest weight.
+    What cannot be compared keeps no alias from being moved, and the version says so.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFF_FIELD_NUMBER: _builtins.int
+    MAX_RMSE_INCREASE_FIELD_NUMBER: _builtins.int
+    MAX_NDCG_DECREASE_FIELD_NUMBER: _builtins.int
+    MAX_NORM_FACTOR_FIELD_NUMBER: _builtins.int
+    MIN_VOCABULARY_SHARE_FIELD_NUMBER: _builtins.int
+    MIN_OVERLAP_FIELD_NUMBER: _builtins.int
+    off: _builtins.bool
+    """Whether nothing is compared: the alias moves whatever was trained. Default: false."""
+    max_rmse_increase: _builtins.float
+    """How much higher the RMSE of predicted ratings may be than the incumbent's, as a share of it; of both holdout fits, on
+    the ratings that both held out. 0 to 1,000. Absent: 0.02.
+    """
+    max_ndcg_decrease: _builtins.float
+    """How much lower nDCG@10 may be than the incumbent's, as a share of it; by the same ratings. 0 to 1. Absent: 0.05."""
+    max_norm_factor: _builtins.float
+    """By which factor the norm of a head's embeddings may be above or below the incumbent's. 1 to 1,000,000. Absent: 3."""
+    min_vocabulary_share: _builtins.float
+    """Share of the incumbent's number of users, and of items, that there must be. 0 to 1. Absent: 0.8."""
+    min_overlap: _builtins.float
+    """Share of the ten items that the incumbent recommends to a user that the new version must recommend too, on the
+    average over 200 users. 0 to 1. Absent: 0, and it is only reported.
+    """
+    def __init__(
+        self,
+        *,
+        off: _builtins.bool = ...,
+        max_rmse_increase: _builtins.float | None = ...,
+        max_ndcg_decrease: _builtins.float | None = ...,
+        max_norm_factor: _builtins.float | None = ...,
+        min_vocabulary_share: _builtins.float | None = ...,
+        min_overlap: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_ndcg_decrease", b"_max_ndcg_decrease", "_max_norm_factor", b"_max_norm_factor", "_max_rmse_increase", b"_max_rmse_increase", "_min_overlap", b"_min_overlap", "_min_vocabulary_share", b"_min_vocabulary_share", "max_ndcg_decrease", b"max_ndcg_decrease", "max_norm_factor", b"max_norm_factor", "max_rmse_increase", b"max_rmse_increase", "min_overlap", b"min_overlap", "min_vocabulary_share", b"min_vocabulary_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_ndcg_decrease", b"_max_ndcg_decrease", "_max_norm_factor", b"_max_norm_factor", "_max_rmse_increase", b"_max_rmse_increase", "_min_overlap", b"_min_overlap", "_min_vocabulary_share", b"_min_vocabulary_share", "max_ndcg_decrease", b"max_ndcg_decrease", "max_norm_factor", b"max_norm_factor", "max_rmse_increase", b"max_rmse_increase", "min_overlap", b"min_overlap", "min_vocabulary_share", b"min_vocabulary_share", "off", b"off"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_ndcg_decrease: _TypeAlias = _typing.Literal["max_ndcg_decrease"]  # noqa: Y015
+    _WhichOneofArgType__max_ndcg_decrease: _TypeAlias = _typing.Literal["_max_ndcg_decrease", b"_max_ndcg_decrease"]  # noqa: Y015
+    _WhichOneofReturnType__max_norm_factor: _TypeAlias = _typing.Literal["max_norm_factor"]  # noqa: Y015
+    _WhichOneofArgType__max_norm_factor: _TypeAlias = _typing.Literal["_max_norm_factor", b"_max_norm_factor"]  # noqa: Y015
+    _WhichOneofReturnType__max_rmse_increase: _TypeAlias = _typing.Literal["max_rmse_increase"]  # noqa: Y015
+    _WhichOneofArgType__max_rmse_increase: _TypeAlias = _typing.Literal["_max_rmse_increase", b"_max_rmse_increase"]  # noqa: Y015
+    _WhichOneofReturnType__min_overlap: _TypeAlias = _typing.Literal["min_overlap"]  # noqa: Y015
+    _WhichOneofArgType__min_overlap: _TypeAlias = _typing.Literal["_min_overlap", b"_min_overlap"]  # noqa: Y015
+    _WhichOneofReturnType__min_vocabulary_share: _TypeAlias = _typing.Literal["min_vocabulary_share"]  # noqa: Y015
+    _WhichOneofArgType__min_vocabulary_share: _TypeAlias = _typing.Literal["_min_vocabulary_share", b"_min_vocabulary_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ndcg_decrease) -> _WhichOneofReturnType__max_ndcg_decrease | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_norm_factor) -> _WhichOneofReturnType__max_norm_factor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_rmse_increase) -> _WhichOneofReturnType__max_rmse_increase | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_overlap) -> _WhichOneofReturnType__min_overlap | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_vocabulary_share) -> _WhichOneofReturnType__min_vocabulary_share | None: ...
+
+Global___PromotionGates: _TypeAlias = PromotionGates  # noqa: Y015
 
 @_typing.final
 class TrainResponse(_message.Message):
@@ -291,6 +367,36 @@ class TrainingError(_message.Message):
 Global___TrainingError: _TypeAlias = TrainingError  # noqa: Y015
 
 @_typing.final
+class Promotion(_message.Message):
+    """Promotion is what became of the alias that a training was to move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    PROMOTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    """The alias."""
+    promoted: _builtins.bool
+    """Whether it names the new version."""
+    reason: _builtins.str
+    """Why it was not moved: the gates that failed, or that somebody else changed it meanwhile. Empty where it was."""
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        promoted: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "promoted", b"promoted", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Promotion: _TypeAlias = Promotion  # noqa: Y015
+
+@_typing.final
 class TrainingJob(_message.Message):
     """TrainingJob is one training."""
 
@@ -312,6 +418,8 @@ class TrainingJob(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
+    PROMOTION_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Chosen by the server."""
     model: _builtins.str
@@ -358,6 +466,14 @@ class TrainingJob(_message.Message):
     def error(self) -> Global___TrainingError:
         """Why it failed. Absent unless FAILED."""
 
+    @_builtins.property
+    def gates(self) -> Global___PromotionGates:
+        """The bounds of the promotion gates, with the defaults filled in."""
+
+    @_builtins.property
+    def promotion(self) -> Global___Promotion:
+        """What became of `promote_to_alias`. Absent unless SUCCEEDED, and where no alias was to be moved."""
+
     def __init__(
         self,
         *,
@@ -377,10 +493,12 @@ class TrainingJob(_message.Message):
         progress: Global___TrainingProgress | None = ...,
         version: _builtins.int | None = ...,
         error: Global___TrainingError | None = ...,
+        gates: Global___PromotionGates | None = ...,
+        promotion: Global___Promotion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "_version", b"_version", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "error", b"error", "progress", b"progress", "promote_to_alias", b"promote_to_alias", "spec", b"spec", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "_version", b"_version", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "error", b"error", "gates", b"gates", "progress", b"progress", "promote_to_alias", b"promote_to_alias", "promotion", b"promotion", "spec", b"spec", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "_version", b"_version", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "error", b"error", "job_id", b"job_id", "max_attempts", b"max_attempts", "model", b"model", "progress", b"progress", "promote_to_alias", b"promote_to_alias", "request_id", b"request_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias", "_version", b"_version", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "error", b"error", "gates", b"gates", "job_id", b"job_id", "max_attempts", b"max_attempts", "model", b"model", "progress", b"progress", "promote_to_alias", b"promote_to_alias", "promotion", b"promotion", "request_id", b"request_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__promote_to_alias: _TypeAlias = _typing.Literal["promote_to_alias"]  # noqa: Y015
     _WhichOneofArgType__promote_to_alias: _TypeAlias = _typing.Literal["_promote_to_alias", b"_promote_to_alias"]  # noqa: Y015

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from mfserve.v1 import training_service_pb2 as pb
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument
+from mfserve_registry.gates import Promotion
 from mfserve_registry.jobs import Job, JobState, Progress
-from mfserve_server.conversions.specs import dataset_message, training_spec_message
+from mfserve_server.conversions.specs import dataset_message, gates_message, training_spec_message
 from mfserve_server.conversions.times import duration, timestamp
 
 # A stage that only a newer trainer knows is sent as unspecified.
@@ -35,6 +36,7 @@ def job_message(job: Job, latest: Progress | None) -> pb.TrainingJob:
         progress=None if latest is None else progress_message(latest),
         version=job.version,
         promote_to_alias=job.body.get("promote_to_alias"),
+        promotion=None if job.promotion is None else _promotion_message(job.promotion),
     )
     try:
         request = job.request
@@ -43,11 +45,16 @@ def job_message(job: Job, latest: Progress | None) -> pb.TrainingJob:
     else:
         message.dataset.CopyFrom(dataset_message(request.dataset))
         message.spec.CopyFrom(training_spec_message(request.spec))
+        message.gates.CopyFrom(gates_message(request.gates))
     if job.state is JobState.FAILED:
         message.error.CopyFrom(
             pb.TrainingError(reason=job.error_reason or "", message=job.error_message or "")
         )
     return message
+
+
+def _promotion_message(promotion: Promotion) -> pb.Promotion:
+    return pb.Promotion(alias=promotion.alias, promoted=promotion.promoted, reason=promotion.reason)
 
 
 def progress_message(progress: Progress) -> pb.TrainingProgress:

@@ -15,6 +15,7 @@ from mfserve_registry.models import Model, Version
 from mfserve_registry.serving import ServerStatus, ServingLease
 from mfserve_registry.spec import TrainingSpec
 from mfserve_server.conversions.aliases import alias_message
+from mfserve_server.conversions.gates import report_message
 from mfserve_server.conversions.specs import training_spec_message
 from mfserve_server.conversions.times import since_epoch, timestamp
 
@@ -44,6 +45,7 @@ def version_message(version: Version, manifest: Facts) -> pb.ModelVersion:
         aliases=version.aliases,
         size_bytes=version.size_bytes,
         artifacts=[artifact_message(artifact) for artifact in version.artifacts],
+        gates=None if version.gates is None else report_message(version.gates),
         index=index and pb.ItemIndex(kind=index["kind"], recall=index["recall"]),
     )
 

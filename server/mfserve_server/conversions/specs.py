@@ -1,6 +1,6 @@
-"""Training specifications and data sets, both ways.
+"""Training specifications, data sets and the bounds of gates, both ways.
 
-The messages have the field names of the pydantic models in ``mfserve_registry.spec``, so that values are copied
+The messages have the field names of the pydantic models in ``mfserve_registry``, so that values are copied
 generically and every default and limit is said once, there. What differs: a choice is a tagged union in pydantic and
 a oneof here, whose members ``_Choice`` lists; and an enum's value is a word in pydantic.
 """
@@ -15,8 +15,10 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.gates import PromotionGates
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
 from mfserve_server.errors import InvalidFields, Violation
 
@@ -66,9 +68,20 @@ def dataset_spec(message: spec_pb.Dataset) -> DatasetSpec:
     return _validated(DatasetSpec, _values(message, "dataset"), "dataset")
 
 
+def promotion_gates(message: training_pb.PromotionGates) -> PromotionGates:
+    """InvalidFields, with paths that begin with ``gates``, where a value is outside its limits."""
+    return _validated(PromotionGates, _values(message, "gates"), "gates")
+
+
 def training_spec_message(spec: TrainingSpec) -> spec_pb.TrainingSpec:
     message = spec_pb.TrainingSpec()
     _fill(message, spec.model_dump())
+    return message
+
+
+def gates_message(gates: PromotionGates) -> training_pb.PromotionGates:
+    message = training_pb.PromotionGates()
+    _fill(message, gates.model_dump())
     return message
 
 

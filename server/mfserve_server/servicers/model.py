@@ -88,6 +88,13 @@ class ModelService:
             alias=alias_message(await self._executors.registry(self._aliases.set, request))
         )
 
+    async def PromoteModelVersion(
+        self, request: pb.PromoteModelVersionRequest
+    ) -> pb.PromoteModelVersionResponse:
+        return pb.PromoteModelVersionResponse(
+            alias=alias_message(await self._executors.registry(self._aliases.promote, request))
+        )
+
     async def DeleteAlias(self, request: pb.DeleteAliasRequest) -> pb.DeleteAliasResponse:
         await self._executors.registry(self._aliases.delete, request)
         return pb.DeleteAliasResponse()

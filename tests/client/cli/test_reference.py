@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.client.cli.reference import PAGE, commands, page
 
 DESIGNED = {
-    "serve", "trainer", "train", "tune", "recommend", "predict", "similar", "models", "versions", "alias", "rollback",
-    "alias-history", "delete-version", "delete-model", "jobs", "status", "datasets", "embeddings", "report", "bench",
-    "export", "import",
+    "serve", "trainer", "train", "tune", "recommend", "predict", "similar", "models", "versions", "alias", "promote",
+    "rollback", "alias-history", "delete-version", "delete-model", "jobs", "status", "datasets", "embeddings", "report",
+    "bench", "export", "import",
 }  # fmt: skip
 
 
