@@ -25,7 +25,7 @@ _REFUSED = (TypeError, ValueError, OverflowError)
 
 
 class ArgumentValueError(ValueError):
-    """What an argument cannot be though its type is right. For callers a ValueError; the command line tells it from others."""
+    """An argument's type is right and its value is not. The command line tells this from other ValueErrors."""
 
 
 _EXPECTED = {

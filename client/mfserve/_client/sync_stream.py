@@ -79,7 +79,7 @@ class RecommendationStream(Iterator[UserRecommendations]):
 
     def _reading(self) -> Iterator[RecommendationBatch]:
         for batch in self._batches:
-            yield batch  # not `yield from`: a reader who stops leaves the others to be read
+            yield batch  # noqa: UP028 - `yield from` would end the call where a reader stops and may go on
         if self._closed:
             raise RuntimeError(USED_UP)
 

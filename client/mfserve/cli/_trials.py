@@ -20,7 +20,9 @@ def trials(client: Client, version: ModelVersion) -> dict[str, Any]:
     try:
         tables: dict[str, Any] = json_format.loads(stored.data)
     except ValueError as error:
-        raise CommandError(f"{name} of {version.model} version {version.version} is no JSON: {error}") from error
+        raise CommandError(
+            f"{name} of {version.model} version {version.version} is no JSON: {error}"
+        ) from error
     return tables
 
 
