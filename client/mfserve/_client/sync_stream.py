@@ -78,8 +78,8 @@ class RecommendationStream(Iterator[UserRecommendations]):
         return self._reading()
 
     def _reading(self) -> Iterator[RecommendationBatch]:
-        for batch in self._batches:
-            yield batch  # noqa: UP028 - `yield from` would end the call where a reader stops and may go on
+        for batch in self._batches:  # noqa: UP028 - it would end the call where a reader stops, who may go on
+            yield batch
         if self._closed:
             raise RuntimeError(USED_UP)
 
