@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-REQUIRE = "MFSERVE_TESTS_REQUIRE_PROGRAMS"
+REQUIRE = "TESTS_REQUIRE_PROGRAMS"
 """Where this variable is set, a missing program is a failure."""
 
 

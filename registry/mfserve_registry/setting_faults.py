@@ -5,19 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 
 from pydantic_core import ErrorDetails
 
 PREFIX = "MFSERVE_"
 
-# By name, as the registry imports neither. All are in one environment where server and trainer run side by side.
-_PROCESSES = ("mfserve_server.settings", "mfserve_trainer.settings")
+ALL_SETTINGS = frozenset(
+    {
+        "cache_bytes",
+        "cache_dir",
+        "data_roots",
+        "database_url",
+        "drain_seconds",
+        "home",
+        "host",
+        "job_poll_seconds",
+        "lease_seconds",
+        "log_format",
+        "log_level",
+        "max_loaded_bytes",
+        "max_loaded_versions",
+        "max_shared_calls",
+        "max_upload_bytes",
+        "notice_seconds",
+        "poll_seconds",
+        "port",
+        "reflection",
+        "reply_cache_bytes",
+        "store_url",
+        "trainer",
+        "workers",
+    }
+)
+"""Of servers and of trainers: all are in one environment where both run side by side."""
 _NO_SETTINGS = ("ACTOR", "ADDRESS", "CONFIG")
 """Variables of the command line."""
-_OF_OTHERS = ("TESTS_", "SERVICE_", "PORT_")
-"""What variables of others begin with: the tests', and those that Kubernetes makes for a service named mfserve."""
+_OF_KUBERNETES = ("SERVICE_", "PORT_")
+"""What the variables begin with that Kubernetes makes for a service named mfserve; see ``is_link`` for one more."""
 
 
 def faults(
@@ -37,13 +62,18 @@ def faults(
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that look like settings and are none of any process, each with a line that says so."""
-    known = [*_NO_SETTINGS, *(name.upper() for module in _PROCESSES for name in _fields(module))]
+    known = [*_NO_SETTINGS, *(name.upper() for name in sorted(ALL_SETTINGS))]
     ours = (name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX))
     return {
         f"{PREFIX}{name}": f"{PREFIX}{name} is no setting, and is ignored{_meant(name, known, PREFIX)}"
         for name in sorted(ours)
-        if name not in known and not name.startswith(_OF_OTHERS)
+        if name not in known and not name.startswith(_OF_KUBERNETES)
     }
+
+
+def is_link(name: str, value: str | None) -> bool:
+    """Whether it is the address that Kubernetes tells of a service named mfserve, under the name of our port."""
+    return name.upper() == f"{PREFIX}PORT" and (value or "").startswith(("tcp://", "udp://"))
 
 
 def _fault(
@@ -54,8 +84,8 @@ def _fault(
         return f"{name} in {config} is no setting{_meant(name, settings)}"
     if name in flags:
         where = f"--{name.replace('_', '-')}"
-    elif f"{PREFIX}{name.upper()}" in os.environ:
-        where = f"{PREFIX}{name.upper()}"
+    elif variable := _variable(name):
+        where = variable
     else:
         where = f"{name} in {config}"
     return f"{where} is wrong: {error['msg'].removeprefix('Value error, ')}"
@@ -66,6 +96,9 @@ def _meant(name: str, known: Collection[str], prefix: str = "") -> str:
     return f" (did you mean {prefix}{near[0]}?)" if near else ""
 
 
-def _fields(module: str) -> Collection[str]:
-    names: Collection[str] = import_module(module).Settings.model_fields
-    return names
+def _variable(setting: str) -> str | None:
+    """As it is spelt in the environment, in which upper and lower case are one; the last of several counts."""
+    spelt = {
+        variable.upper(): variable for variable, value in os.environ.items() if not is_link(variable, value)
+    }
+    return spelt.get(f"{PREFIX}{setting.upper()}")

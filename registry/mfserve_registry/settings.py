@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -19,7 +19,7 @@ from pydantic import (
 
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.home import default_home
-from mfserve_registry.setting_faults import PREFIX, faults
+from mfserve_registry.setting_faults import PREFIX, faults, is_link
 from mfserve_registry.store import check_store_url
 
 _MOST_BYTES = 2**50
@@ -118,6 +118,7 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
     # Imported here: a server process gets its settings ready made.
     from pydantic_settings import (
         BaseSettings,
+        EnvSettingsSource,
         NoDecode,
         PydanticBaseSettingsSource,
         TomlConfigSettingsSource,
@@ -140,6 +141,9 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            environment = cast("EnvSettingsSource", env_settings)
+            variables = environment.env_vars.items()
+            environment.env_vars = {name: value for name, value in variables if not is_link(name, value)}
             if config is None:
                 return init_settings, env_settings
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config)

@@ -14,6 +14,13 @@ class Lack(NamedTuple):
     """Its path in a request."""
     sentence: str
     """Why, and what to do."""
+    engine: str | None = None
+    """The rating engine, if it is that."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The same for programs."""
+        return {} if self.engine is None else {"engine": self.engine}
 
 
 def lack_of_ratings(spec: TrainingSpec) -> Lack | None:
@@ -24,6 +31,7 @@ def lack_of_ratings(spec: TrainingSpec) -> Lack | None:
             f"spec.{engine}",
             f"It has no ratings for the engine {engine!r} to learn from. Leave the rating engine to "
             '"auto" or "none", or train on data with ratings.',
+            engine,
         )
     if isinstance(spec.ranking, NoRanking):
         return Lack(

@@ -298,7 +298,8 @@ class ExactTopK:
         columns = stop - start
         padded = np.empty(columns + 1, dtype=np.float32)
         scores = padded[:columns]
-        self._items[start:stop].dot(user, out=scores)  # half of the steps of np.dot
+        with np.errstate(invalid="ignore"):  # OpenBLAS's kernels may compute more than they keep, from whatever was there
+            self._items[start:stop].dot(user, out=scores)  # half of the steps of np.dot
         self._scale_and_add_bias(scores, start, stop)
         if len(excluded):
             # In the first chunk clipping does what ``column_of`` does.

@@ -156,7 +156,7 @@ class Catalog:
         return found
 
     def is_aliased(self, loaded: LoadedVersion) -> bool:
-        """Whether an alias names it, so that it stays until ``moved`` is called."""
+        """Whether an alias names it, so that it stays until ``left`` is called."""
         return self._aliased.get((loaded.model, loaded.version)) is loaded
 
     async def load(self, wanted: ResolvedVersion) -> LoadedVersion:

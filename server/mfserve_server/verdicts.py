@@ -21,7 +21,8 @@ def verdict_folder() -> Iterator[Path]:
     """A new temporary folder, locked (flock) by this process while it lives, however it ends."""
     _remove_stale()
     with TemporaryDirectory(prefix=_PREFIX) as name, _open(Path(name)) as folder:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # some NFS lock no folders: there nobody can tell that another's is stale
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield Path(name)
 
 

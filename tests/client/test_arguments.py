@@ -161,6 +161,7 @@ WRONG_TYPES |= {
 
 WRONG_VALUES: dict[str, tuple[Ask, str]] = {
     "limit": (recommend(limit=2**40), "limit is out of range: 1099511627776"),
+    "limit of numpy's": (recommend(limit=np.int64(2**40)), "limit is out of range: 1099511627776"),
     "ranking_head": (
         recommend(ranking_head="best"),
         "ranking_head must be one of 'ranking', 'rating', not str 'best'",

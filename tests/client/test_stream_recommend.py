@@ -122,13 +122,26 @@ async def test_a_stream_is_not_empty_when_it_is_read_again(serve: Serve, connect
             await read()
 
 
-async def test_whoever_is_reading_a_stream_that_is_closed_is_told(serve: Serve, connect: Connect) -> None:
-    stream = connect(serve(StreamRecommend=recommend_to_all).address).stream_recommend("movies", USERS)
-    rows = aiter(stream)
-    await anext(rows)
+@pytest.mark.parametrize("columns", [False, True])
+async def test_whoever_is_reading_a_stream_that_is_closed_is_told(
+    serve: Serve, connect: Connect, columns: bool
+) -> None:
+    client = connect(serve(StreamRecommend=recommend_to_all).address)
+    stream = client.stream_recommend("movies", USERS, batch_size=40)
+    reading = aiter(stream.batches() if columns else stream)
+    await anext(reading)
     await stream.close()
     with pytest.raises(RuntimeError, match="was closed"):
-        await anext(rows)
+        await anext(reading)
+
+
+async def test_whoever_stops_reading_batches_can_go_on(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(StreamRecommend=recommend_to_all).address)
+    stream = client.stream_recommend("movies", USERS, batch_size=40)
+    async for batch in stream.batches():
+        assert list(batch.user_ids) == USERS[:40]
+        break
+    assert [len(batch) for batch in await listed(stream.batches())] == [40, 20]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 
 from mfserve import AsyncClient, Client
+from mfserve._client.arguments import timed
 from tests.client.conftest import Connect, Serve
 from tests.client.services import METHODS
 
@@ -73,6 +74,21 @@ async def test_a_timeout_that_is_none(
 
 def test_every_call_takes_a_timeout() -> None:
     assert len(TIMED) == len(METHODS) + len({"ready", "wait_ready"})
+
+
+def test_a_timeout_is_checked_in_whatever_order_it_is_given() -> None:
+    @timed
+    def ask(server: str, timeout: float | None) -> str:
+        return f"{server} {timeout}"
+
+    for wrong in (
+        lambda: ask("here", 0),
+        lambda: ask("here", timeout=0),
+        lambda: ask(timeout=0, server="here"),
+    ):
+        with pytest.raises(ValueError, match="timeout must be above 0"):
+            wrong()
+    assert (ask(timeout=None, server="here"), ask("here", 1)) == ("here None", "here 1")
 
 
 def test_a_client_has_a_timeout() -> None:

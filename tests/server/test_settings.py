@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mfserve_registry.setting_faults import unknown_variables
+from mfserve_registry.setting_faults import ALL_SETTINGS, unknown_variables
 from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_server.settings import Settings
 from mfserve_server.supervisor import trainer_environment
 from mfserve_server.threads import cores, worker_environment
+from mfserve_trainer.settings import Settings as TrainerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,9 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
         ({}, {"MFSERVE_STORE_URL": "s3://key@bucket"}, None, "MFSERVE_STORE_URL is wrong"),
         ({}, {"MFSERVE_CACHE_BYTES": "-1"}, None, "MFSERVE_CACHE_BYTES is wrong"),
         ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
+        ({}, {"mfserve_Workers": "many"}, None, "mfserve_Workers is wrong"),
+        ({}, {"MFSERVE_PORT": "http://10.0.0.1:50051"}, None, "MFSERVE_PORT is wrong"),
+        ({}, {"MFSERVE_PORT": "tcp://10.0.0.1:50051"}, "port = 70000", "port in FILE is wrong"),
         ({}, {}, "workers = 0", "workers in FILE is wrong"),
         ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
         ({}, {}, "quux = 1", "quux in FILE is no setting."),
@@ -112,21 +116,28 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is_one() -> None:
-    theirs = ["MFSERVE_TESTS_REQUIRE_PROGRAMS", "MFSERVE_SERVICE_HOST", "MFSERVE_PORT_50051_TCP", "PROT"]
-    used = [
-        "MFSERVE_PORT",
-        "MFSERVE_LEASE_SECONDS",
-        "MFSERVE_ACTOR",
-        "MFSERVE_ADDRESS",
-        "MFSERVE_CONFIG",
-        *theirs,
-    ]
+    theirs = ["MFSERVE_SERVICE_HOST", "MFSERVE_PORT_50051_TCP", "PROT"]
+    commands = ["MFSERVE_ACTOR", "MFSERVE_ADDRESS", "MFSERVE_CONFIG"]
+    used = ["MFSERVE_PORT", "MFSERVE_LEASE_SECONDS", *commands, *theirs]
     assert not unknown_variables(dict.fromkeys(used, "1"))
     assert unknown_variables({"MFSERVE_PROT": "1", "MFSERVE_": "2", "MFSERVE_QUUX": ""}) == {
         "MFSERVE_": "MFSERVE_ is no setting, and is ignored",
         "MFSERVE_PROT": "MFSERVE_PROT is no setting, and is ignored (did you mean MFSERVE_PORT?)",
         "MFSERVE_QUUX": "MFSERVE_QUUX is no setting, and is ignored",
     }
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_the_address_of_a_kubernetes_service_named_mfserve_is_no_port(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFSERVE_PORT", f"{protocol}://10.0.0.1:50051")
+    assert load_settings(Settings, {}, None).port == Settings().port
+    assert load_settings(Settings, {"port": 6}, None).port == 6
+
+
+def test_the_settings_of_both_processes_are_known() -> None:
+    assert {*Settings.model_fields, *TrainerSettings.model_fields} == ALL_SETTINGS
 
 
 def test_a_trainer_beside_the_server_does_not_tell_of_it_again(tmp_path: Path) -> None:

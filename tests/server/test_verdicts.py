@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -54,6 +56,20 @@ def test_a_folder_whose_maker_may_be_about_to_lock_it_is_left(temporary: Path) -
     new = Path(tempfile.mkdtemp(prefix="mfserve-verdicts-"))
     with verdict_folder() as ours:
         assert set(temporary.iterdir()) == {new, ours}
+
+
+def test_a_file_system_that_locks_no_folders_will_do(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    old = Path(tempfile.mkdtemp(prefix="mfserve-verdicts-"))
+    os.utime(old, LONG_AGO)
+    with verdict_folder() as ours:
+        assert set(temporary.iterdir()) == {old, ours}  # perhaps in use
+    assert list(temporary.iterdir()) == [old]
 
 
 def test_what_is_no_folder_of_ours_is_left(temporary: Path) -> None:

@@ -59,6 +59,7 @@ def test_an_engine_that_needs_ratings_is_refused_where_there_are_none(engine: An
     with pytest.raises(FailedPrecondition) as caught:
         resolve(TrainingSpec(rating=engine), CHOSEN)
     assert (caught.value.reason, caught.value.field) == ("RATINGS_MISSING", f"spec.{engine.engine}")
+    assert caught.value.metadata == {"engine": engine.engine}
     assert caught.value.message.startswith(
         f"clicks.csv is implicit. It has no ratings for the engine '{engine.engine}' to learn from."
     )

@@ -21,7 +21,10 @@ def resolve(spec: TrainingSpec, ratings: Ratings) -> TrainingSpec:
     """
     if ratings.implicit and (lack := lack_of_ratings(spec)):
         raise FailedPrecondition(
-            f"{ratings.name} is implicit. {lack.sentence}", reason="RATINGS_MISSING", field=lack.field
+            f"{ratings.name} is implicit. {lack.sentence}",
+            reason="RATINGS_MISSING",
+            field=lack.field,
+            metadata=lack.metadata,
         )
     if not isinstance(spec.rating, AutoRating):
         return spec

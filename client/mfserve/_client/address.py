@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from mfserve._client.arguments import text
+from mfserve._client.arguments import ArgumentValueError, text
 
 _WITHOUT_PORT = re.compile(r"(?:unix|unix-abstract|vsock|xds):.+")
 _SEVERAL = re.compile(r"ipv[46]:")
@@ -25,7 +25,7 @@ def checked(address: str) -> str:
     else:
         places = [_LOOKED_UP.sub("", address, count=1)]
     if not all(map(_is_place, places)):
-        raise ValueError(
+        raise ArgumentValueError(
             "address must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051, or unix:/path/of/a/socket, "
             f"not {address!r}"
         )

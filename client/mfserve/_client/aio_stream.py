@@ -63,10 +63,16 @@ class AsyncRecommendationStream(AsyncIterator[UserRecommendations]):
         await self._rows.aclose()
         await self._batches.aclose()
 
-    def _unread(self) -> AsyncGenerator[RecommendationBatch]:
+    def _unread(self) -> AsyncIterator[RecommendationBatch]:
         if self._closed or self._bulk.ended:
             raise RuntimeError(USED_UP)
-        return self._batches
+        return self._reading()
+
+    async def _reading(self) -> AsyncIterator[RecommendationBatch]:
+        async for batch in self._batches:
+            yield batch
+        if self._closed:
+            raise RuntimeError(USED_UP)
 
     async def __aenter__(self) -> Self:
         return self

@@ -22,6 +22,12 @@ Built = TypeVar("Built", bound=Message)
 Value = TypeVar("Value")
 
 _REFUSED = (TypeError, ValueError, OverflowError)
+
+
+class ArgumentValueError(ValueError):
+    """An argument's type is right and its value is not. The command line tells this from other ValueErrors."""
+
+
 _EXPECTED = {
     FieldDescriptor.CPPTYPE_INT32: "an int",
     FieldDescriptor.CPPTYPE_INT64: "an int",
@@ -64,8 +70,8 @@ def _refusal(place: str, value: object, field: FieldDescriptor) -> Exception:
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         text(place, value)
     expected = _EXPECTED.get(field.cpp_type, "something else")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ValueError(f"{place} is out of range: {short(value)}")
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return ArgumentValueError(f"{place} is out of range: {short(int(value))}")
     return TypeError(f"{place} must be {expected}, not {given(value)}")
 
 
@@ -84,7 +90,7 @@ def text(place: str, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise ArgumentValueError(
             f"{place} must be text in UTF-8, not {short(value)}: its character {error.start} is a lone surrogate"
         ) from None
     return value
@@ -129,7 +135,7 @@ def within(name: str) -> Iterator[None]:
 
 
 def _placed(place: str, error: Exception) -> Exception:
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    kind = TypeError if isinstance(error, TypeError) else ArgumentValueError
     return kind(f"{place}: {error}")
 
 
@@ -138,7 +144,7 @@ def one_of(name: str, value: object, numbers: Mapping[Any, int]) -> Any:
     number = numbers.get(value.upper()) if isinstance(value, str) else None
     if number is None:
         names = ", ".join(repr(known.lower()) for known in numbers)
-        raise ValueError(f"{name} must be one of {names}, not {given(value)}")
+        raise ArgumentValueError(f"{name} must be one of {names}, not {given(value)}")
     return number
 
 
@@ -147,7 +153,7 @@ def whole(name: str, value: SupportsIndex, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name} must be an int, not {given(value)}")
     if not least <= (number := value.__index__()) <= most:
-        raise ValueError(f"{name} must be {least} to {most}, not {number}")
+        raise ArgumentValueError(f"{name} must be {least} to {most}, not {number}")
     return number
 
 
@@ -158,16 +164,17 @@ def seconds(timeout: object) -> float:
             f"timeout must be a number of seconds, not {given(timeout)}; math.inf sets no deadline"
         )
     if not (number := float(timeout)) > 0:  # NaN is not either
-        raise ValueError(f"timeout must be above 0 seconds, not {timeout}; math.inf sets no deadline")
+        raise ArgumentValueError(f"timeout must be above 0 seconds, not {timeout}; math.inf sets no deadline")
     return number
 
 
 def timed(method: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
-    """Lets a method check its last argument, a ``timeout`` or None, when it is called, also where it is a generator."""
+    """Lets a method check ``timeout``, its last argument, or None, when it is called, also where it is a generator."""
 
     @wraps(method)
     def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        if (timeout := args[-1]) is not None:
+        timeout = kwargs["timeout"] if "timeout" in kwargs else args[-1]
+        if timeout is not None:
             seconds(timeout)
         return method(*args, **kwargs)
 

@@ -72,10 +72,16 @@ class RecommendationStream(Iterator[UserRecommendations]):
         self._closed = True
         self._batches.close()
 
-    def _unread(self) -> Generator[RecommendationBatch]:
+    def _unread(self) -> Iterator[RecommendationBatch]:
         if self._closed or self._bulk.ended:
             raise RuntimeError(USED_UP)
-        return self._batches
+        return self._reading()
+
+    def _reading(self) -> Iterator[RecommendationBatch]:
+        for batch in self._batches:  # noqa: UP028 - it would end the call where a reader stops, who may go on
+            yield batch
+        if self._closed:
+            raise RuntimeError(USED_UP)
 
     def __enter__(self) -> Self:
         return self

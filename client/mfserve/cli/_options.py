@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mfserve import Client
+from mfserve._client.arguments import ArgumentValueError
 from mfserve.cli._output import UsageError
 
 Address = Annotated[
@@ -42,12 +43,12 @@ def connect(address: str, timeout: float, *, actor: str | None = None) -> Iterat
     """A client of the server at the address."""
     try:
         client = Client(address, timeout=timeout, actor=actor)
-    except ValueError as error:
+    except ArgumentValueError as error:
         raise UsageError(f"--{error}") from error  # the options bear the names of the arguments
     try:
         with client:
             yield client
-    except ValueError as error:
+    except ArgumentValueError as error:
         # What no message can carry, such as a number too large for its field.
         raise UsageError(f"an argument cannot be sent: {error}") from error
 

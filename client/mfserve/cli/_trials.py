@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfserve import Client
-from mfserve.cli._output import line, plain, table
+from mfserve.cli._output import CommandError, line, plain, table
 from mfserve.types import ModelVersion
 
 _METRICS = {"mse": "MSE", "ndcg_at_10": "nDCG@10"}
@@ -15,8 +15,14 @@ _METRICS = {"mse": "MSE", "ndcg_at_10": "nDCG@10"}
 
 def trials(client: Client, version: ModelVersion) -> dict[str, Any]:
     """Of a version that was tuned, by head."""
-    stored = client.get_artifact(version.model, "tuning-trials.json", version=version.version)
-    tables: dict[str, Any] = json_format.loads(stored.data)
+    name = "tuning-trials.json"
+    stored = client.get_artifact(version.model, name, version=version.version)
+    try:
+        tables: dict[str, Any] = json_format.loads(stored.data)
+    except ValueError as error:
+        raise CommandError(
+            f"{name} of {version.model} version {version.version} is no JSON: {error}"
+        ) from error
     return tables
 
 

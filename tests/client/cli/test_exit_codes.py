@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from mfserve_registry import Artifact, Registry
+from mfserve_registry.snapshot import write_snapshot
+from mfserve_registry.spec import TrainingSpec, TuningConfig
 from tests.client.cli.conftest import Run
 from tests.client.cli.reference import commands
+from tests.registry.snapshot.samples import random_content
+from tests.server.samples import FACTS, LEASE, job_request
 
 M100K = "movielens-100k"
 PLUGINS = {"serve", "trainer", "datasets"}
@@ -77,3 +84,16 @@ def test_an_exit_code_tells_what_is_wrong_from_what_failed(
     assert "Traceback" not in finished.err
     assert bool(finished.err) == (code != 0)
     assert bool(finished.out) == (code == 0)
+
+
+def test_a_file_of_the_servers_that_is_damaged_is_no_wrong_usage(run: Run, registry: Registry) -> None:
+    job, _ = registry.jobs.submit(
+        replace(job_request("tuned"), spec=TrainingSpec(tuning=TuningConfig(trials=1)))
+    )
+    held, staged = registry.jobs.claim("test", LEASE), registry.snapshots.stage()
+    assert held is not None
+    digest = write_snapshot(staged, replace(random_content(0), facts=FACTS))
+    registry.publish(held, staged, digest, [Artifact("tuning-trials.json", "application/json", b"{")])
+    finished = run("jobs", job.job_id, "--wait")
+    assert (finished.code, finished.out) == (1, "")
+    assert "error: tuning-trials.json of tuned version 1 is no JSON" in finished.err

@@ -237,6 +237,17 @@ def test_the_searches_that_were_gone_on_with_last_are_kept(
     assert {path.stem for path in tmp_path.iterdir()} == {"a", "d", "e"}
 
 
+def test_what_cannot_be_opened_among_the_kept_searches_holds_up_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEPT", 1)
+    (tmp_path / "folder.jsonl").mkdir()
+    os.utime(tmp_path / "folder.jsonl", (0, 0))
+    with finished_trials(tmp_path / "a.jsonl", "minimize") as kept:
+        assert kept.trials == []
+    assert {path.stem for path in tmp_path.iterdir()} == {"folder", "a"}
+
+
 def test_a_file_system_without_locks_costs_the_kept_trials_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def _forget_the_oldest(folder: Path) -> None:
     """Removes what is over ``KEPT``, but no search that somebody is at."""
     with suppress(FileNotFoundError):  # another process does the same
         for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
-            with path.open("rb") as file, suppress(OSError):  # somebody is at it, or nobody can tell
+            with suppress(OSError), path.open("rb") as file:  # somebody is at it, or nobody can tell
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
