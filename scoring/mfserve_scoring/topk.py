@@ -298,7 +298,7 @@ class ExactTopK:
         columns = stop - start
         padded = np.empty(columns + 1, dtype=np.float32)
         scores = padded[:columns]
-        with np.errstate(invalid="ignore"):  # OpenBLAS's kernels may compute more than they keep, from whatever was there
+        with np.errstate(invalid="ignore"):  # OpenBLAS was seen to tell of it where all numbers are finite
             self._items[start:stop].dot(user, out=scores)  # half of the steps of np.dot
         self._scale_and_add_bias(scores, start, stop)
         if len(excluded):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +35,7 @@ REQUIRED: dict[str, Any] = {
     "alias": "candidate",
     "version": 1,
     "expected_revision": 0,
+    "time": datetime(2030, 1, 1, tzinfo=UTC),
 }
 
 
@@ -73,7 +74,7 @@ async def test_a_timeout_that_is_none(
 
 
 def test_every_call_takes_a_timeout() -> None:
-    assert len(TIMED) == len(METHODS) + len({"ready", "wait_ready"})
+    assert len(TIMED) == len(METHODS) + len({"ready", "wait_ready", "alias_at"})
 
 
 def test_a_timeout_is_checked_in_whatever_order_it_is_given() -> None:

@@ -117,8 +117,8 @@ def test_a_caller_has_the_command_line(caller: Callable[..., subprocess.Complete
     ("command", "extra"),
     [
         ("serve", "server"),
-        ("export", "server"),
-        ("import", "server"),
+        ("export movies 1", "server"),
+        ("import movies-1.mfserve", "server"),
         ("trainer", "trainer"),
         ("datasets", "trainer"),
     ],
@@ -126,7 +126,7 @@ def test_a_caller_has_the_command_line(caller: Callable[..., subprocess.Complete
 def test_a_command_whose_extra_is_missing_names_the_extra(
     caller: Callable[..., subprocess.CompletedProcess[str]], command: str, extra: str
 ) -> None:
-    done = caller("mfserve", command)
+    done = caller("mfserve", *command.split())
     assert done.returncode == 1
     assert f"mfserve[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr

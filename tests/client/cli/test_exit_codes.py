@@ -15,7 +15,7 @@ from tests.registry.snapshot.samples import random_content
 from tests.server.samples import FACTS, LEASE, job_request
 
 M100K = "movielens-100k"
-PLUGINS = {"serve", "trainer", "datasets"}
+PLUGINS = {"serve", "trainer", "datasets", "export", "import"}
 """Those that set up their process, and so need one of their own."""
 
 # Of each command: what cannot be read, what it refuses by itself, what a server's INVALID_ARGUMENT says of it.
@@ -32,6 +32,13 @@ WRONG = {
     "models": [["a", "b"], ["--address", ""], ["M!"]],
     "versions": [[], ["movies", "--output", "x"], ["M!"]],
     "alias": [["movies", "a", "one"], ["movies", "a"], ["movies", "A!", "1"]],
+    "promote": [["movies"], ["movies", "1", "--alias", "A!"], ["movies", "1", "--force"]],
+    "rollback": [[], ["movies", "production", "more"], ["movies", "A!"]],
+    "alias-history": [[], ["movies", "production", "--at", "yesterday"], ["movies", "A!"]],
+    "delete-version": [["movies"], ["movies", "one", "--yes"], ["M!", "1", "--yes"]],
+    "delete-model": [[], ["movies", "1"], ["M!", "--yes"]],
+    "export": [["movies"], ["M!", "1"]],
+    "import": [[], ["a", "b"]],
     "report": [[], ["movies", "--output", "-", "--json"], ["M!"]],
     "jobs": [["--limit", "0"], ["--wait"], ["--model", "M!"]],
     "status": [["more"], ["--address", "http://here"]],
@@ -50,6 +57,13 @@ FAILS = {
     "models": ["nothing"],
     "versions": ["movies", "99"],
     "alias": ["movies", "candidate", "99"],
+    "promote": ["movies", "99"],
+    "rollback": ["movies", "candidate"],
+    "alias-history": ["nothing", "production"],
+    "delete-version": ["movies", "99", "--yes"],
+    "delete-model": ["nothing", "--yes"],
+    "export": ["nothing", "1", "--home", "/dev/null/home"],
+    "import": ["no-such-file", "--home", "/dev/null/home"],
     "report": ["nothing"],
     "jobs": ["no-such-job"],
     "status": ["--address", "127.0.0.1:1"],

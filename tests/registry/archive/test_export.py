@@ -88,6 +88,7 @@ def test_what_is_not_there(source: Registry, tmp_path: Path, model: str, version
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("place", ["sqlite-folder"], indirect=True)
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone", "no snapshot", "artifact"])
 def test_nothing_is_written_of_a_version_that_is_damaged(
     registry: Registry, home: Path, tmp_path: Path, damage: str

@@ -14,13 +14,16 @@ from mfserve_registry import Registry, Version
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.tables import versions
+from tests.places import Place
 from tests.registry.archive.files import CURVE, EMPTY
 from tests.registry.helpers import EPOCH, Clock, publish
 
 Archived = tuple[Version, Path]
 
 
-def test_what_was_exported_comes_back(registry: Registry, archived: Archived, source: Registry) -> None:
+def test_what_was_exported_comes_back(
+    place: Place, registry: Registry, archived: Archived, source: Registry
+) -> None:
     exported, path = archived
     published = registry.import_version(path)
     version = published.version
@@ -37,7 +40,7 @@ def test_what_was_exported_comes_back(registry: Registry, archived: Archived, so
         file.name: file.read_bytes() for file in there.iterdir()
     }
     Snapshot.open(here, version.digest)
-    assert list((here.parent / ".staging").iterdir()) == []
+    assert list(place.staging.iterdir()) == []
 
 
 def test_numbers_go_on_and_aliases_stay(registry: Registry, archived: Archived) -> None:
@@ -88,15 +91,13 @@ def test_what_was_imported_exports_as_the_same_snapshot(
     assert (version.digest, version.artifacts) == (archived[0].digest, archived[0].artifacts)
 
 
-def test_damage_in_the_store_is_mended(registry: Registry, home: Path, archived: Archived) -> None:
+def test_damage_in_the_store_is_mended(place: Place, registry: Registry, archived: Archived) -> None:
     version = registry.import_version(archived[1]).version
-    damaged = registry.snapshots.path(version.digest) / "item_counts.npy"
-    damaged.unlink()
-    for file in (home / "artifacts").rglob("*"):
-        if file.is_file():
-            file.unlink()
+    place.damage(f"snapshots/{version.digest}/item_counts.npy")
+    for name in place.stored("artifacts"):
+        place.damage(f"artifacts/{name}")
     assert not registry.import_version(archived[1]).new
-    Snapshot.open(damaged.parent, version.digest)
+    Snapshot.open(registry.snapshots.path(version.digest), version.digest)
     assert registry.artifacts.read("movies", 1, CURVE.name)[1] == CURVE.data
 
 
