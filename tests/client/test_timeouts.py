@@ -37,6 +37,8 @@ REQUIRED: dict[str, Any] = {
     "expected_revision": 0,
     "time": datetime(2030, 1, 1, tzinfo=UTC),
 }
+ONE_OF = {("recommend", "user_id"), ("set_alias", "version")}
+"""Arguments one of which is required."""
 
 
 def required_by(name: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def required_by(name: str) -> dict[str, Any]:
     return {
         key: REQUIRED[key]
         for key, parameter in parameters.items()
-        if key != "self" and (parameter.default is parameter.empty or (name, key) == ("recommend", "user_id"))
+        if key != "self" and (parameter.default is parameter.empty or (name, key) in ONE_OF)
     }
 
 
