@@ -34,12 +34,16 @@ def alias(
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="VERSION=WEIGHT in place of VERSION, once for each of several that are to share the calls."
+            help="VERSION=WEIGHT in place of VERSION, once for each of several that are to share the calls. "
+            "Servers still answer all from the heaviest."
         ),
     ] = None,
     shadow: Annotated[
         str | None,
-        typer.Option(help="VERSION=SHARE: a further version, asked beside them for this share of the calls."),
+        typer.Option(
+            help="VERSION=SHARE: a further version, to be asked beside them for this share of the calls. "
+            "Servers do not ask it yet."
+        ),
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the alias away; its history stays.")] = False,
     expected_revision: ExpectedRevision = None,

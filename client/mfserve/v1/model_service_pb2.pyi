@@ -259,7 +259,9 @@ class Alias(_message.Message):
     """Counts the changes of this alias from 1."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasTarget]:
-        """The versions that it names, with their share of the calls."""
+        """The versions that it names, with their share of the calls. Servers still answer all from the one of the highest
+        weight.
+        """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -314,7 +316,9 @@ Global___AliasTarget: _TypeAlias = AliasTarget  # noqa: Y015
 
 @_typing.final
 class AliasShadow(_message.Message):
-    """AliasShadow is a version that is asked beside an alias's targets, without answering callers."""
+    """AliasShadow is a version that is to be asked beside an alias's targets, without answering callers. Servers do not ask
+    it yet.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
