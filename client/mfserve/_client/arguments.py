@@ -70,7 +70,7 @@ def _refusal(place: str, value: object, field: FieldDescriptor) -> Exception:
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         text(place, value)
     expected = _EXPECTED.get(field.cpp_type, "something else")
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if type(value) is not bool and isinstance(value, Integral):
         return ArgumentValueError(f"{place} is out of range: {short(int(value))}")
     return TypeError(f"{place} must be {expected}, not {given(value)}")
 
