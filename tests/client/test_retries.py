@@ -21,7 +21,14 @@ from tests.client.services import METHODS, VERSION
 from tests.client.test_every_rpc import CALLS
 
 REPEATED = [name for names in RETRIED.values() for name in names]
-CHANGES = {"SetAlias", "DeleteAlias", "RollbackAlias", "DeleteModelVersion", "DeleteModel"}
+CHANGES = {
+    "SetAlias",
+    "PromoteModelVersion",
+    "DeleteAlias",
+    "RollbackAlias",
+    "DeleteModelVersion",
+    "DeleteModel",
+}
 
 
 def hang(request: Any, context: Any) -> Any:
