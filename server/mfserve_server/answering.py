@@ -47,15 +47,18 @@ class Answers(BytesMethod):
         self._kept = kept
         self._gathering = Gathering(self._outcomes)
 
-    def __call__(self, data: bytes) -> bytes | Awaitable[bytes]:
-        kept = self._kept.get((self._name, data))
-        return self._gathering.answer(data) if kept is None else kept
+    def __call__(self, data: bytes) -> Awaitable[bytes]:
+        return self._gathering.answer(data)
 
     def _outcomes(self, calls: Sequence[bytes]) -> list[Outcome]:
         """Of each call; those that name one version are answered together."""
         outcomes: dict[int, Outcome] = {}
         asked: dict[int, tuple[LoadedVersion, list[int], list[Request]]] = {}
         for number, data in enumerate(calls):
+            kept = self._kept.get((self._name, data))
+            if kept is not None:
+                outcomes[number] = kept
+                continue
             begun = attempt(self._begun, data)
             if isinstance(begun, Exception):
                 outcomes[number] = begun

@@ -35,8 +35,8 @@ class BytesMethod(ABC):
     """A unary method that decodes its request itself, and gives the response's bytes."""
 
     @abstractmethod
-    def __call__(self, data: bytes) -> bytes | Awaitable[bytes]:
-        """The response: bytes where nothing had to be waited for, which spares the event loop a coroutine."""
+    def __call__(self, data: bytes) -> Awaitable[bytes]:
+        """The response's bytes."""
 
 
 class _CallerGone(Exception):
@@ -71,8 +71,7 @@ def _unary_unary(name: str, request_class: type[Message], call: Handler) -> Hand
 
     async def handle(data: bytes, context: Context) -> bytes:
         try:
-            reply = answer(data)
-            return reply if isinstance(reply, bytes) else await reply
+            return await answer(data)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
             await _fail(context, error, name)
 
