@@ -19,6 +19,12 @@ ExpectedRevision = Annotated[
     int | None,
     typer.Option(min=0, help="Refuse unless the alias has this revision.", show_default="the one it has now"),
 ]
+AnyRevision = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Refuse unless the alias has this revision.", show_default="any revision will do"
+    ),
+]
 Reason = Annotated[str | None, typer.Option(help="Why, for the alias's history.")]
 Actor = Annotated[
     str | None,
@@ -90,12 +96,7 @@ def rollback(
     model: ModelArgument,
     alias: AliasArgument = "production",
     *,
-    expected_revision: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Refuse unless the alias has this revision.", show_default="any revision will do"
-        ),
-    ] = None,
+    expected_revision: AnyRevision = None,
     reason: Reason = None,
     actor: Actor = None,
     address: options.Address = options.DEFAULT_ADDRESS,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mfserve.cli import _options as options
-from mfserve.cli._aliases import Actor, ModelArgument, Reason, show_alias
+from mfserve.cli._aliases import Actor, AnyRevision, ModelArgument, Reason, show_alias
 from mfserve.cli._output import UsageError, line, plain, table
 from mfserve.types import GateReport, Promotion
 
@@ -22,12 +22,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Promote it although gates failed; needs --reason.")
     ] = False,
-    expected_revision: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Refuse unless the alias has this revision.", show_default="any revision will do"
-        ),
-    ] = None,
+    expected_revision: AnyRevision = None,
     reason: Reason = None,
     actor: Actor = None,
     address: options.Address = options.DEFAULT_ADDRESS,
