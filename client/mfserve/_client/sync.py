@@ -470,9 +470,8 @@ class Client(AliasMethods):
         timeout: float | None = None,
     ) -> Embeddings:
         """All embeddings of users or of items; FailedPreconditionError where the version has no such head."""
-        return self._transport.download(
-            model_service.get_embeddings(model, side, head, version, alias), timeout
-        )
+        call = model_service.get_embeddings(model, side, head, version, alias)
+        return self._transport.download(call, timeout)
 
     def delete_version(self, model: str, version: int, *, timeout: float | None = None) -> None:
         """Takes a version away for good; its number is never given out again.
