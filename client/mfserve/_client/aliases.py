@@ -9,7 +9,7 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mfserve._client.arguments import built, each, given, text, within
+from mfserve._client.arguments import ArgumentValueError, built, each, given, text, within
 from mfserve._client.calls import Paged, Unary
 from mfserve._client.common import moment
 from mfserve._client.names import ALIAS_ACTION
@@ -202,7 +202,7 @@ def _timestamp(name: str, time: datetime) -> Timestamp:
     if not isinstance(time, datetime):
         raise TypeError(f"{name} must be a datetime, not {given(time)}")
     if time.tzinfo is None:
-        raise ValueError(f"{name} needs a time zone: {time} is another moment in another place")
+        raise ArgumentValueError(f"{name} needs a time zone: {time} is another moment in another place")
     message = Timestamp()
     message.FromDatetime(time)
     return message
