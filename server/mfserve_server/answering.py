@@ -9,11 +9,12 @@ from google.protobuf.message import Message
 
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_server.catalog import Catalog
-from mfserve_server.gathering import Gathering, Outcome, Reply, attempt
+from mfserve_server.gathering import Gathering
 from mfserve_server.handlers import BytesMethod, decode
 from mfserve_server.kept import KeptReplies, Key
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import held_version, loaded_version
+from mfserve_server.outcomes import Outcome, Reply, attempt
 
 
 class Request(Protocol):

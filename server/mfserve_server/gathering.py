@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from collections.abc import Callable, Sequence
 
-from mfserve_registry.errors import RegistryError
+from mfserve_server.outcomes import Outcome, Reply, attempt
 
 CALM = 5
 """Turns of the event loop without a further call, after which those that wait are answered: grpc.aio spends some of
@@ -25,27 +24,6 @@ MOST = 64
 """Most calls answered in one go, for which the event loop is held up: 4 ms where each takes 60 µs."""
 MOST_BYTES = 1 << 16
 """Bytes of requests that end a go, because long ones take long to be read."""
-
-Reply = bytes | Coroutine[Any, Any, bytes]
-"""A response's bytes: at once, where the event loop need not wait for anything."""
-Outcome = Reply | Exception
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-
-def attempt(make: Callable[[*Ts], T], *arguments: *Ts) -> T | Exception:
-    """What ``make`` gives, or the error in its place.
-
-    An error that is the caller's is told without where it came from, and so need not hold on to what was there, such as
-    a version.
-    """
-    try:
-        return make(*arguments)
-    except RegistryError as error:
-        return error.with_traceback(None)
-    except Exception as error:  # noqa: BLE001 - its caller is told, by the handler
-        return error
 
 
 class Gathering:

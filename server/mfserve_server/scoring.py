@@ -25,9 +25,9 @@ from mfserve_server.checks import (
     limit_of,
 )
 from mfserve_server.executors import Executors
-from mfserve_server.gathering import Outcome, attempt
 from mfserve_server.heads import chosen_head, head_of
 from mfserve_server.loading import LoadedVersion
+from mfserve_server.outcomes import Outcome, attempt
 from mfserve_server.sharing import SharedScoring, answer_each
 
 T = TypeVar("T")

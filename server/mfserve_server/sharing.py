@@ -18,8 +18,8 @@ import structlog
 
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.executors import Executors
-from mfserve_server.gathering import attempt
 from mfserve_server.loading import LoadedVersion
+from mfserve_server.outcomes import attempt
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ _TICKS = 2e-3
 """Seconds below which a timer is no use: uvloop's tell whole milliseconds, rounded. So short a wait is spent in turns
 of the event loop."""
 
-Outcome = Recommendations | Exception
+Answer = Recommendations | Exception
 
 
 class Waiting(NamedTuple):
@@ -97,7 +97,7 @@ class SharedScoring:
         while len(self._waiting) < callers and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
-    def _score(self) -> list[tuple[Waiting, Outcome]]:
+    def _score(self) -> list[tuple[Waiting, Answer]]:
         """Called in the scoring thread, so that it takes all that have come until the thread was free."""
         taken = self._taken = self._take()
         if not taken:
@@ -126,7 +126,7 @@ class SharedScoring:
 
 def answer_each(
     recommender: Recommender, questions: Sequence[Question], *, fewest: int = 1
-) -> Sequence[Outcome]:
+) -> Sequence[Answer]:
     """The answers to questions that one version is asked; whatever one does to the search, the others are answered.
 
     Args:
@@ -140,7 +140,7 @@ def answer_each(
     return [attempt(recommender.answer, question) for question in questions]
 
 
-def _tell(future: asyncio.Future[Recommendations], outcome: Outcome) -> None:
+def _tell(future: asyncio.Future[Recommendations], outcome: Answer) -> None:
     if future.done():
         return
     if isinstance(outcome, Exception):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from mfserve_server import gathering
-from mfserve_server.gathering import CALM, MOST, MOST_BYTES, Gathering, Outcome
+from mfserve_server.gathering import CALM, MOST, MOST_BYTES, Gathering
+from mfserve_server.outcomes import Outcome
 
 
 class Log:
