@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry import Registry
 from tests.server.calls import Server, failure
+from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 
 
@@ -115,7 +116,8 @@ async def test_the_history_of_an_alias(server: Server, registry: Registry) -> No
     assert list((await server.models.ListAliasEvents(early)).events) == events[2:]
 
 
-async def test_a_rollback_that_leads_nowhere_is_refused(server: Server, registry: Registry) -> None:
+async def test_a_rollback_that_leads_nowhere_is_refused(serve: MakeServer, registry: Registry) -> None:
+    server = await serve(poll_seconds=60)  # and so holds nothing that is to be deleted
     publish(registry)
     request = pb.RollbackAliasRequest(model="movies", alias="production")
     found = await failure(server.models.RollbackAlias(request))
