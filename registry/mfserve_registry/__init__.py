@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         AliasShadow,
         AliasState,
         AliasTarget,
+        ResolvedAlias,
         ResolvedVersion,
     )
     from mfserve_registry.artifacts import Artifact, ArtifactInfo
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 # Where each name is, looked up at its first use: SQLAlchemy and numpy take 0.4 s to import, and the parent process
 # of a server, which wants its children to start at once, needs only small modules at first.
 _HOMES = {
-    "aliases": ("Alias", "AliasEvent", "AliasShadow", "AliasState", "AliasTarget", "ResolvedVersion"),
+    "aliases": (
+        "Alias",
+        "AliasEvent",
+        "AliasShadow",
+        "AliasState",
+        "AliasTarget",
+        "ResolvedAlias",
+        "ResolvedVersion",
+    ),
     "artifacts": ("Artifact", "ArtifactInfo"),
     "jobs": ("Claim", "Job", "JobRequest", "JobState", "Progress"),
     "models": ("Model", "Version"),
@@ -53,6 +62,7 @@ __all__ = [
     "Progress",
     "Publication",
     "Registry",
+    "ResolvedAlias",
     "ResolvedVersion",
     "ServerInfo",
     "ServerStatus",

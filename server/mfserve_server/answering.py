@@ -32,7 +32,7 @@ class Answers(BytesMethod):
     """Answers one method's calls. Each takes a version and keeps it to its end.
 
     Args:
-        request_class: with a ``model_spec``.
+        request_class: with a ``model_spec``, and perhaps a ``user_id``: an alias of several versions goes by it.
         answer_each: responses are a pure function of its arguments.
         catalog: has the versions.
         kept: replies to repeated requests.
@@ -43,6 +43,7 @@ class Answers(BytesMethod):
     ) -> None:
         self._request_class = request_class
         self._name: str = request_class.DESCRIPTOR.full_name
+        self._names_user = "user_id" in request_class.DESCRIPTOR.fields_by_name
         self._answer_each = answer_each
         self._catalog = catalog
         self._kept = kept
@@ -80,7 +81,10 @@ class Answers(BytesMethod):
 
     def _begun(self, data: bytes) -> tuple[Request, LoadedVersion | None]:
         request: Any = decode(self._request_class, data)
-        return request, held_version(self._catalog, request.model_spec)
+        return request, held_version(self._catalog, request.model_spec, self._user_of(request))
+
+    def _user_of(self, request: Any) -> str:
+        return request.user_id if self._names_user else ""
 
     def _keep(self, loaded: LoadedVersion, data: bytes, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Exception) or not self._catalog.is_aliased(loaded):
@@ -93,7 +97,7 @@ class Answers(BytesMethod):
 
     async def _when_loaded(self, request: Request) -> bytes:
         """Nothing is kept: ``latest`` may lead elsewhere next time, and a version that no alias names may go."""
-        loaded = await loaded_version(self._catalog, request.model_spec)
+        loaded = await loaded_version(self._catalog, request.model_spec, user_id=self._user_of(request))
         (outcome,) = self._answer_each(loaded, [request])
         if isinstance(outcome, Exception):
             raise outcome

@@ -20,6 +20,7 @@ from mfserve_registry.names import LATEST, PRODUCTION
 from mfserve_registry.serving import ServingLease, ServingState
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion, Loader
+from mfserve_server.routes import Route, resolved_for
 
 Name = tuple[str, str]
 """Model and alias."""
@@ -65,7 +66,8 @@ class Catalog:
         max_bytes: most snapshot bytes of versions that no alias names; the last one asked for stays in any case.
         max_versions: most versions that no alias names.
         changed: called when what ``leases`` tells has changed.
-        left: called with the digests of the snapshots that an alias has left, for another one or because it is gone.
+        left: called with the digests of the snapshots that an alias named whose route has changed: some of its users,
+            or all, are answered from elsewhere now.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Catalog:
         self._max_versions = max_versions
         self._changed = changed
         self._left = left
-        self._by_alias: Mapping[Name, LoadedVersion] = MappingProxyType({})
+        self._by_alias: Mapping[Name, Route] = MappingProxyType({})
         self._aliased: dict[Key, LoadedVersion] = {}
         self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
         self._loads: dict[Key, asyncio.Task[LoadedVersion]] = {}
@@ -97,7 +99,7 @@ class Catalog:
         self._streams: Counter[tuple[str, int, str]] = Counter()
 
     @property
-    def by_alias(self) -> Mapping[Name, LoadedVersion]:
+    def by_alias(self) -> Mapping[Name, Route]:
         """What answers for each alias; a snapshot that later changes leave alone."""
         return self._by_alias
 
@@ -111,8 +113,12 @@ class Catalog:
         """Whether any version is here."""
         return bool(self._aliased or self._on_demand)
 
-    async def get(self, model: str, *, version: int | None = None, alias: str | None = None) -> LoadedVersion:
+    async def get(
+        self, model: str, *, version: int | None = None, alias: str | None = None, user_id: str = ""
+    ) -> LoadedVersion:
         """The version that a caller means; with neither ``version`` nor ``alias``, that of ``production``.
+
+        Of an alias of several versions it is the user's, or the heaviest where the call names no user.
 
         Names that are not here are asked of the registry, every time: whoever heard that a version was published
         must find it, on whichever process.
@@ -123,14 +129,12 @@ class Catalog:
             DamagedSnapshot: it exists and cannot be loaded.
             Unavailable: the registry does not answer.
         """
-        held = self.held(model, version=version, alias=alias)
+        held = self.held(model, version=version, alias=alias, user_id=user_id)
         if held is not None:
             return held
         try:
             # Not shared among callers: an answer under way may be older than what this caller knows.
-            wanted = await self._executors.registry(
-                self._registry.models.resolve, model, version=version, alias=alias
-            )
+            wanted = await self._executors.registry(self._resolve, model, version, alias, user_id)
         except Unavailable:
             if (
                 alias == LATEST
@@ -143,11 +147,12 @@ class Catalog:
         return self.held(model, version=wanted.version) or await self.load(wanted)
 
     def held(
-        self, model: str, *, version: int | None = None, alias: str | None = None
+        self, model: str, *, version: int | None = None, alias: str | None = None, user_id: str = ""
     ) -> LoadedVersion | None:
         """The same without asking anybody: None where it is not here."""
         if version is None:
-            return self._by_alias.get((model, PRODUCTION if alias is None else alias))
+            route = self._by_alias.get((model, PRODUCTION if alias is None else alias))
+            return None if route is None else route.answering(user_id)
         key = (model, version)
         if (found := self._aliased.get(key)) is not None:
             return found
@@ -181,14 +186,14 @@ class Catalog:
             self._changed()
         return await asyncio.shield(task)
 
-    def serve(self, name: Name, loaded: LoadedVersion) -> None:
-        """Lets ``loaded`` answer for the alias from now on; the version before ends with its last request."""
-        self._swap({**self._by_alias, name: loaded})
+    def serve(self, route: Route) -> None:
+        """Lets its versions answer for the alias from now on; what answered before ends with its last request."""
+        self._swap({**self._by_alias, (route.wanted.model, route.wanted.alias): route})
 
     def forget(self, names: Collection[Name]) -> None:
         """Aliases that exist no longer."""
         if names:
-            self._swap({name: loaded for name, loaded in self._by_alias.items() if name not in names})
+            self._swap({name: route for name, route in self._by_alias.items() if name not in names})
 
     def drop(self, keys: Collection[Key]) -> None:
         """Versions that exist no longer; requests under way keep them to their end."""
@@ -216,8 +221,9 @@ class Catalog:
     def leases(self) -> list[ServingLease]:
         """What is here or streams are on, what is being loaded and what could not be; one entry per version."""
         names: dict[Key, list[str]] = {}
-        for (model, alias), loaded in self._by_alias.items():
-            names.setdefault((model, loaded.version), []).append(alias)
+        for (model, alias), route in self._by_alias.items():
+            for loaded in route.targets:
+                names.setdefault((model, loaded.version), []).append(alias)
         held = {key: loaded.digest for key, loaded in [*self._aliased.items(), *self._on_demand.items()]}
         held |= {(model, version): digest for model, version, digest in self._streams}
         found = {
@@ -245,6 +251,13 @@ class Catalog:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _resolve(self, model: str, version: int | None, alias: str | None, user_id: str) -> ResolvedVersion:
+        """Asks the registry. Blocks."""
+        if version is not None or alias == LATEST:
+            return self._registry.models.resolve(model, version=version, alias=alias)
+        named = self._registry.aliases.resolve(model, PRODUCTION if alias is None else alias)
+        return resolved_for(named, user_id)
 
     async def _load(self, wanted: ResolvedVersion) -> LoadedVersion:
         key = (wanted.model, wanted.version)
@@ -296,10 +309,13 @@ class Catalog:
             _, dropped = self._on_demand.popitem(last=False)
             size -= dropped.snapshot.size_bytes
 
-    def _swap(self, by_alias: dict[Name, LoadedVersion]) -> None:
-        left = {before.digest for name, before in self._by_alias.items() if by_alias.get(name) is not before}
+    def _swap(self, by_alias: dict[Name, Route]) -> None:
+        changed = [before for name, before in self._by_alias.items() if by_alias.get(name) is not before]
+        left = {loaded.digest for before in changed for loaded in before.targets}
         self._by_alias = MappingProxyType(by_alias)
-        self._aliased = {(loaded.model, loaded.version): loaded for loaded in by_alias.values()}
+        self._aliased = {
+            (loaded.model, loaded.version): loaded for route in by_alias.values() for loaded in route.targets
+        }
         for key in self._aliased:
             self._on_demand.pop(key, None)
         if left:

@@ -26,26 +26,31 @@ def which(spec: ModelSpec) -> Which:
     }
 
 
-def held_version(catalog: Catalog, spec: ModelSpec) -> LoadedVersion | None:
-    """The version that answers, where it is here already."""
+def held_version(catalog: Catalog, spec: ModelSpec, user_id: str = "") -> LoadedVersion | None:
+    """The version that answers the user, where it is here already."""
     choice = spec.WhichOneof("choice")
     if choice == "version":
         return catalog.held(spec.model, version=spec.version)
-    return catalog.held(spec.model, alias=spec.alias if choice == "alias" else None)
+    return catalog.held(spec.model, alias=spec.alias if choice == "alias" else None, user_id=user_id)
 
 
-async def loaded_version(catalog: Catalog, spec: ModelSpec, field: str = "model_spec") -> LoadedVersion:
+async def loaded_version(
+    catalog: Catalog, spec: ModelSpec, *, field: str = "model_spec", user_id: str = ""
+) -> LoadedVersion:
     """The version that answers.
+
+    Args:
+        user_id: of the user whom the call is about; "": it is about none, or several.
 
     Raises:
         InvalidArgument, NotFound, DamagedSnapshot, Unavailable: as ``Catalog.get``; fields begin with ``field``.
     """
-    held = held_version(catalog, spec)
+    held = held_version(catalog, spec, user_id)
     if held is not None:
         return held
     with under(field):
         check_spec(spec)
-        return await catalog.get(spec.model, **which(spec))
+        return await catalog.get(spec.model, **which(spec), user_id=user_id)
 
 
 def check_spec(spec: ModelSpec) -> None:

@@ -19,7 +19,7 @@ def prepare(settings: Settings, verification: Verification) -> None:
     """
     with open_registry(settings, migrate=True) as registry:
         registry.clean_staging()
-        for digest in {version.digest for version in registry.aliases.aliased()}:
+        for digest in {version.digest for alias in registry.aliases.aliased() for version in alias.versions}:
             try:
                 verification.hold(registry.snapshots, digest).release()
             except RegistryError as error:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import structlog
 
 from mfserve_registry import Registry
-from mfserve_registry.aliases import ResolvedVersion
+from mfserve_registry.aliases import ResolvedAlias
 from mfserve_registry.errors import RegistryError
 from mfserve_server.catalog import Catalog, Name
 from mfserve_server.executors import Executors
+from mfserve_server.routes import Route, split_of
 
 _log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """Keeps a catalog's aliases as the registry has them. An alias of several versions answers from the heaviest.
+    """Keeps a catalog's aliases as the registry has them.
 
-    What answers goes on answering where the registry does not answer, names a version that cannot be loaded, or does
-    not have the alias: only what it has marked as deleted was deleted, all else is a wrong or an emptied database.
+    What answers goes on answering where the registry does not answer, names a version that cannot be loaded (if only
+    one of several), or does not have the alias: only what it has marked as deleted was deleted, all else is a wrong or
+    an emptied database.
     """
 
     def __init__(self, catalog: Catalog, registry: Registry, executors: Executors) -> None:
@@ -43,32 +45,33 @@ class Watcher:
 
     async def _follow(self) -> None:
         named = await self._executors.registry(self._registry.aliases.aliased)
-        wanted: dict[Name, ResolvedVersion] = {}
-        for version in named:
-            wanted.setdefault((version.model, version.alias or ""), version)
-        await self._let_go(wanted)
-        moved = {name: version for name, version in wanted.items() if not self._serves(name, version)}
+        wanted = {(alias.model, alias.alias): alias for alias in named}
+        await self._let_go(wanted.keys())
+        moved = [alias for name, alias in wanted.items() if not self._serves(name, alias)]
         # What is loaded already first: a rollback must not wait for somebody else's large snapshot.
-        for name, version in sorted(moved.items(), key=lambda entry: not self._is_loaded(entry[1])):
-            await self._move(name, version)
+        for alias in sorted(moved, key=lambda alias: not self._is_loaded(alias)):
+            await self._move(alias)
 
-    async def _let_go(self, wanted: Mapping[Name, ResolvedVersion]) -> None:
-        if missing := self._catalog.by_alias.keys() - wanted.keys():
+    async def _let_go(self, wanted: AbstractSet[Name]) -> None:
+        if missing := self._catalog.by_alias.keys() - wanted:
             self._catalog.forget(await self._executors.registry(self._registry.aliases.deleted, missing))
         if unnamed := self._catalog.unnamed:
             self._catalog.drop(await self._executors.registry(self._registry.models.deleted, unnamed))
 
-    def _serves(self, name: Name, wanted: ResolvedVersion) -> bool:
+    def _serves(self, name: Name, wanted: ResolvedAlias) -> bool:
         now = self._catalog.by_alias.get(name)
-        return now is not None and (now.version, now.digest) == (wanted.version, wanted.digest)
+        return now is not None and now.wanted == wanted
 
-    def _is_loaded(self, wanted: ResolvedVersion) -> bool:
-        return self._catalog.held(wanted.model, version=wanted.version) is not None
+    def _is_loaded(self, wanted: ResolvedAlias) -> bool:
+        return all(
+            self._catalog.held(target.model, version=target.version) is not None for target in wanted.targets
+        )
 
-    async def _move(self, name: Name, version: ResolvedVersion) -> None:
+    async def _move(self, alias: ResolvedAlias) -> None:
         try:
-            loaded = await self._catalog.load(version)
+            targets = [await self._catalog.load(target) for target in alias.targets]
         except RegistryError:
             return  # the catalog has logged and reports it; what answered so far goes on
-        self._catalog.serve(name, loaded)
-        _log.info("serves", model=name[0], alias=name[1], version=loaded.version)
+        self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
+        shares = {target.version: target.weight for target in alias.state.targets}
+        _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mfserve_registry import AliasShadow, AliasState, AliasTarget, Registry
+from mfserve_registry import AliasShadow, AliasState, AliasTarget, Registry, ResolvedVersion
 from mfserve_registry.aliases import AliasAction
 from mfserve_registry.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, RegistryError
 from tests.registry.helpers import EPOCH, Clock, publish
@@ -42,7 +42,12 @@ def test_several_versions_and_a_shadow(movies: Registry) -> None:
     made = movies.aliases.set("movies", "production", targets=SPLIT[::-1], shadow=SHADOW, expected_revision=1)
     assert (made.targets, made.shadow) == (SPLIT, SHADOW)
     assert movies.aliases.get("movies", "production") == made
-    assert [found.version for found in movies.aliases.aliased()] == [3, 1, 2], "the heaviest first"
+    (named,) = movies.aliases.aliased()
+    assert named.state == made.state
+    assert [target.version for target in named.targets] == [3, 1], "the heaviest first"
+    assert named.shadow == ResolvedVersion(
+        "movies", 2, movies.models.get_version("movies", 2).digest, "production"
+    )
     assert movies.models.resolve("movies").version == 3
     assert [version.aliases for version in movies.models.list_versions("movies").items] == [
         ("production",)

@@ -138,10 +138,17 @@ def test_texts_and_revisions_within_limits(movies: Registry) -> None:
 
 def test_everything_that_aliases_name(movies: Registry) -> None:
     publish(movies, "x", "books", seed=1)
-    named = [(found.model, found.alias, found.version) for found in movies.aliases.aliased()]
-    assert named == [("books", "production", 1), ("movies", "candidate", 2), ("movies", "production", 1)]
-    for found in movies.aliases.aliased():
-        assert found.digest == movies.models.get_version(found.model, found.version).digest
+    aliased = movies.aliases.aliased()
+    named = [(found.model, found.alias, [version.version for version in found.versions]) for found in aliased]
+    assert named == [
+        ("books", "production", [1]),
+        ("movies", "candidate", [2]),
+        ("movies", "production", [1]),
+    ]
+    for found in aliased:
+        assert movies.aliases.resolve(found.model, found.alias) == found
+        (version,) = found.versions
+        assert movies.models.resolve(found.model, alias=found.alias) == version
 
 
 def test_unknown_aliases(movies: Registry) -> None:

@@ -247,7 +247,7 @@ async def test_an_old_version_is_let_go_of_beside_the_event_loop(
         loop.call_soon_threadsafe(died.set)
 
     catalog, name = server.service._catalog, ("movies", "production")
-    finalize(catalog.by_alias[name].recommender, tell)
+    finalize(catalog.by_alias[name].targets[0].recommender, tell)
     publish(registry, seed=2, promote_to="production")
     async with asyncio.timeout(PATIENCE):
         await died.wait()  # though nobody asks for anything more

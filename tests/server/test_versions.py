@@ -14,7 +14,7 @@ import pytest
 from mfserve.v1 import common_pb2
 from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_registry import AliasShadow, AliasTarget, Registry, publishing
+from mfserve_registry import Registry, publishing
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from tests.registry.snapshot.samples import random_content
@@ -215,20 +215,6 @@ async def test_an_emptied_registry_unloads_nothing(serve: MakeServer, registry: 
     for _ in range(20):
         assert await answer(server) == before
         await asyncio.sleep(0.01)
-
-
-async def test_an_alias_of_several_versions_answers_from_the_heaviest(
-    serve: MakeServer, registry: Registry
-) -> None:
-    for seed in range(3):
-        publish(registry, seed=seed)
-    server = await serve()
-    await answer(server)
-    targets = (AliasTarget(1, 10), AliasTarget(2, 80), AliasTarget(3, 10))
-    registry.aliases.set("movies", "production", targets=targets, expected_revision=1)
-    await wait_for_version(server, 2)
-    registry.aliases.set("movies", "candidate", 1, shadow=AliasShadow(3, 0.5), expected_revision=0)
-    assert (await answer(server, alias="candidate")).served_version.version == 1
 
 
 async def test_versions_on_demand_are_bounded_by_number(serve: MakeServer, registry: Registry) -> None:

@@ -16,7 +16,7 @@ class AliasTarget:
 
     version: int
     weight: int
-    """Share of the calls: this weight over the sum of the alias's weights."""
+    """Share of the users: this weight over the sum of the alias's weights."""
 
 
 @dataclass(frozen=True, slots=True)

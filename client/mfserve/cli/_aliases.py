@@ -40,8 +40,7 @@ def alias(
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="VERSION=WEIGHT in place of VERSION, once for each of several that are to share the calls. "
-            "Servers still answer all from the heaviest."
+            help="VERSION=WEIGHT in place of VERSION, once for each of several that are to share the users."
         ),
     ] = None,
     shadow: Annotated[
@@ -148,12 +147,17 @@ def alias_history(
 
 def named(state: Alias | AliasState) -> str:
     """What an alias names, in one line."""
-    parts = [f"{target.version} (weight {target.weight})" for target in state.targets]
+    total = sum(target.weight for target in state.targets)
+    parts = [f"{target.version} ({_percent(target.weight / total)} of the users)" for target in state.targets]
     if len(parts) == 1:
         parts = [str(state.targets[0].version)]
     if state.shadow is not None:
-        parts.append(f"shadow {state.shadow.version} ({state.shadow.share:g} of the calls)")
+        parts.append(f"shadow {state.shadow.version} ({_percent(state.shadow.share)} of the calls)")
     return " + ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def alias_table(model: Model) -> None:

@@ -59,7 +59,9 @@ class ModelSpec(_message.Message):
     version: _builtins.int
     """A version number, 1 or more."""
     alias: _builtins.str
-    """An alias such as `production` or `candidate`, or `latest` for the highest version."""
+    """An alias such as `production` or `candidate`, or `latest` for the highest version. Where an alias names several
+    versions, the one that answers goes by the user: see `AliasTarget`.
+    """
     def __init__(
         self,
         *,

@@ -259,9 +259,7 @@ class Alias(_message.Message):
     """Counts the changes of this alias from 1."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasTarget]:
-        """The versions that it names, with their share of the calls. Servers still answer all from the one of the highest
-        weight.
-        """
+        """The versions that it names, with their share of the users, the one of the highest weight first."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -290,7 +288,16 @@ Global___Alias: _TypeAlias = Alias  # noqa: Y015
 
 @_typing.final
 class AliasTarget(_message.Message):
-    """AliasTarget is one version that an alias names."""
+    """AliasTarget is one version that an alias names.
+
+    Where an alias names several, each user is answered by one of them, for as long as the alias is not changed: by the one
+    of the highest -weight / ln(h), where h = (b + 1/2) / 2^52 and b is the first 52 bits of BLAKE2b, with a digest of 8 bytes
+    and the personalization `mfserve-split`, of the model's name, the alias, the decimal version number and the user's id in
+    UTF-8, joined by NUL (weighted rendezvous hashing). A change of the weights moves no more users than it must. Calls that
+    are about no user of the training data, or about several, are answered by the version of the highest weight, and among
+    equals by that of the lowest number: `Recommend` with a history, `FindSimilarItems`, `BatchPredictRatings`,
+    `StreamRecommend`, `GetEmbeddings`, `GetModelVersion` and `GetArtifact`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,7 +306,7 @@ class AliasTarget(_message.Message):
     version: _builtins.int
     """Version number."""
     weight: _builtins.int
-    """Share of the calls: this weight over the sum of the alias's weights. 1 to 1,000,000."""
+    """Share of the users: this weight over the sum of the alias's weights. 1 to 1,000,000."""
     def __init__(
         self,
         *,
@@ -1285,7 +1292,9 @@ class SetAliasRequest(_message.Message):
     """Who, for the alias's history, as the caller says: it is not checked. At most 255 characters."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasTarget]:
-        """The versions that it is to name, at most 10, each once."""
+        """The versions that it is to name, at most 10, each once. A server answers from them when it has loaded them all, and as
+        before until then.
+        """
 
     @_builtins.property
     def shadow(self) -> Global___AliasShadow:

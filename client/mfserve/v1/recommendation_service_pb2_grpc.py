@@ -28,6 +28,9 @@ if _version_not_supported:
 class RecommendationServiceStub(object):
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     def __init__(self, channel):
@@ -66,6 +69,9 @@ class RecommendationServiceStub(object):
 class RecommendationServiceServicer(object):
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     def Recommend(self, request, context):
@@ -159,6 +165,9 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
 class RecommendationService(object):
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     @staticmethod

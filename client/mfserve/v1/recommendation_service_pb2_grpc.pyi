@@ -29,6 +29,9 @@ GRPC_VERSION: str
 class RecommendationServiceStub:
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     @_typing.overload
@@ -72,6 +75,9 @@ class RecommendationServiceStub:
 class RecommendationServiceAsyncStub(RecommendationServiceStub):
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -111,6 +117,9 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
 class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommendationService answers from the published snapshots. Nothing here changes any state, so every call may be
     repeated.
+
+    Of an alias that names several versions, the one that answers Recommend with a `user_id` and PredictRating is chosen by
+    that user's id; all other calls are answered by the version of the highest weight (see `AliasTarget`).
     """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ from mfserve_registry.aliases.types import (
     AliasShadow,
     AliasState,
     AliasTarget,
+    ResolvedAlias,
     ResolvedVersion,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "AliasState",
     "AliasTarget",
     "Aliases",
+    "ResolvedAlias",
     "ResolvedVersion",
     "alias_from_row",
     "aliases_of",

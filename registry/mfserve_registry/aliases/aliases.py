@@ -17,6 +17,7 @@ from mfserve_registry.aliases.types import (
     AliasShadow,
     AliasState,
     AliasTarget,
+    ResolvedAlias,
     ResolvedVersion,
 )
 from mfserve_registry.database import Database
@@ -44,11 +45,8 @@ class Aliases:
             require_model(connection, model)
             return aliases_of(connection, [model]).get(model, [])
 
-    def aliased(self) -> Sequence[ResolvedVersion]:
-        """Every version that any alias names, once per alias; by model and alias. For servers to watch.
-
-        Of each alias the version of the highest weight comes first, and its shadow last.
-        """
+    def aliased(self) -> Sequence[ResolvedAlias]:
+        """Every alias, with the versions that it names; by model and alias. For servers to watch."""
         query = (
             select(aliases)
             .join(models, models.c.name == aliases.c.model)
@@ -56,14 +54,12 @@ class Aliases:
             .order_by(aliases.c.model, aliases.c.alias)
         )
         with self._database.read() as connection:
-            found = [alias_from_row(row) for row in connection.execute(query)]
-            named = {(alias.model, version) for alias in found for version in alias.state.versions}
-            digests = _digests(connection, named)
-        return [
-            ResolvedVersion(alias.model, version, digests[alias.model, version], alias.alias)
-            for alias in found
-            for version in alias.state.versions
-        ]
+            return _resolved(connection, [alias_from_row(row) for row in connection.execute(query)])
+
+    def resolve(self, model: str, alias: str) -> ResolvedAlias:
+        """The alias, with the versions that it names. NotFound: MODEL_NOT_FOUND, ALIAS_NOT_FOUND."""
+        with self._database.read() as connection:
+            return _resolved(connection, [alias_from_row(require_alias(connection, model, alias))])[0]
 
     def deleted(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the names (model, alias) that were deleted. One that the registry never knew is not."""
@@ -254,6 +250,23 @@ def _require_past(connection: Connection, model: str, alias: str) -> None:
     known = select(aliases.c.alias).where(aliases.c.model == model, aliases.c.alias == alias)
     if connection.execute(known).first() is None:
         require_alias(connection, model, alias)
+
+
+def _resolved(connection: Connection, found: Sequence[Alias]) -> list[ResolvedAlias]:
+    named = {(alias.model, version) for alias in found for version in alias.state.versions}
+    digests = _digests(connection, named)
+    return [
+        ResolvedAlias(
+            alias.model,
+            alias.alias,
+            alias.state,
+            tuple(
+                ResolvedVersion(alias.model, version, digests[alias.model, version], alias.alias)
+                for version in alias.state.versions
+            ),
+        )
+        for alias in found
+    ]
 
 
 def _digests(connection: Connection, named: set[tuple[str, int]]) -> dict[tuple[str, int], str]:

@@ -24,7 +24,7 @@ class AliasTarget:
 
     Attributes:
         version: its number.
-        weight: its share of the calls is this over the sum of the alias's weights; 1 or more.
+        weight: its share of the users is this over the sum of the alias's weights; 1 or more.
     """
 
     version: int
@@ -129,3 +129,30 @@ class ResolvedVersion:
     version: int
     digest: str
     alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAlias:
+    """What an alias came to.
+
+    Attributes:
+        model: name of the model.
+        alias: the alias.
+        state: its targets and its shadow.
+        versions: the same as versions, in the order of ``state.versions``: the heaviest target first, the shadow last.
+    """
+
+    model: str
+    alias: str
+    state: AliasState
+    versions: tuple[ResolvedVersion, ...]
+
+    @property
+    def targets(self) -> tuple[ResolvedVersion, ...]:
+        """Those of the targets, the heaviest first."""
+        return self.versions[: len(self.state.targets)]
+
+    @property
+    def shadow(self) -> ResolvedVersion | None:
+        """That of the shadow."""
+        return None if self.state.shadow is None else self.versions[-1]

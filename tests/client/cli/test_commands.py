@@ -169,13 +169,13 @@ def test_alias(run: Run) -> None:
 def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> None:
     assert run("alias", "movies", "canary", "1", "--actor", "ann").code == 0
     split = run("alias", "movies", "canary", "--split", "1=10", "--split", "2=90", "--reason", "to try")
-    assert split.out == "canary → version 2 (weight 90) + 1 (weight 10) (revision 2)\n"
+    assert split.out == "canary → version 2 (90 % of the users) + 1 (10 % of the users) (revision 2)\n"
     shadowed = document(
         run, "alias", "movies", "canary", "1", "--shadow", "2=0.25", "--expected-revision", "2"
     )
     assert shadowed["shadow"] == {"version": 2, "share": 0.25}
-    assert "canary → 1 + shadow 2 (0.25 of the calls)" in " ".join(run("models").out.split())
-    assert "shadow 2 (0.25 of the calls)" in run("alias", "movies").out
+    assert "canary → 1 + shadow 2 (25 % of the calls)" in " ".join(run("models").out.split())
+    assert "shadow 2 (25 % of the calls)" in run("alias", "movies").out
     assert document(run, "rollback", "movies", "canary")["targets"] == [
         {"version": 2, "weight": 90},
         {"version": 1, "weight": 10},

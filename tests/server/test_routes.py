@@ -1,0 +1,155 @@
+"""An alias of several versions on a real server: who is answered by which, before and after a change of its weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mfserve.v1 import common_pb2
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_registry import AliasTarget, Registry
+from mfserve_registry.errors import FailedPrecondition
+from mfserve_server.splitting import Split
+from tests.registry.snapshot.samples import random_content
+from tests.server.calls import Server, eventually
+from tests.server.conftest import MakeServer
+from tests.server.samples import publish
+from tests.server.test_versions import answer, states
+
+USERS = [f"u{number}" for number in range(60)]
+
+
+@pytest.fixture
+def two(registry: Registry) -> Registry:
+    """Two versions of movies, which production shares 3:1."""
+    for seed in (1, 2):
+        publish(registry, content=random_content(seed, users=len(USERS)))
+    point(registry, {1: 3, 2: 1})
+    return registry
+
+
+def point(registry: Registry, weights: Mapping[int, int], alias: str = "production") -> None:
+    revision = {found.alias: found.revision for found in registry.aliases.list("movies")}.get(alias, 0)
+    targets = [AliasTarget(*target) for target in weights.items()]
+    registry.aliases.set("movies", alias, targets=targets, expected_revision=revision)
+
+
+def by_the_formula(weights: Mapping[int, int], alias: str = "production") -> dict[str, int]:
+    """The version of each user; ``test_splitting`` holds Split to the formula."""
+    versions = sorted(weights, key=lambda version: (-weights[version], version))
+    split = Split("movies", alias, [AliasTarget(version, weights[version]) for version in versions])
+    return {user: versions[split.place(user)] for user in USERS}
+
+
+async def recommended(server: Server, user: str, **choice: Any) -> pb.RecommendResponse:
+    spec = common_pb2.ModelSpec(model="movies", **choice)
+    response: pb.RecommendResponse = await server.recommendations.Recommend(
+        pb.RecommendRequest(model_spec=spec, user_id=user)
+    )
+    return response
+
+
+async def predicted(server: Server, user: str, **choice: Any) -> pb.PredictRatingResponse:
+    spec = common_pb2.ModelSpec(model="movies", **choice)
+    response: pb.PredictRatingResponse = await server.recommendations.PredictRating(
+        pb.PredictRatingRequest(model_spec=spec, user_id=user, item_id="i1")
+    )
+    return response
+
+
+async def check_all(server: Server, versions: Mapping[str, int], **choice: Any) -> None:
+    """Every user gets what the version says that they belong to."""
+    for user, version in versions.items():
+        for ask in (recommended, predicted):
+            found = await ask(server, user, **choice)
+            assert found.served_version.version == version
+            assert found == await ask(server, user, version=version)
+
+
+async def test_every_user_is_answered_by_the_version_of_the_formula_also_after_a_change(
+    serve: MakeServer, two: Registry
+) -> None:
+    server = await serve()
+    weights = {1: 3, 2: 1}
+    for after in ({1: 1, 2: 3}, {2: 1}, {1: 2, 2: 2}):
+        versions, then = by_the_formula(weights), by_the_formula(after)
+        for _ in range(2):  # the second time from the replies that are kept
+            await check_all(server, versions)
+        moved = [user for user in USERS if versions[user] != then[user]]
+        assert moved
+        point(two, after)
+
+        async def swapped(user: str = moved[0], version: int = then[moved[0]]) -> bool:
+            return (await recommended(server, user)).served_version.version == version
+
+        await eventually(swapped)
+        await check_all(server, then)
+        weights = after
+
+
+async def test_a_server_that_has_yet_to_hear_of_an_alias_goes_by_the_formula_too(
+    serve: MakeServer, two: Registry
+) -> None:
+    server = await serve(poll_seconds=60)
+    point(two, {1: 1, 2: 1}, "canary")
+    await check_all(server, by_the_formula({1: 1, 2: 1}, "canary"), alias="canary")
+
+
+async def test_a_call_that_is_about_no_user_or_several_goes_to_the_heaviest(
+    serve: MakeServer, two: Registry
+) -> None:
+    point(two, {1: 1, 2: 3})
+    server = await serve()
+    spec = common_pb2.ModelSpec(model="movies")
+    history = pb.History(ratings=[pb.RatedItem(item_id="i1", rating=4)])
+    pairs = [pb.UserItem(user_id=user, item_id="i1") for user in USERS]
+    ask = server.recommendations
+    answers: list[Any] = [
+        await ask.Recommend(pb.RecommendRequest(model_spec=spec, history=history)),
+        await ask.FindSimilarItems(pb.FindSimilarItemsRequest(model_spec=spec, item_id="i1")),
+        await ask.BatchPredictRatings(pb.BatchPredictRatingsRequest(model_spec=spec, pairs=pairs)),
+    ]
+    config = pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=spec))
+    answers += [response.started async for response in ask.StreamRecommend(iter([config]))]
+    assert [answer.served_version.version for answer in answers] == [2, 2, 2, 2]
+
+
+async def test_a_target_that_cannot_be_loaded_leaves_everybody_where_they_are(
+    serve: MakeServer, two: Registry
+) -> None:
+    broken = publish(two, content=random_content(3, users=len(USERS)))
+    shutil.rmtree(two.snapshots.path(broken.digest))
+    server = await serve()
+    point(two, {1: 1, 2: 1, 3: 1})
+
+    async def failed() -> bool:
+        return ("movies", 3) in await states(server)
+
+    await eventually(failed)
+    await check_all(server, by_the_formula({1: 3, 2: 1}))
+
+
+async def test_each_target_counts_as_served_for_the_alias(serve: MakeServer, two: Registry) -> None:
+    server = await serve()
+    await answer(server)
+    found = await states(server)
+    assert {key: list(held.aliases) for key, held in found.items()} == {
+        ("movies", 1): ["production"],
+        ("movies", 2): ["production"],
+    }
+    broken = publish(two, content=random_content(3, users=len(USERS)))
+    shutil.rmtree(two.snapshots.path(broken.digest))
+    point(two, {3: 1})  # which the server cannot follow: it goes on with both
+
+    async def failed() -> bool:
+        return ("movies", 3) in await states(server)
+
+    await eventually(failed)
+    await server.service._reporter.report()
+    for version in (1, 2):
+        with pytest.raises(FailedPrecondition) as caught:
+            two.models.delete_version("movies", version)
+        assert caught.value.reason == "VERSION_IN_USE"
