@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ResolvedVersion,
     )
     from mfserve_registry.artifacts import Artifact, ArtifactInfo
+    from mfserve_registry.collecting import Collected, Retention, Verdict
     from mfserve_registry.jobs import Claim, Job, JobRequest, JobState, Progress
     from mfserve_registry.models import Model, Version
     from mfserve_registry.pages import Page
@@ -35,6 +36,7 @@ _HOMES = {
         "ResolvedVersion",
     ),
     "artifacts": ("Artifact", "ArtifactInfo"),
+    "collecting": ("Collected", "Retention", "Verdict"),
     "jobs": ("Claim", "Job", "JobRequest", "JobState", "Progress"),
     "models": ("Model", "Version"),
     "pages": ("Page",),
@@ -54,6 +56,7 @@ __all__ = [
     "Artifact",
     "ArtifactInfo",
     "Claim",
+    "Collected",
     "Job",
     "JobRequest",
     "JobState",
@@ -64,6 +67,7 @@ __all__ = [
     "Registry",
     "ResolvedAlias",
     "ResolvedVersion",
+    "Retention",
     "ServerInfo",
     "ServerStatus",
     "ServingLease",
@@ -72,6 +76,7 @@ __all__ = [
     "UploadColumn",
     "UploadLimits",
     "UploadWriter",
+    "Verdict",
     "Version",
 ]
 

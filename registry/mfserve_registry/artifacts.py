@@ -87,7 +87,7 @@ class Artifacts:
         return found[0], data
 
     def keep(self, files: Sequence[Artifact]) -> Sequence[ArtifactInfo]:
-        """Makes the files durable, before any version names them.
+        """Makes the files durable, under a claim on their names, before any version names them.
 
         Raises:
             InvalidArgument: a name or media type that cannot be kept, or a name twice.
@@ -101,10 +101,14 @@ class Artifacts:
             for file in files
         ]
 
+    def are_kept(self, files: Sequence[ArtifactInfo]) -> bool:
+        """Whether the store has all of them (their bytes are not checked)."""
+        return all(self._store.contains(artifact_name(file.sha256)) for file in files)
+
     def _bytes(self, sha256: str) -> bytes | None:
         """None where they are gone or damaged."""
         try:
-            data = self._store.read(_name(sha256))
+            data = self._store.read(artifact_name(sha256))
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None
@@ -117,13 +121,19 @@ class Artifacts:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            keep(self._store, staged, _name(sha256), lambda: self._bytes(sha256) is not None)
+            keep(self._store, staged, artifact_name(sha256), lambda: self._bytes(sha256) is not None)
         finally:
             self._store.discard(staged)
         return sha256
 
 
-def _name(sha256: str) -> str:
+def names_of(files: Sequence[Artifact]) -> list[str]:
+    """What the store calls them."""
+    return [artifact_name(hashlib.sha256(file.data).hexdigest()) for file in files]
+
+
+def artifact_name(sha256: str) -> str:
+    """What the store calls a file with these bytes."""
     return f"artifacts/{sha256[:2]}/{sha256}"
 
 

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ConfigDict
 
-from mfserve_registry.commands import ConfigFile, byte_bar, one_line, open_registry, setting, settings_of
+from mfserve_registry.commands import (
+    ConfigFile,
+    byte_bar,
+    one_line,
+    open_registry,
+    require_registry,
+    setting,
+    settings_of,
+)
 from mfserve_registry.errors import DamagedArchive, DamagedSnapshot, RegistryError
-from mfserve_registry.settings import ProcessSettings, StartError
+from mfserve_registry.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from mfserve_registry import Registry, ResolvedVersion, Version
@@ -57,8 +65,7 @@ def export_version(
 
     with one_line("export"):
         settings = settings_of("export", Settings, {"home": home}, config)
-        if settings.url is None and not (settings.home / "registry.db").is_file():
-            raise StartError(f"There is no registry in {settings.home}; --home names another folder.")
+        require_registry(settings)
         with open_registry(settings) as registry:
             found = _resolved(registry, model, version)
             path = output or Path(f"{model}-{found.version}.mfserve")

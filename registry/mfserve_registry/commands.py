@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from mfserve_registry.durations import as_text
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_registry.settings import ProcessSettings, SettingsError, SettingsT, StartError, load_settings
@@ -59,6 +61,12 @@ def one_line(command: str) -> Iterator[None]:
     except (StartError, RegistryError, OSError) as error:
         _say(command, error)
         raise typer.Exit(1) from error
+
+
+def require_registry(settings: ProcessSettings) -> None:
+    """StartError where opening the registry would make a new one."""
+    if settings.url is None and not (settings.home / "registry.db").is_file():
+        raise StartError(f"There is no registry in {settings.home}; --home names another folder.")
 
 
 def open_registry(settings: ProcessSettings) -> Registry:
@@ -111,4 +119,6 @@ def _default(name: str, value: Any) -> str | bool:
         return name if value else f"no-{name}"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, timedelta):
+        return as_text(value)
     return str(value) if isinstance(value, int | str) else False

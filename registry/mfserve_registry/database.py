@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, exc, make_url
 
 from mfserve_registry import postgres, sqlite
+from mfserve_registry.claims import Claim, Claims
 from mfserve_registry.errors import InvalidArgument, Unavailable
 
 Clock = Callable[[], datetime]
@@ -41,6 +42,7 @@ class Database:
         dialect = sqlite if self.is_sqlite else postgres
         self._reader = dialect.reading(self.engine)
         self._writer = dialect.writing(self.engine)
+        self._claims: Claims = dialect.claims(self.engine)
         self.now = clock
 
     @contextmanager
@@ -52,6 +54,18 @@ class Database:
     def write(self) -> Iterator[Connection]:
         with _unavailable_if_broken(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def claim(self, names: Collection[str]) -> Iterator[Claim]:
+        """A claim on names of the store, for who puts what has them and then names it; see ``claims``."""
+        with _unavailable_if_broken(), self._claims.shared(names) as claim:
+            yield claim
+
+    @contextmanager
+    def claim_alone(self, name: str) -> Iterator[Claim | None]:
+        """A claim on a name of the store, for who removes what has it; None where somebody else has a claim."""
+        with _unavailable_if_broken(), self._claims.alone(name) as claim:
+            yield claim
 
     def close(self) -> None:
         self.engine.dispose()

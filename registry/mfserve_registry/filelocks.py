@@ -14,28 +14,30 @@ _LOOK_SECONDS = 0.02
 
 
 @contextmanager
-def locked(path: Path, patience: float) -> Iterator[BinaryIO]:
-    """The file, open and locked (flock) for us alone; made where there is none.
+def locked(path: Path, patience: float, *, shared: bool = False) -> Iterator[BinaryIO]:
+    """The file, open and locked (flock); made where there is none.
 
     Args:
         patience: seconds to wait for whoever holds the lock.
+        shared: others may have it at the same time, if they share it too; otherwise it is for us alone.
 
     Raises:
         TimeoutError: another holds it and does not let go of it.
     """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     give_up = time.monotonic() + patience
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        while not _lock(file):
+        while not _lock(file, kind):
             if time.monotonic() > give_up:
                 raise TimeoutError(f"another process has held a lock for {patience:g} seconds")
             time.sleep(_LOOK_SECONDS)  # the system's own wait has no end
         yield file
 
 
-def _lock(file: BinaryIO) -> bool:
+def _lock(file: BinaryIO, kind: int) -> bool:
     """Whether the lock was free; closing the file, or dying, frees it again."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from mfserve_registry.claims import SessionClaims
+
 # Whoever waits for the database should hear soon that it does not answer, and not when the network gives up.
 _PATIENCE = {
     "connect_timeout": 3,  # seconds
@@ -59,3 +61,8 @@ def writing(engine: Engine) -> Engine:
     takes and also where there was no row yet to be locked. Nothing can deadlock or has to be tried again.
     """
     return engine.execution_options(**{_WRITES: True})
+
+
+def claims(engine: Engine) -> SessionClaims:
+    """Claims on the names of a store, for all who use the engine's database."""
+    return SessionClaims(engine, writing(engine))

@@ -2,7 +2,8 @@
 
 The order makes it so: the snapshot's files are flushed, renamed into the store and the store's folder flushed, the
 artifacts likewise, and only then does one transaction name them. A crash before that transaction leaves files that
-nothing names, which do no harm: publishing the same snapshot again finds them and goes on.
+nothing names, which do no harm: publishing the same snapshot again finds them and goes on, or a collection removes
+them. From the first look at the store to that transaction a claim keeps collections away.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from mfserve_registry.artifacts import Artifact, Artifacts, link_artifacts
+from mfserve_registry.artifacts import Artifact, ArtifactInfo, Artifacts, link_artifacts, names_of
 from mfserve_registry.canonical import canonical_json
 from mfserve_registry.database import Database
-from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.errors import InvalidArgument, Unavailable
 from mfserve_registry.gates import GateReport, Promotion
 from mfserve_registry.jobs.lifecycle import finish, hold, refuse_if_cancelled
 from mfserve_registry.jobs.types import Claim, JobState, Outcome
@@ -137,31 +138,37 @@ class Publisher:
         # writer's defect and no NaN becomes a version.
         Snapshot.open(staged, digest)
         size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
-        kept = self._artifacts.keep(artifacts)
-        self._store.commit(staged, digest)
-        with self._database.write() as connection:
-            now = self._database.now()
-            if found := origin.check(connection, digest, now):
-                return Publication(found, new=False)
-            number, first = _next_version(connection, origin.model, now)
-            _keep_snapshot(connection, digest, size, now)
-            connection.execute(
-                insert(versions).values(
-                    model=origin.model,
-                    version=number,
-                    digest=digest,
-                    job_id=origin.job_id,
-                    attempt=origin.attempt,
-                    metrics=dict(metrics),
-                    facts=dict(facts),
-                    gates=None if origin.gates is None else origin.gates.model_dump(mode="json"),
-                    created_at=now,
+        with self._database.claim([self._store.name(digest), *names_of(artifacts)]) as claim:
+            kept = self._artifacts.keep(artifacts)
+            self._store.commit(staged, digest)
+            if not (claim.renew() or self._are_there(digest, kept)):
+                raise Unavailable("What was stored has been removed before it could be published; try again.")
+            with claim.write() as connection:
+                now = self._database.now()
+                if found := origin.check(connection, digest, now):
+                    return Publication(found, new=False)
+                number, first = _next_version(connection, origin.model, now)
+                _keep_snapshot(connection, digest, size, now)
+                connection.execute(
+                    insert(versions).values(
+                        model=origin.model,
+                        version=number,
+                        digest=digest,
+                        job_id=origin.job_id,
+                        attempt=origin.attempt,
+                        metrics=dict(metrics),
+                        facts=dict(facts),
+                        gates=None if origin.gates is None else origin.gates.model_dump(mode="json"),
+                        created_at=now,
+                    )
                 )
-            )
-            link_artifacts(connection, origin.model, number, kept)
-            promotion = settle_aliases(connection, origin, number, first=first, now=now)
-            origin.finish(connection, number, promotion, now)
-            return Publication(version_of(connection, origin.model, number), new=True)
+                link_artifacts(connection, origin.model, number, kept)
+                promotion = settle_aliases(connection, origin, number, first=first, now=now)
+                origin.finish(connection, number, promotion, now)
+                return Publication(version_of(connection, origin.model, number), new=True)
+
+    def _are_there(self, digest: str, artifacts: Sequence[ArtifactInfo]) -> bool:
+        return self._store.contains(digest) and self._artifacts.are_kept(artifacts)
 
 
 def _next_version(connection: Connection, model: str, now: datetime) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from mfserve_registry.aliases import Alias, Aliases
 from mfserve_registry.archive import Archives, Progress
 from mfserve_registry.artifacts import Artifact, Artifacts
+from mfserve_registry.collecting import Collected, Collector, Retention
 from mfserve_registry.database import Clock, Database, utc_now
 from mfserve_registry.gates import GateReport
 from mfserve_registry.jobs import Claim, Jobs
@@ -62,6 +63,7 @@ class Registry:
         self.snapshots = SnapshotStore(store)
         self._promoter = Promoter(database)
         self._publisher = Publisher(database, self.snapshots, self.artifacts)
+        self._collector = Collector(database, store)
         self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
     @classmethod
@@ -218,6 +220,30 @@ class Registry:
             reason=reason,
             actor=actor,
         )
+
+    def collect(
+        self,
+        retention: Retention | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Collected:
+        """Deletes versions and uploads that are not to be kept, and removes the files that nothing names any more.
+
+        Safe beside servers, trainers and other collections, on whatever machine, and where it is broken off: the next
+        one goes on. No version is deleted that an alias names, that a rollback would bring back or that a live server
+        process holds, and no file removed that the database names or that somebody is just publishing. Versions and
+        uploads go only where the retention says how many, or how long, they are kept.
+
+        Args:
+            retention: what is kept; none: all versions and uploads, and what is younger than a day.
+            dry_run: changes nothing, and tells what would go.
+            progress: called with the bytes looked at and their total, of what nothing names.
+
+        Raises:
+            Unavailable: the database or the store does not answer; what has been done until then stays done.
+        """
+        return self._collector.collect(retention or Retention(), dry_run=dry_run, progress=progress)
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""

@@ -18,9 +18,12 @@ ALL_SETTINGS = frozenset(
         "data_roots",
         "database_url",
         "drain_seconds",
+        "grace",
         "home",
         "host",
         "job_poll_seconds",
+        "keep_last",
+        "keep_uploads",
         "lease_seconds",
         "log_format",
         "log_level",
@@ -28,6 +31,7 @@ ALL_SETTINGS = frozenset(
         "max_loaded_versions",
         "max_shared_calls",
         "max_upload_bytes",
+        "named_within",
         "notice_seconds",
         "poll_seconds",
         "port",
@@ -38,7 +42,7 @@ ALL_SETTINGS = frozenset(
         "workers",
     }
 )
-"""Of servers and of trainers: all are in one environment where both run side by side."""
+"""Of servers, of trainers and of `mfserve gc`: all are in one environment where they run side by side."""
 _NO_SETTINGS = ("ACTOR", "ADDRESS", "CONFIG")
 """Variables of the command line."""
 _OF_KUBERNETES = ("SERVICE_", "PORT_")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from mfserve_registry.claims import FileClaims
+
 BUSY_TIMEOUT_SECONDS = 20.0
 
 _BEGIN = "mfserve_begin"
@@ -50,6 +52,12 @@ def writing(engine: Engine) -> Engine:
     and fail at once instead of waiting its turn.
     """
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def claims(engine: Engine) -> FileClaims:
+    """Claims on the names of a store, for the processes that use the engine's file."""
+    file = Path(engine.url.database or "")
+    return FileClaims(file.with_name(f"{file.name}-claims"), writing(engine))
 
 
 def use_write_ahead_log(engine: Engine) -> None:

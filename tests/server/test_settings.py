@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mfserve_registry.collection_cli import Settings as CollectionSettings
 from mfserve_registry.setting_faults import ALL_SETTINGS, unknown_variables
 from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_server.settings import Settings
@@ -136,8 +137,12 @@ def test_the_address_of_a_kubernetes_service_named_mfserve_is_no_port(
     assert load_settings(Settings, {"port": 6}, None).port == 6
 
 
-def test_the_settings_of_both_processes_are_known() -> None:
-    assert {*Settings.model_fields, *TrainerSettings.model_fields} == ALL_SETTINGS
+def test_the_settings_of_all_processes_are_known() -> None:
+    assert {
+        *Settings.model_fields,
+        *TrainerSettings.model_fields,
+        *CollectionSettings.model_fields,
+    } == ALL_SETTINGS
 
 
 def test_a_trainer_beside_the_server_does_not_tell_of_it_again(tmp_path: Path) -> None:

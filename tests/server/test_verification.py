@@ -173,8 +173,8 @@ def test_a_process_that_is_killed_while_it_verifies_leaves_it_to_the_next(
 ) -> None:
     waits, lock = threading.Event(), filelocks._lock
 
-    def told(file: BinaryIO) -> bool:
-        free = lock(file)
+    def told(file: BinaryIO, kind: int) -> bool:
+        free = lock(file, kind)
         if not free:
             waits.set()
         return free

@@ -21,6 +21,13 @@ class SnapshotStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @staticmethod
+    def name(digest: str) -> str:
+        """What the store calls the snapshot; InvalidArgument where ``digest`` is none, so that no path can escape."""
+        if not _DIGEST.fullmatch(digest):
+            raise InvalidArgument("A snapshot's digest is 64 lower-case hex digits.", field="digest")
+        return f"snapshots/{digest}"
+
     def stage(self) -> Path:
         """A fresh, empty local folder to write a snapshot into; end with ``commit`` or ``discard``."""
         staged = self._store.stage()
@@ -41,18 +48,18 @@ class SnapshotStore:
             OSError: the disk failed; ``staged`` is still there.
             Unavailable: the store does not answer; the same.
         """
-        name = _name(digest)
+        name = self.name(digest)
         _check_manifest(staged, digest)
         keep(self._store, staged, name, lambda: self._is_whole(digest), last=FILE_NAME)
 
     def contains(self, digest: str) -> bool:
         """Whether a snapshot is visible under ``digest`` (its bytes are not checked)."""
-        return self._store.contains(f"{_name(digest)}/{FILE_NAME}")
+        return self._store.contains(f"{self.name(digest)}/{FILE_NAME}")
 
     def manifest(self, digest: str) -> bytes:
         """The bytes of the manifest, whole. DamagedSnapshot, Unavailable."""
         try:
-            data = self._store.read(f"{_name(digest)}/{FILE_NAME}")
+            data = self._store.read(f"{self.name(digest)}/{FILE_NAME}")
         except OSError as error:
             raise DamagedSnapshot(f"Snapshot {digest} has no readable {FILE_NAME}.") from error
         if digest_of(data) != digest:
@@ -67,7 +74,7 @@ class SnapshotStore:
             Unavailable: the store does not answer.
         """
         with _missing(digest):
-            return self._store.hold(_name(digest), _check(digest))
+            return self._store.hold(self.name(digest), _check(digest))
 
     def path(self, digest: str) -> Path:
         """The same folder, without a promise that it stays; raises the same."""
@@ -80,7 +87,7 @@ class SnapshotStore:
             Whether the files of the copy are whole now; False where the local files are the store's own.
         """
         with _missing(digest):
-            return self._store.mend(_name(digest), _check(digest))
+            return self._store.mend(self.name(digest), _check(digest))
 
     def _is_whole(self, digest: str) -> bool:
         try:
@@ -90,13 +97,6 @@ class SnapshotStore:
         except DamagedSnapshot:
             return False
         return True
-
-
-def _name(digest: str) -> str:
-    """InvalidArgument where ``digest`` is not 64 hex digits, so that no path can escape."""
-    if not _DIGEST.fullmatch(digest):
-        raise InvalidArgument("A snapshot's digest is 64 lower-case hex digits.", field="digest")
-    return f"snapshots/{digest}"
 
 
 def _check(digest: str) -> Check:

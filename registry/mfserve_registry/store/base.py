@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, Self
 from weakref import finalize
@@ -28,6 +29,21 @@ class Held:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a store keeps.
+
+    Attributes:
+        path: its name, or that of its folder and its own: ``snapshots/<digest>/manifest.json``.
+        size_bytes: its length.
+        written_at: when it was written, by the store's clock.
+    """
+
+    path: str
+    size_bytes: int
+    written_at: datetime
 
 
 class Store(Protocol):
@@ -87,6 +103,9 @@ class Store(Protocol):
 
     def remove(self, name: str) -> None:
         """Takes a file or folder away; what is not there is fine. Whoever reads it may read on."""
+
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        """The files below ``kind/``, those of folders too, in any order."""
 
 
 def keep(

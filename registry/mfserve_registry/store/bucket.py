@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from mfserve_registry.errors import Unavailable
-from mfserve_registry.store.base import Check, Held
+from mfserve_registry.store.base import Check, Held, StoredFile
 from mfserve_registry.store.cache import Cache
 from mfserve_registry.store.durable import sync_folder
 from mfserve_registry.store.staging import Staging
@@ -94,6 +94,12 @@ class BucketStore:
         with suppress(FileNotFoundError), _answering():
             obstore.delete(self._bucket, list(_Objects(self._bucket, name).sizes))
         self._cache.drop(name)
+
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        with _answering():
+            for page in obstore.list(self._bucket, kind):
+                for each in page:
+                    yield StoredFile(each["path"], each["size"], each["last_modified"])
 
     def _put_file(self, file: Path, name: str) -> None:
         # Few parts at a time, so that each of them has got through long before it counts as silence.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mfserve_registry.store.base import Check, Held
+from mfserve_registry.store.base import Check, Held, StoredFile
 from mfserve_registry.store.durable import sync_folder
 from mfserve_registry.store.staging import Staging
 
@@ -59,3 +61,11 @@ class FolderStore:
 
     def remove(self, name: str) -> None:
         self._staging.set_aside(self._root / name)
+
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        for path in (self._root / kind).rglob("*"):
+            with suppress(FileNotFoundError):  # just removed
+                if path.is_file():
+                    found = path.stat()
+                    written_at = datetime.fromtimestamp(found.st_mtime, UTC)
+                    yield StoredFile(path.relative_to(self._root).as_posix(), found.st_size, written_at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -12,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, insert, select
 
 from mfserve_registry.database import Database
-from mfserve_registry.errors import AlreadyExists, DamagedSnapshot, InvalidArgument, NotFound
+from mfserve_registry.errors import AlreadyExists, DamagedSnapshot, InvalidArgument, NotFound, Unavailable
 from mfserve_registry.names import check_request_id
 from mfserve_registry.store import Held, Store, hold_sound
 from mfserve_registry.tables import uploads
@@ -85,7 +84,7 @@ class Uploads:
             Unavailable: the database or the store does not answer.
         """
         upload = self.get(upload_id)
-        name = _name(upload_id)
+        name = upload_name(upload_id)
 
         def check(path: Path) -> None:
             try:
@@ -136,30 +135,35 @@ class Uploads:
             if (before := known(connection)) is not None:
                 return before
         upload_id, size = uuid4().hex, staged.stat().st_size
+        name = upload_name(upload_id)
         # Before the transaction: a store may be slow, and all other writers would wait for it.
-        self._store.put(staged, _name(upload_id))
-        with ExitStack() as undo:
-            undo.callback(self._store.remove, _name(upload_id))
-            with self._database.write() as connection:
-                if (before := known(connection)) is not None:  # the same upload was sent twice at once
-                    return before
-                connection.execute(
-                    insert(uploads).values(
-                        upload_id=upload_id,
-                        request_id=request_id,
-                        content_hash=content_hash,
-                        sha256=sha256,
-                        rows=rows,
-                        size_bytes=size,
-                        columns=list(columns),
-                        created_at=self._database.now(),
+        self._store.put(staged, name)
+        with self._database.claim([name]) as claim:
+            if not self._store.contains(name):
+                raise Unavailable("The upload was removed before it was known; send it again.")
+            with claim.write() as connection:
+                twin = known(connection)
+                if twin is None:
+                    connection.execute(
+                        insert(uploads).values(
+                            upload_id=upload_id,
+                            request_id=request_id,
+                            content_hash=content_hash,
+                            sha256=sha256,
+                            rows=rows,
+                            size_bytes=size,
+                            columns=list(columns),
+                            created_at=self._database.now(),
+                        )
                     )
-                )
-            undo.pop_all()
-        return self.get(upload_id)
+        if twin is None:
+            return self.get(upload_id)
+        self._store.remove(name)  # the same upload was sent twice at once
+        return twin
 
 
-def _name(upload_id: str) -> str:
+def upload_name(upload_id: str) -> str:
+    """What the store calls the upload's file."""
     return f"uploads/{upload_id}.parquet"
 
 

@@ -1,0 +1,56 @@
+"""Claims by locks on files, beside an SQLite database: it has one machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from mfserve_registry.claims.base import PATIENCE_SECONDS, Claim
+from mfserve_registry.errors import Unavailable
+from mfserve_registry.filelocks import locked
+
+
+class FileClaims:
+    """A few locks for all names, in ``folder``: they are never removed."""
+
+    def __init__(self, folder: Path, writer: Engine) -> None:
+        self._folder = folder
+        self._claim = _FileClaim(writer)
+
+    @contextmanager
+    def shared(self, names: Collection[str]) -> Iterator[Claim]:
+        with ExitStack() as held:
+            try:
+                for file in sorted({self._file(name) for name in names}):
+                    held.enter_context(locked(file, PATIENCE_SECONDS, shared=True))
+            except TimeoutError as error:
+                raise Unavailable("What is to be stored is just being removed; try again.") from error
+            yield self._claim
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Claim | None]:
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self._file(name), patience=0))
+            except TimeoutError:
+                yield None
+            else:
+                yield self._claim
+
+    def _file(self, name: str) -> Path:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        return self._folder / hashlib.sha256(name.encode()).hexdigest()[:2]
+
+
+class _FileClaim:
+    """Nothing but the end of its process takes it away."""
+
+    def __init__(self, writer: Engine) -> None:
+        self.write = writer.begin
+
+    def renew(self) -> bool:
+        return True

@@ -1,0 +1,99 @@
+"""Deletes what is not to be kept, and removes from the store what nothing in the database names.
+
+First rows, then files, and each step leaves what the next run goes on with: a version that is deleted and still has its
+files, a snapshot that is marked as collected and still there. A file goes under a claim that no publisher of the same
+shares, after another look into the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import update
+
+from mfserve_registry.collecting.named import named
+from mfserve_registry.collecting.retention import delete_uploads, delete_versions, live_models
+from mfserve_registry.collecting.stored import Stored, stored
+from mfserve_registry.collecting.types import Collected, Retention, Verdict
+from mfserve_registry.database import Database
+from mfserve_registry.store import Store
+from mfserve_registry.tables import snapshots
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes have been looked at, and of how many."""
+
+# What is staged makes no claims: a fit that has just begun must not lose its folder, whatever the grace.
+_STAGED = timedelta(days=1)
+
+
+class Collector:
+    """Collects in a registry."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+
+    def collect(self, retention: Retention, *, dry_run: bool, progress: Progress | None) -> Collected:
+        """See ``Registry.collect``."""
+        marked = self._mark(retention, dry_run=dry_run)
+        things = stored(self._store)
+        with self._database.read() as connection:
+            now = self._database.now()
+            needs = named(connection, now, now - retention.grace)
+        if dry_run and not retention.grace:  # otherwise what belongs to them would stay until the next run
+            going = {verdict.name for verdict in marked if verdict.goes}
+            needs = {name: users for name, users in needs.items() if not users <= going}
+        kept = [thing for thing in things if thing.name in needs]
+        others = [thing for thing in things if thing.name not in needs]
+        removed: list[Verdict] = []
+        done, total = 0, sum(thing.size_bytes for thing in others)
+        for thing in others:
+            removed.append(self._verdict(thing, retention.grace, dry_run=dry_run))
+            done += thing.size_bytes
+            if progress is not None:
+                progress(done, total)
+        if not dry_run:
+            self._store.clean_staging(max(retention.grace, _STAGED))
+        return Collected((*marked, *removed), len(kept), sum(thing.size_bytes for thing in kept))
+
+    def _mark(self, retention: Retention, *, dry_run: bool) -> list[Verdict]:
+        """Deletes versions, a transaction for each model, and uploads: all writers wait for each of them."""
+        transaction = self._database.read if dry_run else self._database.write
+        verdicts: list[Verdict] = []
+        if retention.keep_last is not None:
+            with self._database.read() as connection:
+                names = live_models(connection)
+            for model in names:
+                with transaction() as connection:
+                    now = self._database.now()
+                    verdicts += delete_versions(connection, model, retention, now, dry_run=dry_run)
+        with transaction() as connection:
+            verdicts += delete_uploads(connection, retention, self._database.now(), dry_run=dry_run)
+        return verdicts
+
+    def _verdict(self, thing: Stored, grace: timedelta, *, dry_run: bool) -> Verdict:
+        def verdict(why: str, *, goes: bool = False) -> Verdict:
+            return Verdict(thing.name, goes, why, thing.size_bytes)
+
+        # By the store's clock, which is the wall's, and not by the registry's, which tests may set.
+        if grace and thing.written_at > datetime.now(UTC) - grace:
+            return verdict("too young: it may be about to be published")
+        if dry_run:
+            return verdict(_NAMELESS, goes=True)
+        with self._database.claim_alone(thing.name) as claim:
+            if claim is None:
+                return verdict("just being published")
+            with claim.write() as connection:
+                now = self._database.now()
+                if thing.name in named(connection, now, now - grace, thing.key):
+                    return verdict("named meanwhile")
+                if thing.kind == "snapshots":
+                    connection.execute(
+                        update(snapshots).where(snapshots.c.digest == thing.key).values(collected_at=now)
+                    )
+            self._store.remove(thing.name)
+        return verdict(_NAMELESS, goes=True)
+
+
+_NAMELESS = "nothing names it"

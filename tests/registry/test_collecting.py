@@ -1,0 +1,348 @@
+"""Collections leave exactly what the database names, and never take it from under a publisher."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, select
+
+from mfserve_registry import (
+    Artifact,
+    JobRequest,
+    Registry,
+    Retention,
+    ServerInfo,
+    ServingLease,
+    ServingState,
+)
+from mfserve_registry.errors import InvalidArgument, Unavailable
+from mfserve_registry.snapshot import verify_snapshot
+from mfserve_registry.spec import DatasetSpec, TrainingSpec, UploadedDataset
+from mfserve_registry.tables import snapshots
+from tests.places import Place
+from tests.registry.collecting import AT_ONCE, gone, kept, needed, reasons
+from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, stage
+
+TTL = timedelta(seconds=10)
+DAY = timedelta(days=1)
+
+
+def text(content: str) -> Artifact:
+    return Artifact("a.txt", "text/plain", content.encode())
+
+
+@pytest.fixture
+def movies(registry: Registry) -> Registry:
+    """Versions 1 to 5 of movies, 4 the same snapshot as 2, production at 1; each with its own and a common artifact."""
+    for number, seed in enumerate((0, 1, 2, 1, 3), 1):
+        files = [text(str(number)), Artifact("b.txt", "text/plain", b"b")]
+        publish(registry, f"r{number}", seed=seed, artifacts=files)
+    return registry
+
+
+def upload(registry: Registry, request_id: str) -> str:
+    with registry.uploads.create(request_id) as writer:
+        writer.append(["u"], ["i"], [1.0])
+        return writer.commit().upload_id
+
+
+def die_before_publishing(registry: Registry, seed: int) -> str:
+    """Leaves what a publisher does that died just before it named its files; the snapshot's digest."""
+    staged, digest = stage(registry, seed)
+    registry.snapshots.commit(staged, digest)
+    registry.artifacts.keep([text(f"orphan {seed}")])
+    return digest
+
+
+def held(registry: Registry, version: int, digest: str, *, streams: int = 0) -> None:
+    registry.serving.register(ServerInfo("a", "host", 42, 1, "127.0.0.1:50051", "0.1.0", EPOCH), TTL)
+    lease = ServingLease("movies", version, digest, ServingState.AVAILABLE, streams=streams)
+    registry.serving.heartbeat("a", [lease], TTL)
+
+
+def test_exactly_what_the_database_names_is_left(place: Place, movies: Registry) -> None:
+    shared, own = (movies.models.get_version("movies", number).digest for number in (2, 5))
+    for version in (2, 5):
+        movies.models.delete_version("movies", version)
+    orphan = die_before_publishing(movies, 9)
+    sent = upload(movies, "u1")
+    left = kept(place)
+    assert {shared, own, orphan, sent} <= left
+    collected = movies.collect(AT_ONCE)
+    assert kept(place) == needed(movies, sent)
+    assert own not in kept(place)
+    assert shared in kept(place), "version 4 has the same"
+    went = {verdict.name.rpartition("/")[2]: verdict.why for verdict in collected.verdicts}
+    assert went.keys() == left - kept(place)
+    assert set(went.values()) == {"nothing names it"}
+    assert (collected.named, collected.freed_bytes > 1000) == (len(kept(place)), True)
+    for version in (1, 3, 4):
+        info = movies.models.get_version("movies", version)
+        verify_snapshot(movies.snapshots.path(info.digest), info.digest)
+        assert movies.artifacts.read("movies", version, "a.txt")[1] == str(version).encode()
+    assert gone(movies) == []
+    marked = place.rows(select(snapshots.c.digest).where(snapshots.c.collected_at.is_not(None)))
+    assert marked == [(own,)]
+
+
+def test_a_dry_run_tells_what_a_run_does_and_changes_nothing(place: Place, movies: Registry) -> None:
+    movies.models.delete_version("movies", 5)
+    upload(movies, "u1")
+    die_before_publishing(movies, 9)
+    everything = Retention(keep_last=1, keep_uploads=timedelta(), named_within=timedelta(), grace=timedelta())
+    stored, versions = kept(place), movies.models.list_versions("movies").items
+    told = movies.collect(everything, dry_run=True)
+    assert (kept(place), movies.models.list_versions("movies").items) == (stored, versions)
+    assert told == movies.collect(everything)
+    assert [verdict.name for verdict in told.verdicts if verdict.goes][:2] == [
+        "movies version 3",
+        "movies version 2",
+    ]
+    assert kept(place) == needed(movies)
+    assert [version.version for version in movies.models.list_versions("movies").items] == [4, 1]
+
+
+def test_nothing_young_goes(place: Place, clock: Clock, movies: Registry) -> None:
+    """Files by the store's clock, and what belonged to a version by when that was deleted."""
+    movies.models.delete_version("movies", 5)
+    orphan = die_before_publishing(movies, 9)
+    stored = kept(place)
+    assert gone(movies, Retention()) == []
+    assert reasons(movies, Retention())[f"snapshots/{orphan}"] == "too young: it may be about to be published"
+    assert kept(place) == stored
+    short = Retention(grace=timedelta(microseconds=1))
+    assert f"snapshots/{orphan}" in gone(movies, short)
+    assert kept(place) == needed(movies) | (stored - needed(movies) - {orphan, *orphans(9)})
+    clock.advance(timedelta(seconds=1))
+    assert len(gone(movies, short)) == 2
+    assert kept(place) == needed(movies)
+
+
+def orphans(seed: int) -> set[str]:
+    from hashlib import sha256
+
+    return {sha256(f"orphan {seed}".encode()).hexdigest()}
+
+
+def test_versions_stay_that_somebody_needs(clock: Clock, movies: Registry) -> None:
+    clock.advance(10 * DAY)
+    movies.aliases.set("movies", "production", 2, expected_revision=1)
+    movies.aliases.set("movies", "production", 3, expected_revision=2)
+    clock.advance(10 * DAY)
+    publish(movies, "r6", seed=6)
+    held(movies, 4, "d" * 64)
+    strict = Retention(keep_last=1, named_within=9 * DAY, grace=DAY)
+    assert reasons(movies, strict) == {
+        "movies version 6": "among the newest",
+        "movies version 4": "held by host:42",
+        "movies version 3": "named by production",
+        "movies version 2": "what a rollback of production brings back",
+    }
+    longer = reasons(movies, Retention(keep_last=2, named_within=11 * DAY))
+    assert longer["movies version 1"] == "named by production lately"
+    assert longer["movies version 5"] == "among the newest"
+    clock.advance(TTL)
+    assert gone(movies, strict) == ["movies version 5", "movies version 4", "movies version 1"]
+    assert movies.models.deleted([("movies", number) for number in range(1, 7)]) == {
+        ("movies", 5),
+        ("movies", 4),
+        ("movies", 1),
+    }
+    assert movies.aliases.roll_back("movies", "production").targets[0].version == 2
+
+
+def test_a_young_version_stays_however_many_are_kept(clock: Clock, movies: Registry) -> None:
+    retention = Retention(keep_last=1, named_within=timedelta())
+    assert reasons(movies, retention)["movies version 2"] == "just published"
+    clock.advance(DAY)
+    assert gone(movies, retention) == [f"movies version {number}" for number in (4, 3, 2)]
+
+
+def test_the_files_that_a_server_holds_stay_though_their_version_is_deleted(
+    place: Place, clock: Clock, movies: Registry
+) -> None:
+    digest = movies.models.get_version("movies", 5).digest
+    held(movies, 5, digest)
+    movies.models.delete_version("movies", 5)
+    gone(movies)
+    assert digest in kept(place)
+    clock.advance(TTL)
+    assert gone(movies) == [f"snapshots/{digest}"]
+
+
+def test_uploads_go_when_no_training_has_used_them_for_long(
+    place: Place, clock: Clock, registry: Registry
+) -> None:
+    unused, used, waiting = (upload(registry, f"u{number}") for number in range(3))
+
+    def train(request_id: str, upload_id: str) -> JobRequest:
+        dataset = DatasetSpec(source=UploadedDataset(upload_id=upload_id))
+        return JobRequest("movies", dataset, TrainingSpec(), None, request_id)
+
+    claim = claimed(registry, train("r1", used))
+    registry.jobs.submit(train("r2", waiting))
+    assert set(reasons(registry, Retention(keep_uploads=timedelta()))) == {
+        f"upload {each}" for each in (unused, used, waiting)
+    }, "within the grace"
+    clock.advance(10 * DAY)
+    retention = Retention(keep_uploads=5 * DAY, grace=timedelta())
+    assert reasons(registry, retention) == {
+        f"upload {used}": f"job {claim.job_id} trains on it",
+        f"upload {waiting}": f"job {registry.jobs.list().items[0].job_id} trains on it",
+    }
+    again = registry.jobs.claim("w", LEASE)
+    assert again is not None
+    registry.jobs.fail(again, "X", "x", retry=False)
+    assert gone(registry, retention) == [f"upload {unused}", f"uploads/{unused}.parquet"]
+    assert kept(place) == {used, waiting}
+    assert reasons(registry, retention)[f"upload {used}"] == "came, or was trained on, lately"
+    clock.advance(6 * DAY)
+    assert gone(registry, retention) == [f"upload {used}", f"uploads/{used}.parquet"]
+    assert gone(registry) == []
+    assert kept(place) == {waiting}
+
+
+def test_what_is_not_ours_stays(place: Place, movies: Registry) -> None:
+    names = [
+        "snapshots/README",
+        "snapshots/x/manifest.json",
+        "artifacts/ab/note.txt",
+        "uploads/x.csv",
+        "other/file",
+    ]
+    for name in names:
+        if place.store_url is None:
+            (place.home / name).parent.mkdir(parents=True, exist_ok=True)
+            (place.home / name).touch()
+        place.damage(name, b"somebody else's")
+    assert gone(movies) == []
+    for name in names:
+        kind, _, rest = name.partition("/")
+        assert rest in place.stored(kind)
+
+
+def test_half_of_a_snapshot_goes(place: Place, movies: Registry) -> None:
+    orphan = die_before_publishing(movies, 9)
+    place.damage(f"snapshots/{orphan}/manifest.json")
+    assert f"snapshots/{orphan}" in gone(movies)
+    assert kept(place) == needed(movies)
+
+
+@pytest.mark.parametrize("wrong", [{"keep_last": 0}, {"grace": -DAY}, {"keep_uploads": -DAY}])
+def test_a_retention_that_makes_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Retention(**wrong)  # type: ignore[arg-type] # any of its fields
+    assert caught.value.field == next(iter(wrong))
+
+
+def test_what_is_just_being_published_stays(place: Place, registry: Registry) -> None:
+    """The publisher finds its files there, left by one that died, and has not named them yet."""
+    digest = die_before_publishing(registry, 0)
+    claim, files = claimed(registry, request()), [text("orphan 0")]
+    commit = registry.snapshots.commit
+    told: list[set[str]] = []
+
+    def pause(staged: Path, digest: str) -> None:
+        commit(staged, digest)
+        verdicts = registry.collect(AT_ONCE).verdicts
+        told.append({verdict.why for verdict in verdicts})
+
+    registry.snapshots.commit = pause  # type: ignore[method-assign] # a pause, in this one object
+    version = registry.publish(claim, *stage(registry, 0), files)
+    assert told == [{"just being published"}]
+    assert (version.digest, kept(place)) == (digest, needed(registry))
+    assert gone(registry) == []
+    verify_snapshot(registry.snapshots.path(digest), digest)
+
+
+def test_a_publisher_waits_for_a_removal_and_puts_its_files_again(place: Place, registry: Registry) -> None:
+    digest = die_before_publishing(registry, 0)
+    claim = claimed(registry, request())
+    remove, removing, go_on = registry._store.remove, Event(), Event()
+
+    def slow(name: str) -> None:
+        removing.set()
+        assert go_on.wait(30)
+        remove(name)
+
+    registry._store.remove = slow  # type: ignore[method-assign] # a slow disk
+    with ThreadPoolExecutor() as pool, place.open() as other:
+        collected = pool.submit(registry.collect, AT_ONCE)
+        assert removing.wait(30)
+        staged, _ = stage(other, 0)
+        published = pool.submit(registry.publish, claim, staged, digest, [text("orphan 0")])
+        go_on.set()
+        assert collected.result().freed_bytes > 0
+        assert published.result().digest == digest
+    assert kept(place) == needed(registry)
+    verify_snapshot(registry.snapshots.path(digest), digest)
+    assert registry.artifacts.read("movies", 1, "a.txt")[1] == b"orphan 0"
+
+
+@pytest.mark.parametrize("place", ["postgres-s3"], indirect=True)  # an SQLite database has no sessions
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_publisher_whose_session_breaks_names_nothing_that_is_gone(
+    place: Place, registry: Registry, removed: bool
+) -> None:
+    """Its claim ended with the session. What is still there it publishes all the same."""
+    claim = claimed(registry, request())
+    commit = registry.snapshots.commit
+
+    def pause(staged: Path, digest: str) -> None:
+        commit(staged, digest)
+        break_sessions(str(place.database_url))
+        if removed:
+            with place.open() as other:
+                assert gone(other) != []
+
+    registry.snapshots.commit = pause  # type: ignore[method-assign] # a pause, in this one object
+    if removed:
+        with pytest.raises(Unavailable, match="removed before it could be published"):
+            registry.publish(claim, *stage(registry))
+        assert registry.models.list().items == []
+    else:
+        registry.publish(claim, *stage(registry))
+        gone(registry)
+    assert kept(place) == needed(registry)
+
+
+def break_sessions(url: str) -> None:
+    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_file_of_an_upload_that_is_gone_before_it_is_known_makes_no_upload(
+    place: Place, registry: Registry
+) -> None:
+    put = registry._store.put
+
+    def pause(staged: Path, name: str, *, last: str | None = None) -> None:
+        put(staged, name, last=last)
+        assert gone(registry) == [name]
+
+    registry._store.put = pause  # type: ignore[method-assign] # a pause, in this one object
+    with pytest.raises(Unavailable, match="send it again"):
+        upload(registry, "u1")
+    registry._store.put = put  # type: ignore[method-assign]
+    sent = upload(registry, "u1")
+    assert kept(place) == {sent}
+
+
+def test_claims_on_several_names(place: Place) -> None:
+    """One that nobody shares shuts others out, and is not to be had beside any."""
+    with place.database() as one, place.database() as two:
+        with one.claim(["a", "b"]), two.claim(["b", "c"]), two.claim_alone("a") as claim:
+            assert claim is None
+        with one.claim_alone("b") as claim, two.claim_alone("b") as second:
+            assert claim is not None
+            assert second is None
+        with two.claim_alone("a") as claim:
+            assert claim is not None
