@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from mfserve_registry import AliasShadow, AliasState, AliasTarget, Registry
+from mfserve_registry import AliasShadow, AliasState, AliasTarget
 from mfserve_registry.errors import RegistryError
+from tests.backends import place_of
+from tests.places import Place
 from tests.registry.helpers import Clock, publish
 
 NAMES = st.sampled_from(["production", "canary"])
@@ -61,17 +70,22 @@ class Expected:
 class AliasMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.closing = ExitStack()
+        home = Path(self.closing.enter_context(tempfile.TemporaryDirectory()))
         self.clock = Clock()
-        self.registry = Registry.open(Path(self.folder.name), clock=self.clock)
+        place = self.closing.enter_context(self.place_of(home))
+        self.registry = self.closing.enter_context(place.open(clock=self.clock))
         self.aliases = {"production": Expected(), "canary": Expected()}
         self.versions: set[int] = set()
         self.given = 0
         self.exists = False
 
+    @staticmethod
+    def place_of(home: Path) -> AbstractContextManager[Place]:
+        raise NotImplementedError
+
     def teardown(self) -> None:
-        self.registry.close()
-        self.folder.cleanup()
+        self.closing.close()
 
     @rule(promote=st.none() | NAMES)
     def publish(self, promote: str | None) -> None:
@@ -197,5 +211,11 @@ class AliasMachine(RuleBasedStateMachine):
         assert caught.value.reason == refused
 
 
-TestAliasMachine = AliasMachine.TestCase
-TestAliasMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite-folder", 25), ("postgres-s3", 2)])
+def test_whatever_happens_to_aliases(kind: str, examples: int, request: pytest.FixtureRequest) -> None:
+    class There(AliasMachine):
+        @staticmethod
+        def place_of(home: Path) -> AbstractContextManager[Place]:
+            return place_of(kind, home, request)
+
+    run_state_machine_as_test(There, settings=settings(max_examples=examples, stateful_step_count=30))
