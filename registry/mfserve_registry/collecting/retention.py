@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
@@ -66,7 +65,7 @@ def delete_uploads(
 def _needs(
     connection: Connection,
     model: str,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[Row[int, datetime]],
     retention: Retention,
     now: datetime,
 ) -> Iterator[tuple[int, str]]:
