@@ -21,6 +21,12 @@ def wheels() -> Path:
 
 
 @pytest.fixture(scope="session")
+def layers() -> Path:
+    """The folder of what was installed by the locks."""
+    return wheelhouse.layers()
+
+
+@pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the source distribution, and the wheel that was built from it and not from the checkout."""
     folder = tmp_path_factory.mktemp("dist")

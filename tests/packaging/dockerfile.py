@@ -2,11 +2,14 @@
 
 Each stage gets a folder that stands for its ``/``. COPY copies into it, and RUN runs with every path below
 ``/opt`` and ``/build`` turned into one below that folder. What only root in a container can do (users, system
-packages) is left out, and listed.
+packages) is left out, and listed. What a RUN installs by a lock is kept for the next replay, as an engine keeps its
+layers: TensorFlow takes a minute to unpack.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import re
 import shutil
@@ -15,11 +18,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dockerfile_parse import DockerfileParser
 
 REPLAYED_PATHS = re.compile(r"(?<![\w./])/(opt|build)(?=/)")
 FOR_ROOT_ONLY = ("groupadd ", "apt-get ")
+BY_LOCK = "--require-hashes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +92,22 @@ class Replay:
         stages: all stages of the Dockerfile.
         context: the folder that is sent to the builder: the checkout.
         folder: an empty folder for the stages' roots.
+        layers: the folder of what is kept for the next replay.
         environment: of every RUN; brings the wheels.
     """
 
     def __init__(
-        self, stages: Mapping[str, Stage], context: Path, folder: Path, environment: Mapping[str, str]
+        self,
+        stages: Mapping[str, Stage],
+        context: Path,
+        folder: Path,
+        layers: Path,
+        environment: Mapping[str, str],
     ) -> None:
         self._stages = stages
         self._context = context
         self._folder = folder
+        self._layers = layers
         self._roots: dict[str, Path] = {}
         self.left_out: list[str] = []
         python = folder / "bin" / "python"
@@ -124,6 +136,8 @@ class Replay:
                 directory.mkdir(parents=True, exist_ok=True)
             elif step.instruction == "COPY":
                 self._copy(parse_copy(step.value), root, directory)
+            elif step.instruction == "RUN" and BY_LOCK in step.value:
+                self._install(step.value, root, directory)
             elif step.instruction == "RUN":
                 self._run(step.value, root, directory)
         return root
@@ -143,6 +157,20 @@ class Replay:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(self._context / source, target / source if into_folder else target)
 
+    def _install(self, command: str, root: Path, directory: Path) -> None:
+        """RUN of what a lock fixes: the same command on the same files gives the same packages."""
+        layer = self._layers / _digest(command, root)
+        # One process makes it, others wait for it.
+        with (self._layers / f"{layer.name}.lock").open("w") as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            if not layer.exists():
+                with TemporaryDirectory(dir=self._layers, prefix=".building-") as building:
+                    made = Path(building) / "root"
+                    shutil.copytree(root, made)
+                    self._run(command, made, made / directory.relative_to(root))
+                    made.rename(layer)
+        _copy_environments(layer, root)
+
     def _run(self, command: str, root: Path, directory: Path) -> None:
         if any(word in command for word in FOR_ROOT_ONLY):
             self.left_out.append(command)
@@ -150,3 +178,26 @@ class Replay:
         moved = REPLAYED_PATHS.sub(lambda match: f"{root}/{match[1]}", command)
         # As the engine runs it: /bin/sh -c. The text comes from our own Dockerfile.
         subprocess.run(["/bin/sh", "-ec", moved], cwd=directory, env=self._environment, check=True)
+
+
+def _digest(command: str, root: Path) -> str:
+    """Of all that decides what the command makes of the folder."""
+    python = f"{sys._base_executable} {sys.version}"  # type: ignore[attr-defined] # what venv itself asks
+    state = hashlib.sha256(f"{python}\n{command}".encode())
+    for file in sorted(path for path in root.rglob("*") if path.is_file()):
+        state.update(f"\n{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return state.hexdigest()
+
+
+def _copy_environments(layer: Path, root: Path) -> None:
+    """Copies the virtual environments of a layer but for their packages: a link to each is as good, and quick."""
+    for environment in (layer / "opt").iterdir():
+        (packages,) = environment.glob("lib/python*/site-packages")
+
+        def unless_packages(folder: str, names: list[str], left_out: Path = packages) -> list[str]:
+            return names if Path(folder) == left_out else []
+
+        copied = root / environment.relative_to(layer)
+        shutil.copytree(environment, copied, symlinks=True, ignore=unless_packages)
+        for package in packages.iterdir():
+            (copied / package.relative_to(environment)).symlink_to(package)

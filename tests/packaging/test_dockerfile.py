@@ -83,10 +83,10 @@ def test_server_tells_its_health_and_starts_without_a_shell() -> None:
 
 
 @pytest.fixture(scope="module")
-def replay(wheels: Path) -> Iterator[Replay]:
-    """Both images' stages, built; in a folder that is gone afterwards, since TensorFlow is large."""
+def replay(wheels: Path, layers: Path) -> Iterator[Replay]:
+    """Both images' stages, built."""
     with TemporaryDirectory(prefix="mfserve-images-") as folder:
-        replay = Replay(STAGES, ROOT, Path(folder), wheelhouse.offline(wheels))
+        replay = Replay(STAGES, ROOT, Path(folder), layers, wheelhouse.offline(wheels))
         # What both copy from comes first; the rest is unpacking, at which two processors are twice as fast.
         replay.root("wheel")
         replay.root("runtime")

@@ -9,14 +9,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
+
+UNUSED_SECONDS = 30 * 24 * 3600
 
 
 def folder() -> Path:
@@ -38,6 +42,21 @@ def filled(locks: Iterable[Path]) -> Path:
                 _download(lock, wheels)
                 done.touch()
     return wheels
+
+
+def layers() -> Path:
+    """The folder of environments that were installed from the wheels: unpacking TensorFlow takes a minute.
+
+    Those that no run has asked for in a month, of a lock that has changed since, are removed.
+    """
+    folder = platformdirs.user_cache_path("mfserve") / "layers"
+    folder.mkdir(parents=True, exist_ok=True)
+    long_ago = time.time() - UNUSED_SECONDS
+    for used in folder.glob("*.lock"):
+        if used.stat().st_mtime < long_ago:
+            shutil.rmtree(used.with_suffix(""), ignore_errors=True)
+            used.unlink()
+    return folder
 
 
 def _download(lock: Path, wheels: Path) -> None:
