@@ -7,6 +7,7 @@ once, also in the middle of a fit.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import queue
@@ -71,7 +72,11 @@ def import_tensorflow() -> None:
     # "Keras 3 is not what tf.keras stands for", else TensorFlow loads it here, and pandas and scikit-learn with it:
     # half as much again, in time and memory, for every fit that is not Keras's. That engine imports it by its own name.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    # What is imported stays: to look for garbage in it, meanwhile and ever after, costs a sixth of a start.
+    gc.disable()
     importlib.import_module("tensorflow")
+    gc.freeze()
+    gc.enable()
 
 
 def _unavailable(task: FitTask) -> str:
