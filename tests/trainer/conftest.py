@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mfserve_registry import Registry
+from mfserve_trainer import training
 from tests.trainer.engines.synthetic import low_rank
 from tests.trainer.samples import write_csv
 
@@ -17,6 +18,12 @@ from tests.trainer.samples import write_csv
 def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Low-rank ratings as a CSV file, alone in its folder."""
     return write_csv(low_rank()[0], tmp_path_factory.mktemp("data") / "low-rank.csv")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains without the report's pictures, which nobody looks at here: they take most of a small training's time."""
+    monkeypatch.setattr(training, "draw", lambda *parts: [])
 
 
 @pytest.fixture

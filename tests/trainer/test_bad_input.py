@@ -32,8 +32,11 @@ from mfserve_scoring import Basis, RatingBasis, Recommender
 from mfserve_trainer.training import Trained, train
 from tests.trainer.samples import fit_task
 
-# Keras reads its own learning rate in a way that NumPy 2 warns about.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    # Keras reads its own learning rate in a way that NumPy 2 warns about.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("undrawn"),
+]
 
 Row = tuple[str, str, float]
 

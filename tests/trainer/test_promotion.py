@@ -22,6 +22,8 @@ from mfserve_trainer.settings import Settings
 from mfserve_trainer.training import train
 from tests.trainer.samples import QUICK, dataset
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 GOOD = QUICK.model_copy(update={"split": KeyedHashSplit()})
 BAD = GOOD.model_copy(update={"rating": AlsConfig(factors=1, iterations=1, regularization=1000)})
 """Its rating head knows next to nothing but means."""

@@ -41,6 +41,8 @@ from tests.trainer.engines.contract import ignore
 from tests.trainer.engines.synthetic import low_rank, table, two_camps
 from tests.trainer.samples import QUICK, fit_task, write_csv
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TUNING = TuningConfig(trials=6)
 SPEC = QUICK.model_copy(
     update={
