@@ -86,7 +86,7 @@ demo: $(READY)
 JOBS ?= 2
 # The tests start hundreds of processes: what one of them has compiled is for all, whatever the environment says of it.
 test: $(READY)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 storm: $(READY)
 	$(BIN)/python -m pytest -m storm --timeout 3600 $(ARGS)

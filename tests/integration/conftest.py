@@ -11,6 +11,7 @@ from mfserve import Client
 from mfserve.types import JobInfo, ModelVersion, Progress
 from tests.integration.oracle import Oracle, oracle
 from tests.integration.service import RunningService, running_service
+from tests.sharing import TOGETHER
 
 TRAINING_SECONDS = 180.0
 
@@ -30,10 +31,12 @@ class MovieLens:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps those who ask the service in one of the test processes, so that it is trained once."""
+    """Sees to it that those who ask the service are in one of the test processes, so that it is trained once."""
     for item in items:
         if isinstance(item, pytest.Function) and "movielens" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("movielens"))
+            file = item.nodeid.partition("::")[0]
+            if TOGETHER.get(file) != "movielens":
+                raise pytest.UsageError(f"{file} asks for movielens: name it in TOGETHER of tests/sharing.py")
 
 
 @pytest.fixture(scope="session")
