@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mfserve import Client
 from tests.integration.conftest import MovieLens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +22,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 
 
+def trainings(movielens: MovieLens) -> set[tuple[int, str]]:
+    """Number and digest of each version of ``movies``."""
+    with Client(movielens.service.address) as client:
+        return {(version.version, version.digest) for version in client.list_versions("movies")}
+
+
 @pytest.mark.timeout(300)
 def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
     assert len(blocks("python")) == 3
+    before = trainings(movielens)
     for snippet in blocks("python"):
         program = snippet.replace("127.0.0.1:50051", movielens.service.address)
         assert program != snippet
@@ -37,6 +45,9 @@ def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
         )
         assert finished.returncode == 0, finished.stderr
         assert finished.stdout.strip()
+    # The first one trains as the service was trained: the same training again gives the same digest.
+    (again,) = trainings(movielens) - before
+    assert again[1] == movielens.version.digest
 
 
 @pytest.mark.timeout(300)

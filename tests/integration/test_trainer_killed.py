@@ -48,7 +48,7 @@ def test_killed_trainer_is_replaced_and_the_job_succeeds(movielens: MovieLens, k
             job = client.train(
                 "movies",
                 dataset="movielens-100k",
-                rating=Als(iterations=60),
+                rating=Als(iterations=30),
                 ranking=NoRanking(),
                 refit=False,
             )
