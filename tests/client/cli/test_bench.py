@@ -117,8 +117,8 @@ def test_an_interruption_shows_it_to_a_person_too(run: Run, after_calls: Any) ->
 
 @pytest.fixture
 def passing_server(service: RunningService) -> Iterator[RunningService]:
-    """A server of its own on the same home, which the test may end."""
-    with running_service(service.home, "--no-trainer") as passing:
+    """A server of its own on the same home, which the test may end: a call that goes on then has a second left."""
+    with running_service(service.home, "--no-trainer", MFSERVE_DRAIN_SECONDS="1") as passing:
         yield passing
 
 

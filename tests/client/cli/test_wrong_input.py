@@ -210,7 +210,7 @@ def test_every_command_says_so_in_one_line_of_its_own(
     monkeypatch.chdir(tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "30")
+        finished = process(*arguments, "--address", f"127.0.0.1:{unused.getsockname()[1]}", "--timeout", "5")
     assert (finished.code, finished.out, finished.err.count("\n")) == (1, "", 1)
     assert "cannot be reached" in finished.err
     assert not list(tmp_path.iterdir())
