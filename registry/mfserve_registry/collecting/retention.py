@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, delete, select
 
 from mfserve_registry.aliases import Alias, aliases_of
 from mfserve_registry.aliases.moves import before
@@ -27,11 +27,12 @@ def versions_of(connection: Connection, model: str, retention: Retention, now: d
         select(versions.c.version, versions.c.created_at)
         .where(versions.c.model == model, versions.c.deleted_at.is_(None))
         .order_by(versions.c.version.desc())
-    ).all()
+    )
+    created_at = {row.version: row.created_at for row in rows}
     reasons: dict[int, str] = {}
-    for version, why in _needs(connection, model, rows, retention, now):
+    for version, why in _needs(connection, model, created_at, retention, now):
         reasons.setdefault(version, why)
-    return {row.version: reasons.get(row.version, "") for row in rows}
+    return {version: reasons.get(version, "") for version in created_at}
 
 
 def delete_versions(
@@ -65,7 +66,7 @@ def delete_uploads(
 def _needs(
     connection: Connection,
     model: str,
-    rows: Sequence[Row[int, datetime]],
+    created_at: dict[int, datetime],
     retention: Retention,
     now: datetime,
 ) -> Iterator[tuple[int, str]]:
@@ -81,11 +82,9 @@ def _needs(
     ):
         yield row.version, f"held by {row.host}:{row.pid}"
     yield from _were_named(connection, model, named, now - retention.named_within)
-    newest = rows[: retention.keep_last]
-    yield from _each([row.version for row in newest], "among the newest")
-    yield from _each(
-        [row.version for row in rows if row.created_at > now - retention.grace], "just published"
-    )
+    yield from _each(list(created_at)[: retention.keep_last], "among the newest")
+    young = [version for version, at in created_at.items() if at > now - retention.grace]
+    yield from _each(young, "just published")
 
 
 def _were_named(

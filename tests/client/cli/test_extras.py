@@ -45,6 +45,7 @@ def without(process: Run, tmp_path: Path) -> Run:
         *(("trainer", "trainer", library) for library in LIBRARIES["trainer"]),
         *(("export", "server", library) for library in LIBRARIES["registry"]),
         *(("import", "server", library) for library in LIBRARIES["registry"]),
+        *(("gc", "server", library) for library in LIBRARIES["registry"]),
         ("datasets", "trainer", "numpy"),
         ("datasets", "trainer", "platformdirs"),
     ],
@@ -70,7 +71,7 @@ def test_reflection_is_needed_only_where_it_is_asked_for(without: Run, tmp_path:
 def test_help_lists_every_command_where_no_extra_is_installed(without: Run) -> None:
     finished = without("numpy,pydantic_settings,sqlalchemy,structlog,tensorflow,uvloop", "--help")
     assert (finished.code, finished.err) == (0, "")
-    for name in ("serve", "trainer", "datasets", "export", "import"):
+    for name in ("serve", "trainer", "datasets", "export", "import", "gc"):
         assert f"│ {name} " in finished.out
 
 
