@@ -6,12 +6,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 from sqlalchemy import URL, Connection, exc, make_url
 
 from mfserve_registry import postgres, sqlite
 from mfserve_registry.claims import Claim, Claims
 from mfserve_registry.errors import InvalidArgument, Unavailable
+
+_UNDEFINED = ("42P01", "42703")
+"""PostgreSQL's undefined_table and undefined_column."""
 
 Clock = Callable[[], datetime]
 
@@ -34,25 +38,40 @@ class Database:
 
     def __init__(self, path: Path, url: str | None = None, clock: Clock = utc_now) -> None:
         parsed = URL.create("sqlite") if url is None else database_url(url)
+        self._closed = Event()
+        self._check: Callable[[Connection], None] | None = None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = sqlite.sqlite_engine(Path(parsed.database or path))
         else:
-            self.engine = postgres.postgres_engine(parsed)
+            self.engine = postgres.postgres_engine(parsed, self._closed)
         dialect = sqlite if self.is_sqlite else postgres
         self._reader = dialect.reading(self.engine)
         self._writer = dialect.writing(self.engine)
         self._claims: Claims = dialect.claims(self.engine)
         self.now = clock
 
+    @property
+    def name(self) -> str:
+        """Tells this database from others. Neither user nor password is in it."""
+        url = self.engine.url
+        where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
+        return url.set(username=None, password=None, query=where).render_as_string()
+
+    def check_first(self, check: Callable[[Connection], None]) -> None:
+        """Has transactions begin with ``check``, until it has passed once."""
+        self._check = check
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         with _unavailable_if_broken(), self._reader.begin() as connection:
+            self._pass_check(connection)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with _unavailable_if_broken(), self._writer.begin() as connection:
+            self._pass_check(connection)
             yield connection
 
     @contextmanager
@@ -68,7 +87,14 @@ class Database:
             yield claim
 
     def close(self) -> None:
+        """Whoever still waits for the database gets Unavailable."""
+        self._closed.set()
         self.engine.dispose()
+
+    def _pass_check(self, connection: Connection) -> None:
+        if (check := self._check) is not None:
+            check(connection)
+            self._check = None
 
 
 def database_url(text: str) -> URL:
@@ -95,5 +121,20 @@ def database_url(text: str) -> URL:
 def _unavailable_if_broken() -> Iterator[None]:
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise Unavailable("The registry's database does not answer; try again.") from error
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        if _is_useless(error):
+            raise Unavailable("The registry's database cannot be used; try again.") from error
+        if _is_away(error):
+            raise Unavailable("The registry's database does not answer; try again.") from error
+        raise
+
+
+def _is_away(error: exc.SQLAlchemyError) -> bool:
+    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+
+def _is_useless(error: exc.SQLAlchemyError) -> bool:
+    """Whether it is no database of a registry: it was emptied, or its file is damaged."""
+    # sqlite3 has the class itself, and none below it, for files that are no databases.
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return type(error) is exc.DatabaseError or state in _UNDEFINED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Event
+from typing import Any
+
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from mfserve_registry.claims import SessionClaims
@@ -25,8 +28,15 @@ WRITE_LOCK = 0x6D667365727665
 _WRITES = "mfserve_writes"
 
 
-def postgres_engine(url: URL) -> Engine:
-    """An engine on the database ``url``, with transactions begun by ``reading`` or ``writing``."""
+def postgres_engine(url: URL, closed: Event) -> Engine:
+    """An engine on the database ``url``, with transactions begun by ``reading`` or ``writing``.
+
+    Args:
+        closed: once it is set, whoever waits for an answer gives up.
+    """
+    # Imported here: who uses SQLite does not wait for it.
+    from mfserve_registry.impatient import Impatient
+
     arguments: dict[str, str | int] = {
         name: value for name, value in _PATIENCE.items() if name not in url.query
     }
@@ -40,6 +50,12 @@ def postgres_engine(url: URL) -> Engine:
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_: object, __: object, arguments: list[Any], options: dict[str, Any]) -> Impatient:
+        connection = Impatient.connect(*arguments, **options)
+        connection.given_up = closed
+        return connection
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

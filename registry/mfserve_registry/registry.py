@@ -8,18 +8,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sqlalchemy import Connection
+
 from mfserve_registry.aliases import Alias, Aliases
 from mfserve_registry.archive import Archives, Progress
 from mfserve_registry.artifacts import Artifact, Artifacts
 from mfserve_registry.collecting import Collected, Collector, Retention
 from mfserve_registry.database import Clock, Database, utc_now
+from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.gates import GateReport
 from mfserve_registry.jobs import Claim, Jobs
 from mfserve_registry.models import Models, Version
 from mfserve_registry.names import PRODUCTION
 from mfserve_registry.promoting import Promoter
 from mfserve_registry.publishing import Publication, Publisher, Training
-from mfserve_registry.schema import ensure_schema
+from mfserve_registry.schema import ensure_schema, require_schema
 from mfserve_registry.serving import Serving
 from mfserve_registry.settings import DEFAULT_CACHE_BYTES
 from mfserve_registry.snapshot.store import SnapshotStore
@@ -75,6 +78,7 @@ class Registry:
         store_url: str | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         migrate: bool = True,
+        check_later: bool = False,
         clock: Clock = utc_now,
         upload_limits: UploadLimits | None = None,
     ) -> Registry:
@@ -85,6 +89,8 @@ class Registry:
             store_url: ``s3://bucket/prefix`` or ``file:///folder``, where the files are; none: ``home``.
             cache_bytes: most bytes of local copies of what a bucket keeps.
             migrate: bring an older database to this release's form; several processes may do so at once.
+            check_later: ask the database nothing now, so that it may be away. The first call that it answers looks at
+                its form, and until that is this release's every call gets Unavailable. Nothing is migrated.
             clock: what time it is, timezone-aware.
             upload_limits: how much one upload may hold.
 
@@ -99,11 +105,22 @@ class Registry:
         store = open_store(store_url, home, cache_bytes)
         database = Database(home / "registry.db", database_url, clock)
         try:
-            ensure_schema(database, home / "registry.lock", migrate=migrate)
+            if check_later:
+                database.check_first(_later)
+            elif migrate:
+                ensure_schema(database, home / "registry.lock")
+            else:
+                with database.read() as connection:
+                    require_schema(connection)
             return cls(database, store, upload_limits or UploadLimits())
         except BaseException:
             database.close()
             raise
+
+    @property
+    def name(self) -> str:
+        """Tells this registry from others; no secret is in it."""
+        return self._database.name
 
     def publish(
         self,
@@ -260,3 +277,10 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _later(connection: Connection) -> None:
+    try:
+        require_schema(connection)
+    except FailedPrecondition as error:
+        raise Unavailable(error.message) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from mfserve_registry import sqlite
 from mfserve_registry.database import Database
@@ -16,27 +16,35 @@ from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.migrations import HEAD, REVISIONS
 
 
-def ensure_schema(database: Database, lock: Path, *, migrate: bool) -> None:
+def ensure_schema(database: Database, lock: Path) -> None:
     """Migrates where needed, one process at a time.
 
     Raises:
-        FailedPrecondition: REGISTRY_TOO_NEW where a later release of mfserve made the tables; REGISTRY_NOT_MIGRATED
-            where they are missing or old and ``migrate`` is False.
+        FailedPrecondition: REGISTRY_TOO_NEW where a later release of mfserve made the tables.
     """
     if _is_current(database):
         return
-    if not migrate:
-        raise FailedPrecondition(
-            "The registry's database is empty or of an older release of mfserve, and was opened without migrating it.",
-            reason="REGISTRY_NOT_MIGRATED",
-        )
     with _exclusive(lock):
         if not _is_current(database):
             _upgrade(database)
 
 
+def require_schema(connection: Connection) -> None:
+    """FailedPrecondition: REGISTRY_TOO_NEW as from ``ensure_schema``; REGISTRY_NOT_MIGRATED, older or none."""
+    if _known_revision(connection) != HEAD:
+        raise FailedPrecondition(
+            "The registry's database is empty or of an older release of mfserve, and was opened without migrating it.",
+            reason="REGISTRY_NOT_MIGRATED",
+        )
+
+
 def _is_current(database: Database) -> bool:
-    revision = _revision(database)
+    with database.read() as connection:
+        return _known_revision(connection) == HEAD
+
+
+def _known_revision(connection: Connection) -> str | None:
+    revision = _revision(connection)
     if revision is not None and revision not in REVISIONS:
         raise FailedPrecondition(
             f"The registry's database has the form {revision}, which this release of mfserve does not know "
@@ -44,14 +52,13 @@ def _is_current(database: Database) -> bool:
             reason="REGISTRY_TOO_NEW",
             metadata={"revision": revision},
         )
-    return revision == HEAD
+    return revision
 
 
-def _revision(database: Database) -> str | None:
-    with database.read() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _upgrade(database: Database) -> None:

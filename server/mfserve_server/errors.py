@@ -1,8 +1,8 @@
 """The one place where errors become gRPC statuses.
 
-What callers see is a google.rpc.Status with ErrorInfo (domain ``mfserve``, reason out of ErrorReason) and, where one
-field is to blame, BadRequest. The text of an exception that nobody foresaw is never sent: it is logged under an id,
-and the caller gets the id.
+What callers see is a google.rpc.Status with ErrorInfo (domain ``mfserve``, reason out of ErrorReason), with BadRequest
+where one field is to blame, and with RetryInfo where the same call may work later. The text of an exception that
+nobody foresaw is never sent: it is logged under an id, and the caller gets the id.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
@@ -72,6 +73,7 @@ class Failure:
         message: one sentence, not long.
         metadata: facts for programs.
         violations: fields that are wrong.
+        retry_seconds: how long to wait before the same call is made again; None: nothing is known.
     """
 
     code: StatusCode
@@ -79,6 +81,7 @@ class Failure:
     message: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: Sequence[Violation] = ()
+    retry_seconds: float | None = None
 
     @property
     def details(self) -> bytes:
@@ -89,6 +92,10 @@ class Failure:
         ]
         if self.violations:
             messages.append(_bad_request(self.violations))
+        if self.retry_seconds is not None:
+            delay = Duration()
+            delay.FromMicroseconds(round(self.retry_seconds * 1e6))
+            messages.append(error_details_pb2.RetryInfo(retry_delay=delay))
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         for message in messages:
             status.details.append(_packed(message))
@@ -102,7 +109,8 @@ def failure(error: BaseException, method: str) -> Failure:
         for kind, code in _CODES.items():
             if isinstance(error, kind):
                 message = _short(error.message, _MAX_MESSAGE)
-                return Failure(code, error.reason, message, error.metadata, _violations(error))
+                retry = error.retry_seconds if isinstance(error, registry.Unavailable) else None
+                return Failure(code, error.reason, message, error.metadata, _violations(error), retry)
     error_id = uuid4().hex
     _log.error("call failed by a defect", method=method, error_id=error_id, exc_info=error)
     return Failure(

@@ -6,7 +6,7 @@ from mfserve_registry import Registry, UploadLimits
 from mfserve_server.settings import Settings
 
 
-def open_registry(settings: Settings, *, migrate: bool) -> Registry:
+def open_registry(settings: Settings, *, migrate: bool, check_later: bool = False) -> Registry:
     """Raises what ``Registry.open`` does."""
     return Registry.open(
         settings.home,
@@ -14,5 +14,6 @@ def open_registry(settings: Settings, *, migrate: bool) -> Registry:
         store_url=settings.store_url,
         cache_bytes=settings.cache_bytes,
         migrate=migrate,
+        check_later=check_later,
         upload_limits=UploadLimits(content_bytes=settings.max_upload_bytes),
     )

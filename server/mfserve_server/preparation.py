@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
-from mfserve_registry.errors import RegistryError
+from mfserve_registry import Registry
+from mfserve_registry.aliases import ResolvedAlias
+from mfserve_registry.errors import RegistryError, Unavailable
 from mfserve_server.opening import open_registry
+from mfserve_server.record import RecordFile
 from mfserve_server.settings import Settings
 from mfserve_server.verification import Verification
 
 _log = structlog.get_logger(__name__)
 
 
-def prepare(settings: Settings, verification: Verification) -> None:
+def prepare(settings: Settings, verification: Verification) -> bool:
     """Brings the registry to this release's form, and verifies the snapshots that aliases name while workers import.
 
     Those of a bucket are fetched. A worker reports what is wrong with one of them.
+
+    Returns:
+        False where the registry does not answer, and the home's record told what aliases name: ``migrate`` is still to
+        be done.
+
+    Raises:
+        RegistryError: the registry cannot be opened; Unavailable only where there is no record.
     """
+    try:
+        with open_registry(settings, migrate=True) as registry:
+            registry.clean_staging()
+            _verify(registry, registry.aliases.aliased(), verification)
+    except Unavailable as error:
+        with open_registry(settings, migrate=False, check_later=True) as registry:
+            record = RecordFile(settings.home, registry.name).read()
+            if record is None:
+                raise
+            _log.warning(
+                "starts without the registry, from what aliases named last",
+                message=error.message,
+                named_at=record.read_at.isoformat(),
+            )
+            _verify(registry, record.aliases, verification)
+        return False
+    return True
+
+
+def migrate(settings: Settings) -> None:
+    """Brings the registry to this release's form. Raises as ``prepare`` without a record."""
     with open_registry(settings, migrate=True) as registry:
         registry.clean_staging()
-        for digest in {version.digest for alias in registry.aliases.aliased() for version in alias.versions}:
-            try:
-                verification.hold(registry.snapshots, digest).release()
-            except RegistryError as error:
-                _log.error(
-                    "snapshot cannot be served", digest=digest, reason=error.reason, message=error.message
-                )
+
+
+def _verify(registry: Registry, aliases: Sequence[ResolvedAlias], verification: Verification) -> None:
+    for digest in {version.digest for alias in aliases for version in alias.versions}:
+        try:
+            verification.hold(registry.snapshots, digest).release()
+        except RegistryError as error:
+            _log.error("snapshot cannot be served", digest=digest, reason=error.reason, message=error.message)

@@ -15,6 +15,7 @@ import structlog
 
 from mfserve_registry import Registry, ServerInfo, ServerStatus, ServingLease
 from mfserve_registry.errors import NotFound, RegistryError, Unavailable
+from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 
 HEARTBEAT_SECONDS = 5.0
@@ -30,7 +31,8 @@ class Reporter:
         worker: this process's place among those on the port, from 0.
         address: where it listens.
         leases: tells what it holds; called on the event loop.
-        changes: set when that has changed.
+        changes: set when that has changed, or the registry answers again.
+        contact: while the registry does not answer, it is told nothing.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Reporter:
         address: str,
         leases: Callable[[], list[ServingLease]],
         changes: asyncio.Event,
+        contact: Contact,
     ) -> None:
         self._registry = registry
         self._executors = executors
         self._leases = leases
         self._changes = changes
+        self._contact = contact
         self._registered = False
         self._info = ServerInfo(
             server_id=uuid4().hex,
@@ -73,7 +77,9 @@ class Reporter:
                     await self._changes.wait()
 
     async def report(self) -> None:
-        """Reports once; a registry that does not answer is told next time."""
+        """Reports once; a registry that does not answer is told when it does."""
+        if self._contact.loss is not None:
+            return
         leases = self._leases()
         try:
             await self._executors.registry(self._tell, leases)

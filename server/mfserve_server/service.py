@@ -15,6 +15,7 @@ from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_s
 from mfserve_registry import Registry
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
+from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register
 from mfserve_server.health import Health
@@ -22,6 +23,7 @@ from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
 from mfserve_server.manifests import Manifests
 from mfserve_server.modeling import ModelDesk
+from mfserve_server.record import RecordFile
 from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
 from mfserve_server.scoring import Scoring
@@ -38,6 +40,7 @@ from mfserve_server.watcher import Watcher
 # 10,000 pairs of ids of 256 bytes are 5 MiB: grpcio's 4 MiB would refuse what the API allows.
 MAX_REQUEST_BYTES = 16 << 20
 WATCH_SECONDS = 0.2
+LOST_WATCH_SECONDS = 1.0
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -76,10 +79,11 @@ class Service:
             verdicts = self._held.enter_context(verdict_folder())
         releaser = Releaser()
         self._held.callback(releaser.close)
-        self._executors = Executors()
+        changes = asyncio.Event()
+        self._contact = Contact(regained=changes.set)
+        self._executors = Executors(self._contact)
         self._draining = asyncio.Event()
         self.kept = KeptReplies(settings.reply_cache_bytes)
-        changes = asyncio.Event()
         self._catalog = Catalog(
             registry,
             Loader(registry.snapshots, Verification(verdicts), releaser),
@@ -89,7 +93,8 @@ class Service:
             changed=changes.set,
             left=self.kept.end_periods,
         )
-        self._watcher = Watcher(self._catalog, registry, self._executors)
+        record = RecordFile(settings.home, registry.name)
+        self._watcher = Watcher(self._catalog, registry, self._executors, self._contact, record)
         self._reporter = Reporter(
             registry,
             self._executors,
@@ -97,6 +102,7 @@ class Service:
             address=f"{settings.host}:{settings.port}",
             leases=self._catalog.leases,
             changes=changes,
+            contact=self._contact,
         )
         self._health = Health()
         self._server = grpc.aio.server(options=_OPTIONS)
@@ -162,7 +168,14 @@ class Service:
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (
                 model_service_pb2.DESCRIPTOR,
-                ModelService(self._catalog, self._executors, models, AliasDesk(registry), self._reporter),
+                ModelService(
+                    self._catalog,
+                    self._executors,
+                    models,
+                    AliasDesk(registry),
+                    self._reporter,
+                    self._contact,
+                ),
             ),
         )
         names = []
@@ -180,7 +193,9 @@ class Service:
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.poll_seconds)
+            seconds = self._settings.poll_seconds
+            # While it does not answer, callers are not let through to it: they wait for us.
+            await asyncio.sleep(seconds if self._contact.loss is None else min(seconds, LOST_WATCH_SECONDS))
             await self._look()
 
 

@@ -27,6 +27,8 @@ from mfserve_server.verdicts import verdict_folder
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
+# Between tries to open a registry that was away at the start.
+_AGAIN_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +61,8 @@ class Supervisor:
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills.
 
+        Where the registry does not answer, and the home knows what was served last, that is served until it answers.
+
         Raises:
             RegistryError, OSError: the registry cannot be opened.
             NeverReady: the workers die before they are ready.
@@ -76,7 +80,7 @@ class Supervisor:
         workers = [self._worker(number, told) for number, told in enumerate(orders)]
         keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
         try:
-            await asyncio.to_thread(_prepare, self._settings, verdicts)
+            prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
                 told.set_result(self._orders(number, verdicts))
             await self._until_ready(workers, keeping)
@@ -87,9 +91,11 @@ class Supervisor:
                         [worker.pid for worker in workers if worker.pid is not None],
                     )
                 )
-                # Not before: TensorFlow's start would take the cores from the workers'.
-                if (trainer := self._trainer()) is not None:
-                    keeping[asyncio.create_task(trainer.keep())] = trainer
+                if not prepared:
+                    await self._until_migrated(keeping)
+            # Not before: TensorFlow's start would take the cores from the workers'.
+            if not self._stop.is_set() and (trainer := self._trainer()) is not None:
+                keeping[asyncio.create_task(trainer.keep())] = trainer
             await self._until_stopped(keeping)
         finally:
             await self._end(keeping)
@@ -104,6 +110,28 @@ class Supervisor:
             await self._until_stopped(keeping, ready)
         finally:
             ready.cancel()
+
+    async def _until_migrated(self, keeping: Iterable[asyncio.Task[None]]) -> None:
+        migrated = asyncio.create_task(self._migrate())
+        try:
+            await self._until_stopped(keeping, migrated)
+        finally:
+            migrated.cancel()
+
+    async def _migrate(self) -> None:
+        """Tries until the registry answers and can be used; what is wrong with it is told once."""
+        told = None
+        while True:
+            await asyncio.sleep(_AGAIN_SECONDS)
+            try:
+                await asyncio.to_thread(_migrate, self._settings)
+            except Exception as error:  # noqa: BLE001 - whatever it is: servers answer, and it may pass
+                if str(error) != told:
+                    _log.error("the registry cannot be opened; it is tried again", message=str(error))
+                told = str(error)
+            else:
+                _log.info("the registry is open")
+                return
 
     async def _until_stopped(
         self, keeping: Iterable[asyncio.Task[None]], *others: asyncio.Future[Any]
@@ -159,12 +187,18 @@ class Supervisor:
         return Child("trainer", [*bound, *command], trainer_environment(self._settings, os.environ))
 
 
-def _prepare(settings: Settings, verdicts: Path) -> None:
+def _prepare(settings: Settings, verdicts: Path) -> bool:
     # The registry's imports, while the workers do theirs.
     from mfserve_server.preparation import prepare
     from mfserve_server.verification import Verification
 
-    prepare(settings, Verification(verdicts))
+    return prepare(settings, Verification(verdicts))
+
+
+def _migrate(settings: Settings) -> None:
+    from mfserve_server.preparation import migrate
+
+    migrate(settings)
 
 
 def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:

@@ -44,11 +44,11 @@ async def receive_upload(
     try:
         async with aclosing(_batches(requests)) as batches:
             async for batch in batches:
-                await executors.registry(reception.append, batch, header)
-        return await executors.registry(reception.commit)
+                await executors.storing(reception.append, batch, header)
+        return await executors.storing(reception.commit)
     finally:
         # Shielded: the caller who hangs up cancels this task, but not the cleaning up.
-        await asyncio.shield(executors.registry(reception.close))
+        await asyncio.shield(executors.storing(reception.close))
 
 
 class _Reception:

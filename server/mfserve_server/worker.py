@@ -32,7 +32,7 @@ async def run(orders: Orders) -> int:
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_reader(sys.stdin.fileno(), _read_lifeline, loop, stopping)
     try:
-        registry = open_registry(orders.settings, migrate=False)
+        registry = open_registry(orders.settings, migrate=False, check_later=True)
     except RegistryError as error:
         _log.error("cannot open the registry", reason=error.reason, message=error.message)
         return 1

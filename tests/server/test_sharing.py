@@ -16,6 +16,7 @@ from mfserve_registry import Registry
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server import scoring, sharing
+from mfserve_server.contact import Contact
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion, Scorer
@@ -55,7 +56,7 @@ def recommender() -> Watched:
 
 @pytest.fixture
 async def executors() -> AsyncIterator[Executors]:
-    opened = Executors()
+    opened = Executors(Contact())
     yield opened
     opened.close()
 

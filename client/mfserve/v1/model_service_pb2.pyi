@@ -1793,6 +1793,44 @@ class ServerStatus(_message.Message):
 Global___ServerStatus: _TypeAlias = ServerStatus  # noqa: Y015
 
 @_typing.final
+class RegistryContact(_message.Message):
+    """RegistryContact tells whether the registry answers a server process. While it does not, aliases answer from the
+    versions that they named last.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOST_TIME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Why it does not; empty while it answers."""
+    @_builtins.property
+    def lost_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the registry does not answer. Absent: it answers."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """When the registry last told which versions the aliases name, within a minute where that was before the process
+        started. Absent: never.
+        """
+
+    def __init__(
+        self,
+        *,
+        lost_time: _timestamp_pb2.Timestamp | None = ...,
+        message: _builtins.str = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lost_time", b"lost_time", "read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost_time", b"lost_time", "message", b"message", "read_time", b"read_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegistryContact: _TypeAlias = RegistryContact  # noqa: Y015
+
+@_typing.final
 class GetServingStatusRequest(_message.Message):
     """GetServingStatusRequest asks what is served."""
 
@@ -1817,21 +1855,29 @@ class GetServingStatusResponse(_message.Message):
 
     SERVERS_FIELD_NUMBER: _builtins.int
     ANSWERED_BY_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
     answered_by: _builtins.str
     """The `server_id` of the process that answered."""
     @_builtins.property
     def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServerStatus]:
         """All live server processes of this registry."""
 
+    @_builtins.property
+    def registry(self) -> Global___RegistryContact:
+        """How the process that answered stands with the registry. While the registry does not answer it, `servers` has that
+        process alone.
+        """
+
     def __init__(
         self,
         *,
         servers: _abc.Iterable[Global___ServerStatus] | None = ...,
         answered_by: _builtins.str = ...,
+        registry: Global___RegistryContact | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["registry", b"registry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_by", b"answered_by", "servers", b"servers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_by", b"answered_by", "registry", b"registry", "servers", b"servers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

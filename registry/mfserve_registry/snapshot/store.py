@@ -89,6 +89,10 @@ class SnapshotStore:
         with _missing(digest):
             return self._store.mend(self.name(digest), _check(digest))
 
+    def note_use(self, digest: str) -> None:
+        """Keeps a local copy from being among the first that make room for others."""
+        self._store.note_use(_name(digest))
+
     def _is_whole(self, digest: str) -> bool:
         try:
             self.manifest(digest)

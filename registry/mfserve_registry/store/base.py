@@ -101,6 +101,9 @@ class Store(Protocol):
             FileNotFoundError, DamagedSnapshot: as from ``hold``.
         """
 
+    def note_use(self, name: str) -> None:
+        """Has a local copy, if there is one, count as used just now: others make room before it."""
+
     def remove(self, name: str) -> None:
         """Takes a file or folder away; what is not there is fine. Whoever reads it may read on."""
 

@@ -90,6 +90,9 @@ class BucketStore:
         self._cache.mend(name, _Objects(self._bucket, name), check)
         return True
 
+    def note_use(self, name: str) -> None:
+        self._cache.note_use(name)
+
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError), _answering():
             obstore.delete(self._bucket, list(_Objects(self._bucket, name).sizes))

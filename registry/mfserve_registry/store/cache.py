@@ -74,6 +74,11 @@ class Cache:
                 _log.warning("fetches a damaged copy anew", name=name, message=error.message)
                 self._fetch(name, source, check)
 
+    def note_use(self, name: str) -> None:
+        """Counts a copy as used just now; a folder's time is its own, and no file in it is touched."""
+        with suppress(FileNotFoundError):
+            os.utime(self._root / name)
+
     def drop(self, name: str) -> None:
         """Forgets a copy, whether or not it is in use."""
         self._staging.set_aside(self._root / name)
@@ -107,7 +112,7 @@ class Cache:
         if not _is_at(path, lock):
             os.close(lock)
             return None
-        os.utime(path)  # used last now; of a folder, no file in it is touched
+        self.note_use(name)
         return Held(path, lock)
 
     def _make_room(self, size: int, sparing: str) -> None:

@@ -59,6 +59,9 @@ class FolderStore:
     def mend(self, name: str, check: Check) -> bool:
         return False
 
+    def note_use(self, name: str) -> None:
+        pass
+
     def remove(self, name: str) -> None:
         self._staging.set_aside(self._root / name)
 

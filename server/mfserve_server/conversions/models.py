@@ -14,6 +14,7 @@ from mfserve_registry.artifacts import ArtifactInfo
 from mfserve_registry.models import Model, Version
 from mfserve_registry.serving import ServerStatus, ServingLease
 from mfserve_registry.spec import TrainingSpec
+from mfserve_server.contact import Contact
 from mfserve_server.conversions.aliases import alias_message
 from mfserve_server.conversions.gates import report_message
 from mfserve_server.conversions.specs import training_spec_message
@@ -64,6 +65,15 @@ def server_message(status: ServerStatus) -> pb.ServerStatus:
         start_time=timestamp(server.started_at),
         heartbeat_time=timestamp(status.heartbeat_at),
         versions=[_serving_version(lease) for lease in status.leases],
+    )
+
+
+def contact_message(contact: Contact) -> pb.RegistryContact:
+    loss = contact.loss
+    return pb.RegistryContact(
+        lost_time=None if loss is None else timestamp(loss.since),
+        message="" if loss is None else loss.message,
+        read_time=None if contact.read_at is None else timestamp(contact.read_at),
     )
 
 

@@ -8,8 +8,9 @@ from mfserve.v1 import model_service_pb2 as pb
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.checks import page_size_of, required
+from mfserve_server.contact import Contact
 from mfserve_server.conversions.aliases import alias_message, event_message
-from mfserve_server.conversions.models import model_message, server_message
+from mfserve_server.conversions.models import contact_message, model_message, server_message
 from mfserve_server.embeddings import EmbeddingStream
 from mfserve_server.executors import Executors
 from mfserve_server.modeling import ModelDesk, artifact_parts
@@ -27,12 +28,14 @@ class ModelService:
         desk: ModelDesk,
         aliases: AliasDesk,
         reporter: Reporter,
+        contact: Contact,
     ) -> None:
         self._catalog = catalog
         self._executors = executors
         self._desk = desk
         self._aliases = aliases
         self._reporter = reporter
+        self._contact = contact
 
     async def ListModels(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         page = await self._executors.registry(
@@ -62,7 +65,7 @@ class ModelService:
         self, request: pb.GetArtifactRequest
     ) -> AsyncGenerator[pb.GetArtifactResponse, None]:
         name = required(request.name, "name")
-        info, data = await self._executors.registry(self._desk.artifact, request.model_spec, name)
+        info, data = await self._executors.storing(self._desk.artifact, request.model_spec, name)
         for part in artifact_parts(info, data):
             yield part
 
@@ -113,5 +116,7 @@ class ModelService:
     async def GetServingStatus(self, request: pb.GetServingStatusRequest) -> pb.GetServingStatusResponse:
         servers = await self._reporter.servers()
         return pb.GetServingStatusResponse(
-            servers=map(server_message, servers), answered_by=self._reporter.server_id
+            servers=map(server_message, servers),
+            answered_by=self._reporter.server_id,
+            registry=contact_message(self._contact),
         )

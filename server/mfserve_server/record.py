@@ -1,0 +1,72 @@
+"""What a server's aliases named last, kept in its home for a start without the registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mfserve_registry.aliases import ResolvedAlias
+from mfserve_registry.store.durable import sync_folder
+
+FILE_NAME = "served.json"
+
+_log = structlog.get_logger(__name__)
+
+
+class Record(BaseModel):
+    """What the aliases named.
+
+    Attributes:
+        registry: its name; another one's record is none.
+        read_at: when the registry told it.
+        aliases: each of them, with what it named.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    registry: str
+    read_at: datetime
+    aliases: tuple[ResolvedAlias, ...]
+
+
+class RecordFile:
+    """A home's record. Processes on one home may all write it: each writes the whole of what it answers from.
+
+    Args:
+        home: the folder.
+        registry: name of the registry.
+    """
+
+    def __init__(self, home: Path, registry: str) -> None:
+        self._path = home / FILE_NAME
+        self._registry = registry
+
+    def read(self) -> Record | None:
+        """None where there is none, it is unreadable, or it is of another registry."""
+        try:
+            record = Record.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            _log.warning("ignores an unreadable record", path=str(self._path), message=str(error))
+            return None
+        return record if record.registry == self._registry else None
+
+    def write(self, aliases: Sequence[ResolvedAlias]) -> None:
+        """Replaces the record, durably, as a whole. A disk that fails leaves the old one."""
+        record = Record(registry=self._registry, read_at=datetime.now(UTC), aliases=tuple(aliases))
+        staged = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            with staged.open("w") as file:
+                file.write(record.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            _log.warning("cannot record what is served", path=str(self._path), message=str(error))
