@@ -76,6 +76,7 @@ class MfserveError(Exception):
             ``MODEL_NOT_FOUND``; empty where the error does not come from mfserve itself (the network, a proxy).
         metadata: facts that go with the reason, such as ``{"model": "movies"}``.
         field_violations: the fields that are wrong; empty unless the server named some.
+        retry_seconds: how long the server asks to wait before the same call is made again; None unless it does.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class MfserveError(Exception):
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
         field_violations: Sequence[FieldViolation] = (),
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.metadata = dict(metadata or {})
         self.field_violations = tuple(field_violations)
+        self.retry_seconds = retry_seconds
 
     def __str__(self) -> str:
         """The message, and those of the fields that are wrong which it does not name."""
@@ -191,7 +194,7 @@ class InternalError(StatusError):
 
 
 class UnavailableError(StatusError):
-    """The server cannot be reached, drains, or cannot load the version; the same call may work later."""
+    """The server or its registry cannot be reached, or it drains, or cannot load the version; the call may work later."""
 
     code = "UNAVAILABLE"
 

@@ -123,7 +123,13 @@ def test_a_lease_holds_as_long_as_it_is_renewed(registry: Registry, clock: Clock
         clock.advance(LEASE - timedelta(microseconds=1))
         assert registry.jobs.renew(claim, LEASE) is False
         assert registry.jobs.claim("other", LEASE) is None
+    # Nor is it lost when it ends, before somebody else takes the job: the database may have been away.
+    clock.advance(10 * LEASE)
+    registry.jobs.record(claim, [Progress("loading")])
+    assert registry.jobs.renew(claim, LEASE) is False
+    assert registry.jobs.claim("other", LEASE) is None
     clock.advance(LEASE)
+    registry.jobs.cancel(claim.job_id)
     with pytest.raises(LeaseLost):
         registry.jobs.renew(claim, LEASE)
 
@@ -136,9 +142,12 @@ def test_a_lost_claim_can_do_nothing(registry: Registry, clock: Clock, taken: bo
         assert registry.jobs.claim("other", LEASE) is not None
     before = registry.jobs.get(claim.job_id)
     staged, digest = stage(registry)
-    calls: list[Callable[[], object]] = [
+    held_no_more: list[Callable[[], object]] = [
         lambda: registry.jobs.renew(claim, LEASE),
         lambda: registry.jobs.record(claim, [Progress("loading")]),
+    ]
+    calls: list[Callable[[], object]] = [
+        *(held_no_more if taken else ()),
         lambda: registry.jobs.fail(claim, "X", "x", retry=True),
         lambda: registry.jobs.cancelled(claim),
         lambda: registry.jobs.release(claim),

@@ -106,13 +106,13 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(held=claims)
     def renew(self, held: tuple[int, Claim]) -> None:
-        if job := self.holder(held, lambda claim: self.registry.jobs.renew(claim, LEASE)):
+        if job := self.holder(held, lambda claim: self.registry.jobs.renew(claim, LEASE), ended=True):
             job.expires = self.time + 30
 
     @rule(held=claims, count=st.integers(1, 3))
     def record(self, held: tuple[int, Claim], count: int) -> None:
         steps = [Progress("fit")] * count
-        if job := self.holder(held, lambda claim: self.registry.jobs.record(claim, steps)):
+        if job := self.holder(held, lambda claim: self.registry.jobs.record(claim, steps), ended=True):
             job.steps += [job.attempt] * count
 
     @rule(held=claims, retry=st.booleans())
@@ -179,13 +179,17 @@ class JobMachine(RuleBasedStateMachine):
             steps = self.registry.jobs.progress(job_id)
             assert [(step.sequence, step.attempt) for step in steps] == list(enumerate(job.steps, 1))
 
-    def holds(self, held: tuple[int, Claim]) -> bool:
+    def holds(self, held: tuple[int, Claim], *, ended: bool = False) -> bool:
+        """Whether the claim is that of the running attempt, and its lease has not ended or may have ``ended``."""
         job = self.jobs[held[0]]
-        return job.state == "RUNNING" and job.attempt == held[1].attempt and job.expires > self.time
+        runs = job.state == "RUNNING" and job.attempt == held[1].attempt
+        return runs and (ended or job.expires > self.time)
 
-    def holder(self, held: tuple[int, Claim], call: Callable[[Claim], object]) -> Expected | None:
+    def holder(
+        self, held: tuple[int, Claim], call: Callable[[Claim], object], *, ended: bool = False
+    ) -> Expected | None:
         """Makes the call with the claim; the job if the claim held it, else None and the call was refused."""
-        if self.holds(held):
+        if self.holds(held, ended=ended):
             call(held[1])
             return self.jobs[held[0]]
         with pytest.raises(LeaseLost):

@@ -25,6 +25,9 @@ from mfserve_trainer.recording import recording
 from mfserve_trainer.settings import Settings
 
 _RENEWALS_PER_LEASE = 3
+_AGAIN_SECONDS = 1.0
+_PUBLISHING_SECONDS = 900.0
+"""So long a finished fit waits for a registry that does not answer, before it is given up."""
 _LOOK_SECONDS = 0.5
 """At least so often a busy worker looks whether its job was cancelled: a cancel takes a second or two."""
 
@@ -116,7 +119,7 @@ class Attempt:
                 async with self._folder() as scratch:
                     done = await self._fit_while_held(staged, scratch, holding, stop)
                 # To its end without a break: a publication that is broken off could be visible in part.
-                return await self._publish(staged, done)
+                return await self._publish_in_the_end(staged, done, stop)
         except OSError as error:
             message = f"The trainer could not write its files: {error.strerror or type(error).__name__}."
             raise _JobFailed("STORAGE_FAILED", message) from error
@@ -233,6 +236,26 @@ class Attempt:
             studies=self._settings.home / "logs" / "tuning",
         )
 
+    async def _publish_in_the_end(self, staged: Path, done: Done, stop: asyncio.Event) -> int:
+        """A fit of hours is not thrown away for a registry that does not answer just then."""
+        give_up = time.monotonic() + _PUBLISHING_SECONDS
+        while True:
+            try:
+                # It may have been away for longer than the lease lasts.
+                await asyncio.to_thread(self._jobs.renew, self._claim, self._lease)
+                async with self._folder() as again:
+                    await asyncio.to_thread(_link, staged, again)
+                    return await self._publish(again, done)
+            except Unavailable as error:
+                if stop.is_set() or time.monotonic() > give_up:
+                    raise _JobFailed(error.reason, error.message, retry=True) from error
+                self._log.warning(
+                    "the registry does not answer; it is published later", message=error.message
+                )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await stop.wait()
+
     async def _publish(self, staged: Path, done: Done) -> int:
         artifacts = [file.artifact() for file in done.files]
         try:
@@ -250,14 +273,18 @@ class Attempt:
                 facts={name: value for name, value in done.facts.items() if name != "metrics"},
                 gates=gates,
             )
-        except LeaseLost:
+        except (LeaseLost, Unavailable):
             raise
         except RegistryError as error:
             if error.reason == "JOB_CANCELLED":
                 raise _Cancelled from error
-            # Another fit may end better where the database was away or the disk gave back other bytes. NaN comes again.
-            retry = isinstance(error, Unavailable | DamagedSnapshot) and not isinstance(
-                error, UnsoundSnapshot
-            )
+            # Another fit may end better where the disk gave back other bytes. NaN comes again.
+            retry = isinstance(error, DamagedSnapshot) and not isinstance(error, UnsoundSnapshot)
             raise _JobFailed(error.reason, error.message, retry=retry) from error
         return version.version
+
+
+def _link(folder: Path, other: Path) -> None:
+    """The same files once more: a publication takes its folder with it, also where its transaction then fails."""
+    for file in folder.iterdir():
+        os.link(file, other / file.name)

@@ -17,6 +17,7 @@ from mfserve._types.models import (
     Embeddings,
     Model,
     ModelVersion,
+    RegistryContact,
     ServerStatus,
     ServingStatus,
     ServingVersion,
@@ -134,7 +135,9 @@ def serving_status() -> Unary[pb.GetServingStatusRequest, pb.GetServingStatusRes
     return Unary(
         lambda stubs: stubs.model.GetServingStatus,
         pb.GetServingStatusRequest(),
-        lambda response: ServingStatus(tuple(_server(s) for s in response.servers), response.answered_by),
+        lambda response: ServingStatus(
+            tuple(_server(s) for s in response.servers), response.answered_by, _contact(response.registry)
+        ),
     )
 
 
@@ -166,6 +169,10 @@ def _server(message: pb.ServerStatus) -> ServerStatus:
             for v in message.versions
         ),
     )
+
+
+def _contact(message: pb.RegistryContact) -> RegistryContact:
+    return RegistryContact(moment(message, "lost_time"), message.message, moment(message, "read_time"))
 
 
 def _artifact(parts: Iterable[pb.GetArtifactResponse]) -> StoredArtifact:

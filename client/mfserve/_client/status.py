@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import cast
 
 import grpc
@@ -57,30 +58,45 @@ def from_rpc_error(error: grpc.RpcError, address: str) -> StatusError:
     # Pairs, in a class of its own in grpc and in another one in grpc.aio.
     trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     details = next((value for key, value in trailers if key == _DETAILS), b"")
-    reason, metadata, violations = _read(details) if isinstance(details, bytes) else ("", {}, [])
+    told = _read(details if isinstance(details, bytes) else b"")
+    reason = told.reason
     if not reason and code in _PREFACES:
         preface = _PREFACES[code].format(address=address)
         message = f"{preface} ({message})" if message else preface
     return BY_CODE.get(code, errors.UnknownError)(
-        message or code, reason=reason, metadata=metadata, field_violations=violations
+        message or code,
+        reason=reason,
+        metadata=told.metadata,
+        field_violations=told.violations,
+        retry_seconds=told.retry_seconds,
     )
 
 
-def _read(details: bytes) -> tuple[str, dict[str, str], list[FieldViolation]]:
+@dataclass(slots=True)
+class _Told:
+    reason: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    violations: list[FieldViolation] = field(default_factory=list)
+    retry_seconds: float | None = None
+
+
+def _read(details: bytes) -> _Told:
     # Only a call that failed pays for these imports.
     from google.protobuf.message import DecodeError
     from google.rpc import error_details_pb2, status_pb2
 
-    reason, metadata = "", {}
-    violations: list[FieldViolation] = []
+    told = _Told()
     try:
         for detail in status_pb2.Status.FromString(details).details:
             if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 info = error_details_pb2.ErrorInfo.FromString(detail.value)
-                reason, metadata = info.reason, dict(info.metadata)
+                told.reason, told.metadata = info.reason, dict(info.metadata)
             elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
                 bad = error_details_pb2.BadRequest.FromString(detail.value)
-                violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
+                told.violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
+            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                retry = error_details_pb2.RetryInfo.FromString(detail.value)
+                told.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
     except DecodeError:
         pass  # a proxy may put anything there; the status alone is still right
-    return reason, metadata, violations
+    return told

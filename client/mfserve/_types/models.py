@@ -24,6 +24,7 @@ __all__ = [
     "RankingMetrics",
     "RatingMetrics",
     "ServedVersion",
+    "RegistryContact",
     "ServerStatus",
     "ServingStatus",
     "ServingVersion",
@@ -240,9 +241,23 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryContact:
+    """Whether the registry answers a server process. While it does not, aliases answer from what they named last."""
+
+    lost_time: datetime | None = None
+    """Since when it does not answer; None: it answers."""
+    message: str = ""
+    """Why it does not; empty while it answers."""
+    read_time: datetime | None = None
+    """When it last told which versions the aliases name, within a minute where that was before the process started."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServingStatus:
-    """All live server processes of a registry."""
+    """All live server processes of a registry; while it does not answer, the one that answered."""
 
     servers: tuple[ServerStatus, ...]
     answered_by: str
     """The ``server_id`` of the process that answered."""
+    registry: RegistryContact = RegistryContact()
+    """How that process stands with the registry."""

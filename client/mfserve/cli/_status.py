@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfserve.cli import _options as options
-from mfserve.cli._output import as_json, line, table
+from mfserve.cli._output import as_json, line, plain, table, when
 from mfserve.types import ServingVersion
 
 
@@ -37,6 +37,10 @@ def status(
         ),
     )
     line("* answered this call")
+    if found.registry.lost_time is not None:
+        lost, read = when(found.registry.lost_time), when(found.registry.read_time) or "no time"
+        line(f"The registry has not answered it since {lost}: {plain(found.registry.message)}")
+        line(f"Aliases answer from the versions that they named at {read}.")
 
 
 def _state(held: ServingVersion) -> str:

@@ -16,6 +16,7 @@ from mfserve_registry.jobs.lifecycle import (
     finish,
     give_back,
     hold,
+    hold_or_held,
     job_from_row,
     job_not_found,
     job_rows,
@@ -224,12 +225,14 @@ class Jobs:
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Holds on to a job for ``lease`` from now; True where it should be cancelled.
 
+        Also where the lease has ended, as long as nobody has done anything about that: no other attempt has begun.
+
         Raises:
-            LeaseLost: it was lost, be it that the lease merely ended: stop, and publish nothing.
+            LeaseLost: it was lost: stop, and publish nothing.
         """
         with self._database.write() as connection:
             now = self._database.now()
-            row = hold(connection, claim, now)
+            row = hold_or_held(connection, claim)
             connection.execute(
                 update(job_attempts)
                 .where(job_attempts.c.job_id == claim.job_id, job_attempts.c.attempt == claim.attempt)
@@ -238,12 +241,12 @@ class Jobs:
             return bool(row.cancel_requested)
 
     def record(self, claim: Claim, steps: Sequence[Progress]) -> None:
-        """Stores progress, numbered on from what the job has. LeaseLost: it was lost."""
+        """Stores progress, numbered on from what the job has. LeaseLost: it was lost, as for ``renew``."""
         if not steps:
             return
         with self._database.write() as connection:
             now = self._database.now()
-            hold(connection, claim, now)
+            hold_or_held(connection, claim)
             last = connection.execute(
                 select(func.max(job_progress.c.sequence)).where(job_progress.c.job_id == claim.job_id)
             ).scalar()

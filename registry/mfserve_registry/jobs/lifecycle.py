@@ -6,8 +6,9 @@
                 └─ released, failed ─┘
                    with attempts left, or lease ended (no attempts left: FAILED)
 
-Only the claim of the latest attempt, before its lease ends, may move a running job. Once a cancel is asked for,
-a job can only end CANCELLED: a publication that has not committed by then fails.
+Only the claim of the latest attempt, before its lease ends, may move a running job. A lease that has merely ended, with
+nobody having taken the job, can be renewed: the database may have been away for longer than it lasts. Once a cancel is
+asked for, a job can only end CANCELLED: a publication that has not committed by then fails.
 """
 
 from __future__ import annotations
@@ -47,13 +48,25 @@ def require_job(connection: Connection, job_id: str) -> Row[Any]:
 
 def hold(connection: Connection, claim: Claim, now: datetime) -> Row[Any]:
     """The row of the job that ``claim`` holds; LeaseLost where it holds it no longer."""
-    row = require_job(connection, claim.job_id)
-    if row.state != JobState.RUNNING or row.attempt != claim.attempt or row.lease_expires_at <= now:
-        raise LeaseLost(
-            f"Attempt {claim.attempt} of job {claim.job_id} no longer holds the job.",
-            metadata={"job_id": claim.job_id, "attempt": str(claim.attempt)},
-        )
+    row = hold_or_held(connection, claim)
+    if row.lease_expires_at <= now:
+        raise _lost(claim)
     return row
+
+
+def hold_or_held(connection: Connection, claim: Claim) -> Row[Any]:
+    """The same, but its lease may have ended if nobody has done anything about that yet."""
+    row = require_job(connection, claim.job_id)
+    if row.state != JobState.RUNNING or row.attempt != claim.attempt:
+        raise _lost(claim)
+    return row
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(
+        f"Attempt {claim.attempt} of job {claim.job_id} no longer holds the job.",
+        metadata={"job_id": claim.job_id, "attempt": str(claim.attempt)},
+    )
 
 
 def finish(
