@@ -16,6 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -80,6 +81,22 @@ class Postgres:
         finally:
             self._server.ensure_postgres_running()
             self._admin = self._connect()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Stopped in whatever it does: meanwhile connections are taken, and nothing is said."""
+        first = psutil.Process(self._server.get_pid())
+        first.suspend()  # so that it starts no more
+        processes = [first, *first.children()]
+        try:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):  # it had come to its end
+                    process.suspend()
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def close(self) -> None:
         self._admin.close()

@@ -194,7 +194,7 @@ class InternalError(StatusError):
 
 
 class UnavailableError(StatusError):
-    """The server or its registry cannot be reached, or it drains, or cannot load the version; the call may work later."""
+    """The server or its registry cannot be reached, it drains, or cannot load the version; the call may work later."""
 
     code = "UNAVAILABLE"
 

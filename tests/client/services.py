@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import grpc
@@ -77,6 +78,7 @@ def fail(
     reason: str = "",
     metadata: Mapping[str, str] | None = None,
     violations: Sequence[tuple[str, str]] = (),
+    retry: timedelta | None = None,
 ) -> NoReturn:
     """Ends a call as mfserve's server does, with a google.rpc.Status."""
     status = status_pb2.Status(code=code.value[0], message=message)
@@ -91,6 +93,8 @@ def fail(
             ]
         )
         status.details.add().Pack(bad)
+    if retry is not None:
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=retry))
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     context.abort(code, message)
 

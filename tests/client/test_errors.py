@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -53,7 +54,8 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
 async def test_status_of_a_call(serve: Serve, connect: Connect, code: grpc.StatusCode) -> None:
     def refuse(request: Any, context: Any) -> None:
         # Not a method that is retried, so that UNAVAILABLE costs no time.
-        fail(context, code, "because", reason="MODEL_NOT_FOUND", metadata={"model": "movies"})
+        metadata, retry = {"model": "movies"}, timedelta(seconds=1.5)
+        fail(context, code, "because", reason="MODEL_NOT_FOUND", metadata=metadata, retry=retry)
 
     client = connect(serve(SetAlias=refuse).address)
     with pytest.raises(MfserveError) as caught:
@@ -62,6 +64,7 @@ async def test_status_of_a_call(serve: Serve, connect: Connect, code: grpc.Statu
     assert str(caught.value) == "because"
     assert caught.value.reason == "MODEL_NOT_FOUND"
     assert caught.value.metadata == {"model": "movies"}
+    assert caught.value.retry_seconds == 1.5
 
 
 async def test_status_of_a_stream(serve: Serve, connect: Connect) -> None:

@@ -29,6 +29,7 @@ from mfserve.types import (
     RatingMetrics,
     RatingPredictor,
     RatingScale,
+    RegistryContact,
     ServedVersion,
     ServerStatus,
     ServingState,
@@ -229,11 +230,14 @@ async def test_serving_status(serve: Serve, connect: Connect) -> None:
             heartbeat_time=NOON,
             versions=[version],
         )
-        return pb.GetServingStatusResponse(servers=[server], answered_by="s1")
+        contact = pb.RegistryContact(lost_time=NOON, message="Nobody is there.", read_time=NOON)
+        return pb.GetServingStatusResponse(servers=[server], answered_by="s1", registry=contact)
 
     held = ServingVersion(SERVED, ("production",), ServingState.FAILED, "item_factors.npy: wrong SHA-256", 2)
     assert await connect(serve(GetServingStatus=status).address).serving_status() == ServingStatus(
-        (ServerStatus("s1", "h", 7, "0.1.0", AT_NOON, AT_NOON, (held,)),), "s1"
+        (ServerStatus("s1", "h", 7, "0.1.0", AT_NOON, AT_NOON, (held,)),),
+        "s1",
+        RegistryContact(AT_NOON, "Nobody is there.", AT_NOON),
     )
 
 

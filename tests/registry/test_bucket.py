@@ -108,7 +108,10 @@ def test_the_copies_that_were_not_used_for_longest_make_room(registry: Registry,
     with other.open() as there:
         for digest in (first, second):
             there.snapshots.hold(digest).release()
-        there.snapshots.hold(first).release()
+        # Either is a use.
+        there.snapshots.hold(second).release()
+        there.snapshots.note_use(first)
+        there.snapshots.note_use(third)  # no copy of which is here
     limit = size_of(other, first) + size_of(other, second) + 100
     with other.open(cache_bytes=limit) as there:
         there.snapshots.hold(third).release()

@@ -110,6 +110,41 @@ def test_without_migrating_a_fresh_registry_is_refused(empty: Place) -> None:
     empty.open(migrate=False).close()
 
 
+def test_what_is_opened_unseen_is_looked_at_when_it_answers(empty: Place) -> None:
+    """By every call, until it is found to be as this release knows it; an answer is never taken from another form."""
+    with empty.open(check_later=True) as registry:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="empty or of an older release"):
+                registry.jobs.list()
+        empty.open().close()
+        with empty.database() as database, database.write() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(Unavailable, match="9999"):
+            registry.jobs.submit(request())
+        with empty.database() as database, database.write() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
+        assert registry.jobs.submit(request())[1]
+
+
+def test_a_database_without_its_tables_is_unavailable(place: Place) -> None:
+    with place.open() as registry:
+        with place.database() as database, database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE models RENAME TO models_away")
+        try:
+            with pytest.raises(Unavailable):
+                registry.models.list()
+        finally:
+            with place.database() as database, database.write() as connection:
+                connection.exec_driver_sql("ALTER TABLE models_away RENAME TO models")
+
+
+def test_a_file_that_is_no_database_is_unavailable(home: Path) -> None:
+    home.mkdir()
+    (home / "registry.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(Unavailable, match="cannot be used"):
+        Registry.open(home)
+
+
 def test_several_processes_open_a_fresh_registry_at_once(empty: Place) -> None:
     run_together("open_fresh", empty, 4)
     with empty.open(migrate=False) as registry:

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy import func, make_url, select
 
-from mfserve_registry import Progress, Registry, postgres
+from mfserve_registry import Progress, Registry, impatient, postgres
 from mfserve_registry.errors import InvalidArgument, NotFound, RegistryError, Unavailable
 from mfserve_registry.tables import alias_events, jobs, models
-from tests.backends import place_of
+from tests.backends import Postgres, place_of
 from tests.places import Place
 from tests.registry.helpers import EPOCH, LEASE, claimed, publish, request, stage
 from tests.waiting import eventually
@@ -25,6 +25,12 @@ from tests.waiting import eventually
 def place(home: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
     with place_of("postgres-s3", home, request) as place:
         yield place
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Postgres:
+    found: Postgres = request.getfixturevalue("postgres")  # not by its name, which is a module's here
+    return found
 
 
 def together(count: int, *calls: object) -> list[object]:
@@ -127,6 +133,34 @@ def test_a_connection_that_was_lost_is_made_anew(place: Place, registry: Registr
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     assert len(registry.jobs.list().items) == 1
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    registry: Registry, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In mid-transaction too, and by whoever waits when the registry is closed."""
+    registry.jobs.submit(request())
+    monkeypatch.setattr(impatient, "PING_SECONDS", 0.5)
+    monkeypatch.setattr(impatient, "SILENCE_SECONDS", 1.0)
+    count = select(func.count()).select_from(jobs)
+
+    def ask_twice() -> None:
+        with registry._database.read() as connection:
+            assert connection.execute(count).scalar() == 1
+            with server.silent():
+                connection.execute(count)
+
+    for ask in (ask_twice, server.silent()(registry.jobs.list)):
+        with pytest.raises(Unavailable):
+            ask()
+    assert len(registry.jobs.list().items) == 1
+    monkeypatch.setattr(impatient, "PING_SECONDS", 600.0)
+    with ThreadPoolExecutor(1) as pool, server.silent():
+        waiting = pool.submit(registry.jobs.list)
+        while not waiting.running():
+            pass
+        registry.close()
+        assert isinstance(waiting.exception(), Unavailable)
 
 
 def test_texts_keep_no_nul(registry: Registry) -> None:

@@ -45,6 +45,7 @@ class Told:
     message: str
     metadata: Mapping[str, str]
     fields: Sequence[str]
+    retry_seconds: float | None = None
 
 
 def told(error: grpc.aio.AioRpcError) -> Told:
@@ -54,12 +55,15 @@ def told(error: grpc.aio.AioRpcError) -> Told:
     status = status_pb2.Status.FromString(bytes(details["grpc-status-details-bin"]))
     assert (status.code, status.message) == (error.code().value[0], error.details())
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry, retry_seconds = error_details_pb2.RetryInfo(), None
     for part in status.details:
         part.Unpack(info)
         part.Unpack(bad)
+        if part.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
     assert info.domain == "mfserve"
     fields = [violation.field for violation in bad.field_violations]
-    return Told(error.code(), info.reason, status.message, dict(info.metadata), fields)
+    return Told(error.code(), info.reason, status.message, dict(info.metadata), fields, retry_seconds)
 
 
 async def failure(call: Awaitable[Any] | AsyncIterator[Any]) -> Told:

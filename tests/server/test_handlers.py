@@ -103,6 +103,7 @@ async def test_each_error_of_the_registry_has_its_status(
     servicer.error = error
     found = await failure(stub.Recommend(pb.RecommendRequest()))
     assert (found.code.name, found.reason, found.message) == (code, reason, "no")
+    assert found.retry_seconds == (1.0 if type(error) is errors.Unavailable else None)
     assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict
 
 

@@ -91,7 +91,7 @@ class SnapshotStore:
 
     def note_use(self, digest: str) -> None:
         """Keeps a local copy from being among the first that make room for others."""
-        self._store.note_use(_name(digest))
+        self._store.note_use(self.name(digest))
 
     def _is_whole(self, digest: str) -> bool:
         try:

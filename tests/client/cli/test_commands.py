@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from mfserve import Client
 from mfserve.cli._output import chosen
@@ -230,6 +232,15 @@ def test_status_tells_of_streams(run: Run) -> None:
     status = pb.GetServingStatusResponse(servers=[pb.ServerStatus(host="h", pid=7, versions=[held])])
     server = Served({"GetServingStatus": lambda request, context: status})
     assert "AVAILABLE, 2 streaming" in run("status", "--address", server.address).out
+    server.stop()
+
+
+def test_status_tells_of_a_registry_that_is_away(run: Run) -> None:
+    contact = pb.RegistryContact(message="It is [away].", lost_time=Timestamp(seconds=1_700_000_000))
+    status = pb.GetServingStatusResponse(registry=contact)
+    server = Served({"GetServingStatus": lambda request, context: status})
+    out = run("status", "--address", server.address).out
+    assert re.search(r"has not answered it since 2023-11-1\d \d\d:\d\d:20: It is \[away\]\.", out)
     server.stop()
 
 
