@@ -115,7 +115,12 @@ class Replay:
         # An image's `python` is no virtual environment, but these tests run in one: hand on the one beneath it.
         python.write_text(f'#!/bin/sh\nexec {sys._base_executable} "$@"\n')  # type: ignore[attr-defined] # what venv itself asks
         python.chmod(0o755)
-        self._environment = {**environment, "PATH": f"{python.parent}:{environment['PATH']}"}
+        self._environment = {
+            **environment,
+            "PATH": f"{python.parent}:{environment['PATH']}",
+            # To compile all that TensorFlow brings takes as long as unpacking it; what is imported is compiled anyway.
+            "PIP_NO_COMPILE": "1",
+        }
 
     def root(self, name: str) -> Path:
         """The folder that stands for ``/`` at the end of stage ``name``."""
