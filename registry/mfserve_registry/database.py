@@ -56,7 +56,8 @@ class Database:
         """Tells this database from others. Neither user nor password is in it."""
         url = self.engine.url
         where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
-        return url.set(username=None, password=None, query=where).render_as_string()
+        named = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=where)
+        return named.render_as_string()
 
     def check_first(self, check: Callable[[Connection], None]) -> None:
         """Has transactions begin with ``check``, until it has passed once."""

@@ -65,8 +65,9 @@ def test_a_start_with_database_and_bucket_away(
     place: Place, environment: dict[str, str], postgres: Postgres, tmp_path: Path
 ) -> None:
     with place.seen_from(tmp_path / "trainer").open() as registry:
-        for model, seed in (("movies", 1), ("movies", 2), ("songs", 3)):
-            digest = publish(registry, model, seed=seed).digest
+        for seed in (1, 2):
+            publish(registry, seed=seed)
+        digest = publish(registry, "songs", seed=3).digest
     with (
         running_service(place.home, "--no-trainer", **environment) as service,
         Client(service.address) as client,

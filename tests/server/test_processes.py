@@ -288,6 +288,13 @@ def test_a_port_that_is_taken_and_a_bad_setting_give_one_line(home: Path) -> Non
     assert "cannot be used" in _failing(1, "--home", "/dev/null/home")
 
 
+def test_without_its_database_and_anything_remembered_it_does_not_start(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFSERVE_DATABASE_URL", f"sqlite:///{tmp_path / 'away' / 'registry.db'}")
+    assert "does not answer" in _failing(1, "--home", str(home), "--port", "0")
+
+
 def _failing(code: int, *flags: str) -> str:
     result = subprocess.run([*SERVE, *flags], check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert (result.returncode, result.stdout) == (code, "")

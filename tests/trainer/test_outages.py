@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
+from collections.abc import AsyncGenerator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
 from mfserve_registry import JobState, Registry
+from mfserve_registry.snapshot import write_snapshot
+from mfserve_trainer.attempt import Attempt
+from mfserve_trainer.fitter import Fitter
+from mfserve_trainer.messages import Done, FitTask
+from mfserve_trainer.settings import Settings
+from tests.backends import Postgres, bucket, place_of, postgres
+from tests.registry.snapshot.samples import random_content
 from tests.trainer.samples import ENDLESS, SECONDS_LONG
 from tests.trainer.trainers import claimed, finished, fitting, running_trainer, submit, versions
 from tests.waiting import eventually
+
+__all__ = ["bucket", "postgres"]
 
 DAYS = 2 * 86_400
 
@@ -46,6 +61,57 @@ def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: P
         rename(home, "jobs_away", "jobs")
         assert finished(registry, submit(registry, csv, model="next")).state is JobState.SUCCEEDED
         trainer.terminate()
+    assert versions(registry, "movies") == [1]
+
+
+class Written(Fitter):
+    """Fits nothing: when ``end`` is set, its snapshot is there."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.end = asyncio.Event()
+
+    async def perform(self, task: FitTask) -> AsyncGenerator[Done, None]:
+        await self.end.wait()
+        yield Done(digest=write_snapshot(task.staged, random_content()), facts={"metrics": None}, files=[])
+
+
+async def test_a_fit_outlives_a_database_that_says_nothing_for_longer_than_its_lease(
+    home: Path, csv: Path, postgres: Postgres, request: pytest.FixtureRequest
+) -> None:
+    with place_of("postgres-s3", home, request) as place, place.open() as registry:
+        job_id = submit(registry, csv)
+        claim = registry.jobs.claim("trainer", timedelta(seconds=1))
+        assert claim is not None
+        settings = Settings(home=home, lease_seconds=1)
+        fitter = Written(settings)
+        running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
+        ended = time.monotonic() + 2
+        with postgres.silent():
+            await asyncio.to_thread(eventually, lambda: time.monotonic() > ended, "the lease has ended")
+        fitter.end.set()
+        await running
+        job = registry.jobs.get(job_id)
+        assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+
+
+async def test_a_finished_fit_waits_for_the_registry(registry: Registry, home: Path, csv: Path) -> None:
+    """Also where its files are in the store already, and only the last transaction has failed."""
+    job_id = submit(registry, csv)
+    claim = registry.jobs.claim("trainer", timedelta(minutes=5))
+    assert claim is not None
+    settings = Settings(home=home)
+    fitter = Written(settings)
+    fitter.end.set()
+    rename(home, "versions", "versions_away")
+    with capture_logs() as logs:
+        running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
+        while not any("published later" in entry["event"] for entry in logs):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+    assert list((home / "snapshots").iterdir())
+    rename(home, "versions_away", "versions")
+    await running
+    assert registry.jobs.get(job_id).state is JobState.SUCCEEDED
     assert versions(registry, "movies") == [1]
 
 

@@ -1,0 +1,102 @@
+"""What a server's home remembers of its aliases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfserve_registry import AliasShadow, AliasTarget, Registry
+from mfserve_server.record import FILE_NAME, RecordFile
+from tests.server.calls import eventually
+from tests.server.conftest import MakeServer
+from tests.server.samples import publish
+from tests.server.test_versions import answer, wait_for_version
+
+NAME = "postgresql+psycopg://db.example/mfserve"
+
+
+def names(record: RecordFile) -> dict[str, list[int]]:
+    """The versions of each alias."""
+    found = record.read()
+    return {} if found is None else {alias.alias: alias.state.versions for alias in found.aliases}
+
+
+def test_what_is_written_is_read_and_replaced(tmp_path: Path, registry: Registry) -> None:
+    for seed in range(3):
+        publish(registry, seed=seed)
+    shadow, targets = AliasShadow(3, 0.5), (AliasTarget(2, 90), AliasTarget(1, 10))
+    registry.aliases.set("movies", "split", targets=targets, shadow=shadow, expected_revision=0)
+    record = RecordFile(tmp_path, NAME)
+    assert record.read() is None
+    record.write(registry.aliases.aliased())
+    found = record.read()
+    assert found is not None
+    assert list(found.aliases) == list(registry.aliases.aliased())
+    record.write([])
+    assert names(record) == {}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [FILE_NAME]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b'{"registry": "x", "read_at": "then", "aliases": []}', b"\xff"]
+)
+def test_what_cannot_be_read_counts_as_none(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(damage)
+    assert RecordFile(tmp_path, NAME).read() is None
+
+
+def test_another_registrys_record_is_none(tmp_path: Path) -> None:
+    RecordFile(tmp_path, NAME).write([])
+    assert RecordFile(tmp_path, NAME + "2").read() is None
+
+
+def test_a_disk_that_takes_none_is_no_harm(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    RecordFile(gone, NAME).write([])
+    assert RecordFile(gone, NAME).read() is None
+
+
+def test_a_registrys_name_has_no_secret(registry: Registry, tmp_path: Path) -> None:
+    assert registry.name == f"sqlite:///{tmp_path / 'home' / 'registry.db'}"
+    url = "postgresql://me:pa55word@db.example:5433/mfserve?sslmode=disable&password=pa55word"
+    with Registry.open(tmp_path / "other", database_url=url, check_later=True) as unreached:
+        assert unreached.name == "postgresql+psycopg://db.example:5433/mfserve"
+
+
+async def test_it_follows_what_is_served_and_forgets_what_is_deleted(
+    serve: MakeServer, registry: Registry, home: Path
+) -> None:
+    publish(registry, seed=1)
+    server = await serve()
+    record = RecordFile(home, registry.name)
+    assert names(record) == {"production": [1]}
+    publish(registry, seed=2, promote_to="production")
+    await wait_for_version(server, 2)
+    await _until(record, {"production": [2]})
+    # One that cannot be loaded is not what is served.
+    damaged = publish(registry, seed=3)
+    (registry.snapshots.path(damaged.digest) / "item_counts.npy").unlink()
+    registry.aliases.set("movies", "production", 3, expected_revision=2)
+    registry.aliases.set("movies", "candidate", 1, expected_revision=0)
+    await _until(record, {"candidate": [1], "production": [2]})
+    registry.aliases.delete("movies", "candidate", expected_revision=1)
+    await _until(record, {"production": [2]})
+
+
+async def test_a_new_process_serves_what_an_emptied_registry_lacks(
+    serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry)
+    before = await answer(await serve())
+    with registry._database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM alias_events")
+        connection.exec_driver_sql("DELETE FROM aliases")
+    assert await answer(await serve()) == before
+
+
+async def _until(record: RecordFile, expected: dict[str, list[int]]) -> None:
+    async def there() -> bool:
+        return names(record) == expected
+
+    await eventually(there)
