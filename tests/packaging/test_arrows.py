@@ -56,6 +56,7 @@ SHARED = {
     "alembic",
     "numpy",
     "obstore",
+    "psycopg",
     "pyarrow",
     "pydantic",
     "pydantic_core",
