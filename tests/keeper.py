@@ -11,7 +11,7 @@ from pathlib import Path
 _SCRIPT = """
 cat >/dev/null
 pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
-while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+while [ -e "$0/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 rm -rf "$0"
 """
 
