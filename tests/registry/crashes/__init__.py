@@ -1,0 +1,1 @@
+"""Publishers that are really killed, beside readers and a collection: ``python -m tests.registry.crashes.nursery``."""
