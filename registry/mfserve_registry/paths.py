@@ -25,7 +25,8 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     """
     if not roots:
         raise PermissionDenied(
-            "No file may be read here: name the allowed folders with --data-roots or MFSERVE_DATA_ROOTS.",
+            "No file may be read here: `mfserve serve` and `mfserve trainer` are told the allowed folders by "
+            "--data-roots or MFSERVE_DATA_ROOTS.",
             reason="PATH_NOT_ALLOWED",
             field=_FIELD,
             metadata={"path": path},
@@ -39,7 +40,8 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     ]
     if not allowed:
         raise PermissionDenied(
-            f"{path!r} is outside the folders from which trainings may read (data_roots, MFSERVE_DATA_ROOTS).",
+            f"{path!r} is outside the folders from which trainings may read, where relative paths begin (--data-roots "
+            "or MFSERVE_DATA_ROOTS of the server).",
             reason="PATH_NOT_ALLOWED",
             field=_FIELD,
             metadata={"path": path},
@@ -47,7 +49,7 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
     existing = [place for place in allowed if _exists(place)]
     if not existing:
         raise NotFound(
-            f"There is no file {path!r} under the data roots.",
+            f"There is no file {path!r} under the data roots{_where_it_was_looked_for(path)}.",
             reason="FILE_NOT_FOUND",
             field=_FIELD,
             metadata={"path": path},
@@ -58,6 +60,10 @@ def resolve_under_roots(path: str, roots: Sequence[Path]) -> Path:
             f"{path!r} is {kind}; name one CSV, TSV or Parquet file", reason="DATASET_INVALID", field=_FIELD
         )
     return existing[0]
+
+
+def _where_it_was_looked_for(path: str) -> str:
+    return "" if Path(path).is_absolute() else ", where relative paths begin"
 
 
 def _real_place(path: Path) -> Path:

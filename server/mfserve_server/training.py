@@ -9,6 +9,7 @@ from pathlib import Path
 from mfserve.v1 import training_service_pb2 as pb
 from mfserve_registry import Job, JobRequest, JobState, Progress, Registry
 from mfserve_registry.errors import FailedPrecondition, InvalidArgument, Unavailable
+from mfserve_registry.formats import format_of
 from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
 from mfserve_registry.without_ratings import lack_of_ratings
@@ -86,7 +87,7 @@ class TrainingDesk:
     def _check_file(self, dataset: DatasetSpec) -> None:
         """The trainer applies the same rule again when it opens the file: it may have become a link meanwhile."""
         if isinstance(dataset.source, FileDataset):
-            resolve_under_roots(dataset.source.path, self._data_roots)
+            format_of(resolve_under_roots(dataset.source.path, self._data_roots), dataset.source)
 
 
 class JobWatch:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from mfserve.cli._fields import as_typed
 from mfserve.cli._output import plain
 from mfserve.errors import DeadlineExceededError, StatusError, UnavailableError
 
+_BY_FIELD = {
+    "dataset.builtin.name": "A file is told from a name by a slash or an ending, such as ./ratings or ratings.csv, "
+    "or by --format.",
+}
 _BY_REASON = {
     "MODEL_NOT_FOUND": "`mfserve models` lists the models.",
     "VERSION_NOT_FOUND": "`mfserve versions MODEL` lists the versions.",
@@ -18,7 +23,7 @@ _BY_REASON = {
 
 def describe(error: Exception) -> str:
     """One line of markup that says what is wrong and what to do."""
-    message = " ".join(str(error).split())
+    message = as_typed(" ".join(str(error).split()))
     advice = _advice(error)
     return plain(f"{message.removesuffix('.')}. {advice}" if advice else message)
 
@@ -26,6 +31,9 @@ def describe(error: Exception) -> str:
 def _advice(error: Exception) -> str:
     if not isinstance(error, StatusError):
         return ""
+    for violation in error.field_violations:
+        if advice := _BY_FIELD.get(violation.field):
+            return advice
     if error.reason:
         return _BY_REASON.get(error.reason, "")
     # Without a reason it was the network that answered, not mfserve.

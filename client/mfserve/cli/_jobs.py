@@ -9,6 +9,7 @@ import typer
 
 from mfserve import TrainingJob
 from mfserve.cli import _options as options
+from mfserve.cli._fields import as_typed
 from mfserve.cli._following import wait_for
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._progress import describe, stage
@@ -104,4 +105,4 @@ def _show(job: TrainingJob) -> None:
     if info.promotion is not None:
         show_promotion(info.promotion)
     if info.error is not None:
-        line(f"[red]{plain(info.error.reason)}[/]: {plain(info.error.message)}")
+        line(f"[red]{plain(info.error.reason)}[/]: {plain(as_typed(info.error.message))}")

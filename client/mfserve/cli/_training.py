@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ from mfserve.cli import _options as options
 from mfserve.cli._following import queued, wait_for
 from mfserve.cli._output import UsageError
 from mfserve.cli._sharing import taking
-from mfserve.types import BuiltinDataset
+from mfserve.types import FileDataset
 
 _DATA = "Data"
 _RATING = "Rating head"
@@ -60,6 +61,14 @@ class Split(StrEnum):
     NONE = "none"
 
 
+class Format(StrEnum):
+    """Formats of files."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    PARQUET = "parquet"
+
+
 class BadRows(StrEnum):
     """What happens to bad rows."""
 
@@ -85,7 +94,8 @@ def training_arguments(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="A built-in data set (see `mfserve datasets`) or a file that the server can read."
+            help="A built-in data set (see `mfserve datasets`), or a file under the server's --data-roots: its full "
+            "path, or one that begins at a data root."
         ),
     ],
     *,
@@ -100,6 +110,10 @@ def training_arguments(
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Serve what was measured, without a second fit on all ratings.")
     ] = False,
+    file_format: Annotated[
+        Format | None,
+        _option("--format", help="Format of the file.", show_default="by the name's ending", panel=_DATA),
+    ] = None,
     user_column: Annotated[
         str | None, _option(help="Column of the user ids.", show_default="user_id", panel=_DATA)
     ] = None,
@@ -238,8 +252,17 @@ def training_arguments(
         raise UsageError("--request-id is empty: the command would not be safe to repeat")
     if validation_fraction is not None and early_stopping is None:
         raise UsageError("--validation-fraction goes with --early-stopping")
-    columns = (user_column, item_column, rating_column, timestamp_column, title_column)
-    if isinstance(source(dataset, {}), BuiltinDataset) and any(columns):
+    columns = {
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "timestamp_column": timestamp_column,
+        "title_column": title_column,
+    }
+    ratings = source(dataset, {}) if file_format is None else FileDataset(dataset, file_format.value)
+    if isinstance(ratings, FileDataset):
+        ratings = replace(ratings, **columns)
+    elif any(columns.values()):
         raise UsageError(
             f"the columns of a built-in data set such as {dataset} are known: name those of files only"
         )
@@ -284,12 +307,7 @@ def training_arguments(
     }
     return {
         "model": model,
-        "dataset": dataset,
-        "user_column": user_column,
-        "item_column": item_column,
-        "rating_column": rating_column,
-        "timestamp_column": timestamp_column,
-        "title_column": title_column,
+        "dataset": ratings,
         "implicit": implicit,
         "bad_rows": None if bad_rows is None else bad_rows.value,
         "duplicates": None if duplicates is None else duplicates.value,

@@ -63,13 +63,14 @@ def test_a_file_is_trained_on_and_its_version_answers(run: Run, shop: Path) -> N
 
 
 def test_data_without_ratings_gives_recommendations_and_no_predictions(run: Run, shop: Path) -> None:
-    (shop / "chosen.csv").write_text(
+    (shop / "chosen").write_text(
         "\n".join(["who,what", *(f"u{n % 40},i{n * 7 % 31}" for n in range(600))]) + "\n"
     )
-    chosen = ["chosen", str(shop / "chosen.csv"), "--user-column", "who", "--item-column", "what", "--wait"]
+    columns = ["--user-column", "who", "--item-column", "what"]
+    chosen = ["chosen", "chosen", "--format", "csv", *columns, "--wait"]
     refused = run("train", *chosen)
     assert refused.code == 1
-    assert "say that the data set is implicit" in " ".join(refused.err.split())
+    assert "set --implicit" in " ".join(refused.err.split())
     finished = run("train", *chosen, "--implicit", "--duplicates", "first")
     assert finished.code == 0, finished.err
     assert "rows without ratings" in finished.out
@@ -133,4 +134,24 @@ def test_a_bad_row_is_named_with_its_line(run: Run, shop: Path) -> None:
     assert "bad.csv" in last
     assert "902" in last  # the heading, 900 good ones, and this one
     (job,) = json.loads(run("jobs", "--model", "shop", "--state", "failed", "--json").out)
-    assert job["error"]["message"] in last
+    assert 'set --bad-rows to "skip"' in last
+    assert 'set dataset.bad_rows to "skip"' in job["error"]["message"]
+    assert 'set --bad-rows to "skip"' in run("jobs", job["job_id"]).out
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "says"),
+    [
+        ("plain", 2, "plain: no ending tells the format; set --format to csv, tsv or parquet."),
+        ("shop/good.csv", 1, "under the data roots, where relative paths begin."),
+        ("/etc/passwd", 1, "outside the folders"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_queued(
+    run: Run, shop: Path, file: str, code: int, says: str
+) -> None:
+    (shop / "plain").touch()
+    finished = run("train", "refused", f"./{file}" if code == 2 else file)
+    assert (finished.code, finished.err.count("\n")) == (code, 1)
+    assert says in finished.err
+    assert json.loads(run("jobs", "--model", "refused", "--json").out) == []

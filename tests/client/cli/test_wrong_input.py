@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mfserve.cli._fields import OPTIONS, as_typed
+from mfserve.v1 import training_service_pb2 as pb
 from tests.client.cli.conftest import Finished, Run
+from tests.client.cli.reference import commands
 
 
 def refused(finished: Finished, code: int, says: str) -> None:
@@ -54,13 +59,14 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
         (["recommend", "movies", ""], "user_id"),
         (["recommend", "movies", "--history", "i0"], "history.ratings[0].rating"),
         (["train", "movies", "no-such-data-set"], "movielens-100k"),
+        (["train", "movies", "ratings"], "by --format"),
         (["train", "Movies!", "movielens-100k"], "model"),
         (["train", "movies", "movielens-100k", "--engine", "none", "--ranking", "none"], "nothing to train"),
-        (["train", "movies", "movielens-100k", "--engine", "als", "--factors", "0"], "spec.als.factors"),
+        (["train", "movies", "movielens-100k", "--engine", "als", "--factors", "0"], "--factors: "),
         (["train", "movies", "movielens-100k", "--scale", "5:1"], "minimum 5 must be below maximum 1"),
-        (["train", "movies", "movielens-100k", "--scale", "nan:5"], "dataset.scale"),
-        (["train", "movies", "movielens-100k", "--index-recall", "1"], "spec.index.recall"),
-        (["tune", "movies", "movielens-100k", "--trials", "0"], "spec.tuning.trials"),
+        (["train", "movies", "movielens-100k", "--scale", "nan:5"], "--scale: "),
+        (["train", "movies", "movielens-100k", "--index-recall", "1"], "--index-recall: "),
+        (["tune", "movies", "movielens-100k", "--trials", "0"], "--trials: "),
         (["tune", "movies", "movielens-100k", "--ranking", "none", "--head", "ranking"], "none is trained"),
         (["recommend", "movies", "--history", "i0=99"], "history.ratings[0].rating"),
         (["recommend", "movies", "1", "--history", "2=3"], "either USER or --history"),
@@ -73,7 +79,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
         (["embeddings", "movies", "--output", "x.csv"], ".npz or .parquet"),
         (["train", "movies", "movielens-100k", "--epochs", "3"], "--engine auto has no epochs"),
         (["train", "movies", "movielens-100k", "--engine", "als", "--l2", "3"], "--engine als has no l2"),
-        (["train", "movies", "movielens-100k", "--implicit", "--engine", "bayes"], "spec.bayes: "),
+        (["train", "movies", "movielens-100k", "--implicit", "--engine", "bayes"], "--engine bayes: "),
         (["train", "movies", "x.csv", "--implicit", "--scale", "1:5"], "--implicit reads no ratings"),
         (["train", "movies", "x.csv", "--implicit", "--rating-column", "r"], "--implicit reads no ratings"),
         (
@@ -84,6 +90,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
             ["train", "movies", "movielens-100k", "--ranking", "none", "--ranking-factors", "3"],
             "--ranking none",
         ),
+        (["train", "movies", "movielens-100k", "--holdout", "2"], "--holdout: "),
         (["train", "movies", "movielens-100k", "--split", "none", "--holdout", "0.1"], "--split none"),
         (["train", "movies", "movielens-100k", "--scale", "five"], "LOWEST:HIGHEST"),
         (["train", "movies", "movielens-100k", "--request-id", ""], "safe to repeat"),
@@ -227,3 +234,25 @@ def test_every_command_says_so_in_one_line_of_its_own(
 )
 def test_what_no_message_can_carry_is_one_line_too(run: Run, arguments: list[str]) -> None:
     refused(run(*arguments), 2, "error: an argument cannot be sent: ")
+
+
+def test_every_field_of_a_training_has_a_name_on_the_command_line() -> None:
+    unnamed = {"model", "dataset.upload.upload_id"}
+    assert set(_fields(pb.TrainRequest.DESCRIPTOR)) - unnamed <= set(OPTIONS)
+    typed = {option for name in ("train", "tune") for one in commands()[name].params for option in one.opts}
+    assert {option.split()[0] for option in OPTIONS.values() if option != "DATASET"} <= typed
+
+
+def _fields(message: Any, before: str = "") -> Iterator[str]:
+    for field in message.fields:
+        if field.message_type is None:
+            yield f"{before}{field.name}"
+        else:
+            yield from _fields(field.message_type, f"{before}{field.name}.")
+
+
+def test_an_option_takes_the_place_of_a_field_and_of_nothing_else() -> None:
+    assert as_typed("Set dataset.scale, or dataset.bad_rows.") == "Set --scale, or --bad-rows."
+    assert as_typed("spec.als.factors: too small") == "--factors: too small"
+    for data in ("it has 'dataset.scale'", "x.seed", "dataset.scale.unit", "my_request_id"):
+        assert as_typed(data) == data

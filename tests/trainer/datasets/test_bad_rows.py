@@ -53,7 +53,7 @@ def test_a_bad_line_is_named_or_counted(line: bytes, reason: str, message: str, 
     assert caught.value.reason == "DATASET_INVALID"
     assert caught.value.message.startswith("ratings.csv has 1 bad row: line 4: ")
     assert message in caught.value.message
-    assert caught.value.message.endswith('Correct the file, or set bad_rows to "skip".')
+    assert caught.value.message.endswith('Correct the file, or set dataset.bad_rows to "skip".')
     assert caught.value.metadata == {"bad_rows": "1"}
     skipping = load_text(tmp_path, text, bad_rows="skip", **options)
     assert skipping.skipped == {reason: 1}

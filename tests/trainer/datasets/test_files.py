@@ -91,7 +91,7 @@ def test_a_title_that_is_no_utf8_costs_no_row(tmp_path: Path) -> None:
 def test_format_overrides_the_ending(tmp_path: Path) -> None:
     text = "user_id\titem_id\trating\na\tx\t3\na\ty\t4\n"
     assert len(load_text(tmp_path, text, name="data", format="tsv")) == 2
-    with pytest.raises(InvalidArgument, match="set format") as caught:
+    with pytest.raises(InvalidArgument, match=r"set dataset\.file\.format") as caught:
         load_text(tmp_path, text, name="data.dat")
     assert caught.value.field == "dataset.file.format"
 

@@ -71,7 +71,7 @@ def test_a_file_without_ratings_is_refused_with_a_hint_unless_it_is_meant(tmp_pa
     assert (error.reason, error.field) == ("DATASET_INVALID", "dataset.file.rating_column")
     assert error.message == (
         "ratings.csv has no column 'rating' for the rating; it has 'user_id', 'item_id', 'when', 'name'. "
-        "Name the right one in rating_column. If there are no ratings, say that the data set is implicit."
+        "Name the right one in dataset.file.rating_column. If there are no ratings, set dataset.implicit."
     )
     missing = refused(lambda: load_text(tmp_path, TEXT, implicit=True, item_column="what"))
     assert missing is not None

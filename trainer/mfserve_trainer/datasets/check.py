@@ -145,7 +145,7 @@ def _refuse_bad_rows(raw: RawRows, users: Ids, items: Ids, fault: Faults, scale:
     more = f"; and {total - len(named):,} more" if total > len(named) else ""
     how_many = "1 bad row" if total == 1 else f"{total:,} bad rows"
     raise InvalidArgument(
-        f'{raw.source} has {how_many}: {listed}{more}. Correct the file, or set bad_rows to "skip".',
+        f'{raw.source} has {how_many}: {listed}{more}. Correct the file, or set dataset.bad_rows to "skip".',
         reason="DATASET_INVALID",
         field="dataset.bad_rows",
         metadata={"bad_rows": str(total)},

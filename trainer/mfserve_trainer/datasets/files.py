@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.formats import format_of
 from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
 from mfserve_trainer.datasets.check import to_ratings
@@ -14,13 +14,6 @@ from mfserve_trainer.datasets.delimited import CSV, TSV, read_delimited
 from mfserve_trainer.datasets.parquet import column_names, read_parquet
 from mfserve_trainer.datasets.raw import Columns, RawRows, invalid
 from mfserve_trainer.ratings import Ratings
-
-_ENDINGS: dict[str, Literal["csv", "tsv", "parquet"]] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
 
 
 def load_file(source: FileDataset, spec: DatasetSpec, roots: Sequence[Path]) -> Ratings:
@@ -72,16 +65,7 @@ def _read(path: Path, source: FileDataset, *, implicit: bool) -> RawRows:
         timestamp=source.timestamp_column,
         title=source.title_column,
     )
-    kind = source.format
-    if kind == "auto":
-        ending = path.suffix.lower()
-        if ending not in _ENDINGS:
-            raise InvalidArgument(
-                f"{path.name}: the ending {ending!r} does not tell the format; set format to csv, tsv or parquet",
-                reason="DATASET_INVALID",
-                field="dataset.file.format",
-            )
-        kind = _ENDINGS[ending]
+    kind = format_of(path, source)
     try:
         if path.stat().st_size == 0:
             raise invalid(path.name, "is empty.")

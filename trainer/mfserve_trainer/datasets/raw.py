@@ -105,10 +105,10 @@ def missing_column(source: str, role: Role, wanted: str, present: Sequence[str])
     """The error for a file that lacks a column: says which ones it has."""
     shown = ", ".join(repr(shorten(name)) for name in present[:12])
     more = f" and {len(present) - 12} more" if len(present) > 12 else ""
-    without = " If there are no ratings, say that the data set is implicit." if role == "rating" else ""
+    without = " If there are no ratings, set dataset.implicit." if role == "rating" else ""
     return InvalidArgument(
         f"{source} has no column {wanted!r} for the {role}; it has {shown}{more}. "
-        f"Name the right one in {role}_column.{without}",
+        f"Name the right one in dataset.file.{role}_column.{without}",
         reason="DATASET_INVALID",
         field=f"dataset.file.{role}_column",
     )
