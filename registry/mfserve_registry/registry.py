@@ -25,6 +25,7 @@ from mfserve_registry.publishing import Publication, Publisher, Training
 from mfserve_registry.schema import ensure_schema, require_schema
 from mfserve_registry.serving import Serving
 from mfserve_registry.settings import DEFAULT_CACHE_BYTES
+from mfserve_registry.shadowing import Shadowing
 from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.store import Store, open_store
 from mfserve_registry.uploads import UploadLimits, Uploads
@@ -43,6 +44,7 @@ class Registry:
         artifacts: files that hang on versions.
         uploads: ratings sent by callers.
         serving: which server process holds which version.
+        shadowing: what server processes have found about shadows.
         snapshots: the snapshots in the store.
     """
 
@@ -52,6 +54,7 @@ class Registry:
     artifacts: Artifacts
     uploads: Uploads
     serving: Serving
+    shadowing: Shadowing
     snapshots: SnapshotStore
 
     def __init__(self, database: Database, store: Store, upload_limits: UploadLimits) -> None:
@@ -63,6 +66,7 @@ class Registry:
         self.artifacts = Artifacts(database, store)
         self.uploads = Uploads(database, store, upload_limits)
         self.serving = Serving(database)
+        self.shadowing = Shadowing(database)
         self.snapshots = SnapshotStore(store)
         self._promoter = Promoter(database)
         self._publisher = Publisher(database, self.snapshots, self.artifacts)

@@ -224,3 +224,18 @@ serving_leases = Table(
     Column("streams", Whole, nullable=False, server_default="0"),
     Index(None, "model", "version"),
 )
+
+shadow_sums = Table(
+    "shadow_sums",
+    metadata,
+    Column("model", _NAME, primary_key=True),
+    # The version that answered callers.
+    Column("version", Whole, primary_key=True, autoincrement=False),
+    Column("shadow_version", Whole, primary_key=True, autoincrement=False),
+    # Of a process that may be gone: what it has found stays.
+    Column("server_id", _ID, primary_key=True),
+    # {what: [count, sum, sum of squares], …}
+    Column("answers", JSON, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+)

@@ -15,6 +15,7 @@ from mfserve_server.kept import KeptReplies, Key
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import held_version, loaded_version
 from mfserve_server.outcomes import Outcome, Reply, attempt
+from mfserve_server.shadowing import Shadowing
 
 
 class Request(Protocol):
@@ -36,10 +37,16 @@ class Answers(BytesMethod):
         answer_each: responses are a pure function of its arguments.
         catalog: has the versions.
         kept: replies to repeated requests.
+        shadowing: is told of what a version has been asked, unless the reply was kept: that question was put before.
     """
 
     def __init__(
-        self, request_class: type[Message], answer_each: AnswerEach, catalog: Catalog, kept: KeptReplies
+        self,
+        request_class: type[Message],
+        answer_each: AnswerEach,
+        catalog: Catalog,
+        kept: KeptReplies,
+        shadowing: Shadowing | None = None,
     ) -> None:
         self._request_class = request_class
         self._name: str = request_class.DESCRIPTOR.full_name
@@ -47,6 +54,7 @@ class Answers(BytesMethod):
         self._answer_each = answer_each
         self._catalog = catalog
         self._kept = kept
+        self._shadowing = shadowing
         self._gathering = Gathering(self._outcomes)
 
     def __call__(self, data: bytes) -> Awaitable[bytes]:
@@ -77,6 +85,9 @@ class Answers(BytesMethod):
             each = [made] * len(numbers) if isinstance(made, Exception) else made
             for number, outcome in zip(numbers, each, strict=True):
                 outcomes[number] = self._keep(loaded, calls[number], outcome)
+            if self._shadowing is not None and self._shadowing.wanted:
+                for number, request in zip(numbers, requests, strict=True):
+                    self._shadowing.offer(loaded, request.model_spec, self._user_of(request), calls[number])
         return [outcomes[number] for number in range(len(calls))]
 
     def _begun(self, data: bytes) -> tuple[Request, LoadedVersion | None]:

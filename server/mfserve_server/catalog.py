@@ -89,6 +89,7 @@ class Catalog:
         self._changed = changed
         self._left = left
         self._by_alias: Mapping[Name, Route] = MappingProxyType({})
+        self._shadowed: Mapping[Name, Route] = {}
         self._aliased: dict[Key, LoadedVersion] = {}
         self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
         self._loads: dict[Key, asyncio.Task[LoadedVersion]] = {}
@@ -104,8 +105,13 @@ class Catalog:
         return self._by_alias
 
     @property
+    def shadowed(self) -> Mapping[Name, Route]:
+        """The routes of ``by_alias`` that have a shadow."""
+        return self._shadowed
+
+    @property
     def unnamed(self) -> set[Key]:
-        """The versions, loaded or not to be loaded, that answer for no alias."""
+        """The versions, loaded or not to be loaded, that no alias needs."""
         return {*self._on_demand, *self._failures} - self._aliased.keys()
 
     @property
@@ -151,7 +157,7 @@ class Catalog:
     ) -> LoadedVersion | None:
         """The same without asking anybody: None where it is not here."""
         if version is None:
-            route = self._by_alias.get((model, PRODUCTION if alias is None else alias))
+            route = self.route(model, alias=alias)
             return None if route is None else route.answering(user_id)
         key = (model, version)
         if (found := self._aliased.get(key)) is not None:
@@ -159,6 +165,14 @@ class Catalog:
         if (found := self._on_demand.get(key)) is not None:
             self._on_demand.move_to_end(key)
         return found
+
+    def route(self, model: str, *, version: int | None = None, alias: str | None = None) -> Route | None:
+        """Where the calls of an alias go; None where it is not here, or the caller names a version."""
+        return (
+            None
+            if version is not None
+            else self._by_alias.get((model, PRODUCTION if alias is None else alias))
+        )
 
     def is_aliased(self, loaded: LoadedVersion) -> bool:
         """Whether an alias names it, so that it stays until ``left`` is called."""
@@ -311,10 +325,11 @@ class Catalog:
 
     def _swap(self, by_alias: dict[Name, Route]) -> None:
         changed = [before for name, before in self._by_alias.items() if by_alias.get(name) is not before]
-        left = {loaded.digest for before in changed for loaded in before.targets}
+        left = {loaded.digest for before in changed for loaded in before.versions}
         self._by_alias = MappingProxyType(by_alias)
+        self._shadowed = {name: route for name, route in by_alias.items() if route.shadow is not None}
         self._aliased = {
-            (loaded.model, loaded.version): loaded for route in by_alias.values() for loaded in route.targets
+            (loaded.model, loaded.version): loaded for route in by_alias.values() for loaded in route.versions
         }
         for key in self._aliased:
             self._on_demand.pop(key, None)

@@ -25,8 +25,8 @@ class Executors:
 
     ``registry`` asks the database for callers, and ``watching`` for the watcher, who has to find out whether it
     answers. ``storing`` waits for the disk and the store, as long as that takes. ``loading`` reads and verifies
-    snapshots, one at a time, with what the others leave of the cores. ``scoring`` computes, one piece at a time: BLAS
-    brings its own threads, which share the cores with other workers.
+    snapshots, one at a time, with what the others leave of the cores; with that ``comparing`` computes. ``scoring``
+    computes, one piece at a time: BLAS brings its own threads, which share the cores with other workers.
 
     Args:
         contact: while the registry does not answer the watcher, nobody else asks it.
@@ -38,6 +38,7 @@ class Executors:
         self._watching = ThreadPoolExecutor(1, "watching")
         self._storing = ThreadPoolExecutor(STORING_THREADS, "storing")
         self._loading = ThreadPoolExecutor(1, "loading", lower_priority)
+        self._comparing = ThreadPoolExecutor(1, "comparing", lower_priority)
         self._scoring = ThreadPoolExecutor(1, "scoring")
 
     async def registry(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -56,6 +57,9 @@ class Executors:
     async def loading(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _run(self._loading, call, *args, **kwargs)
 
+    async def comparing(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await _run(self._comparing, call, *args, **kwargs)
+
     async def scoring(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _run(self._scoring, call, *args, **kwargs)
 
@@ -63,7 +67,7 @@ class Executors:
         """Drops what has not begun; what has begun ends by itself, at the latest when the registry is closed."""
         for executor in (self._registry, self._watching, self._storing):
             executor.shutdown(wait=False, cancel_futures=True)
-        for executor in (self._loading, self._scoring):
+        for executor in (self._loading, self._comparing, self._scoring):
             executor.shutdown(wait=True, cancel_futures=True)
 
 

@@ -17,6 +17,7 @@ from mfserve_registry import Registry, ServerInfo, ServerStatus, ServingLease
 from mfserve_registry.errors import NotFound, RegistryError, Unavailable
 from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
+from mfserve_server.tally import Tally
 
 HEARTBEAT_SECONDS = 5.0
 TIME_TO_LIVE = timedelta(seconds=20)
@@ -33,6 +34,7 @@ class Reporter:
         leases: tells what it holds; called on the event loop.
         changes: set when that has changed, or the registry answers again.
         contact: while the registry does not answer, it is told nothing.
+        tally: what it has found about shadows.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Reporter:
         leases: Callable[[], list[ServingLease]],
         changes: asyncio.Event,
         contact: Contact,
+        tally: Tally,
     ) -> None:
         self._registry = registry
         self._executors = executors
         self._leases = leases
         self._changes = changes
         self._contact = contact
+        self._tally = tally
         self._registered = False
         self._info = ServerInfo(
             server_id=uuid4().hex,
@@ -89,11 +93,12 @@ class Reporter:
             _log.exception("reporting failed; it goes on")
 
     async def withdraw(self) -> None:
-        """Takes this process out of the registry."""
-        try:
-            await self._executors.registry(self._registry.serving.unregister, self.server_id)
-        except RegistryError as error:
-            _log.warning("cannot sign off from the registry", reason=error.reason, message=error.message)
+        """Tells the registry what is left to be told, and takes this process out of it."""
+        for last in (self._tell_tally, self._unregister):
+            try:
+                await self._executors.registry(last)
+            except RegistryError as error:
+                _log.warning("cannot sign off from the registry", reason=error.reason, message=error.message)
 
     async def servers(self) -> Sequence[ServerStatus]:
         """All live processes; this one as it is now, and alone where the registry does not answer."""
@@ -116,3 +121,10 @@ class Reporter:
         except NotFound:  # silent so long that it was forgotten
             serving.register(self._info, TIME_TO_LIVE)
             serving.heartbeat(self.server_id, leases, TIME_TO_LIVE)
+        self._tell_tally()
+
+    def _tell_tally(self) -> None:
+        self._tally.report(self._registry, self.server_id)
+
+    def _unregister(self) -> None:
+        self._registry.serving.unregister(self.server_id)

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mfserve_registry.aliases import ResolvedAlias, ResolvedVersion
+from mfserve_server.draws import Draw
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.splitting import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A version that is asked beside those that answer, for a share of the users.
+
+    By user and not by call: nothing has to be counted, the same users are compared in every process and after each
+    restart, and whoever raises the share keeps those who were compared before.
+
+    Attributes:
+        loaded: the version.
+        share: of the users.
+        draw: says who is among them.
+    """
+
+    loaded: LoadedVersion
+    share: float
+    draw: Draw
+
+    def hears(self, user_id: str) -> bool:
+        """Whether it is asked what this user asks."""
+        return self.draw.of(user_id) < self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +40,23 @@ class Route:
         wanted: what the alias names.
         split: how its targets share the users.
         targets: the versions that answer, in the order of the alias's targets: the heaviest first.
+        shadow: the one that is asked beside them; None: none, or it has yet to be loaded.
     """
 
     wanted: ResolvedAlias
     split: Split
     targets: tuple[LoadedVersion, ...]
+    shadow: Shadow | None = None
+
+    def with_shadow(self, loaded: LoadedVersion, share: float) -> Route:
+        """With this shadow."""
+        draw = Draw("mfserve-shadow", loaded.model, self.wanted.alias, loaded.version)
+        return replace(self, shadow=Shadow(loaded, share, draw))
+
+    @property
+    def versions(self) -> list[LoadedVersion]:
+        """All that must stay loaded."""
+        return [*self.targets, *(() if self.shadow is None else (self.shadow.loaded,))]
 
     def answering(self, user_id: str) -> LoadedVersion:
         """The version that answers a user; the heaviest where the call names none ("")."""

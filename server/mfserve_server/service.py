@@ -31,7 +31,9 @@ from mfserve_server.servicers.model import ModelService
 from mfserve_server.servicers.recommendation import RecommendationService
 from mfserve_server.servicers.training import TrainingService
 from mfserve_server.settings import Settings
+from mfserve_server.shadowing import Shadowing
 from mfserve_server.sharing import SharedScoring
+from mfserve_server.tally import Tally
 from mfserve_server.training import JobWatch, TrainingDesk
 from mfserve_server.verdicts import verdict_folder
 from mfserve_server.verification import Verification
@@ -93,6 +95,8 @@ class Service:
             changed=changes.set,
             left=self.kept.end_periods,
         )
+        tally = Tally()
+        self._shadowing = Shadowing(self._catalog, tally)
         record = RecordFile(settings.home, registry.name)
         self._watcher = Watcher(self._catalog, registry, self._executors, self._contact, record)
         self._reporter = Reporter(
@@ -103,6 +107,7 @@ class Service:
             leases=self._catalog.leases,
             changes=changes,
             contact=self._contact,
+            tally=tally,
         )
         self._health = Health()
         self._server = grpc.aio.server(options=_OPTIONS)
@@ -149,6 +154,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._shadowing.close()
         await self._reporter.withdraw()
         await self._catalog.close()
         self._executors.close()
@@ -163,7 +169,7 @@ class Service:
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
-                RecommendationService(self._catalog, self._executors, scoring, self.kept),
+                RecommendationService(self._catalog, self._executors, scoring, self.kept, self._shadowing),
             ),
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (

@@ -108,10 +108,13 @@ class Watcher:
         # What is loaded already first: a rollback must not wait for somebody else's large snapshot.
         for alias in sorted(moved, key=lambda alias: not self._is_loaded(alias)):
             await self._move(alias)
+        # Nobody waits for a shadow, so it comes last.
+        for alias in moved:
+            await self._add_shadow(alias)
 
     def _serves(self, name: Name, wanted: ResolvedAlias) -> bool:
         now = self._catalog.by_alias.get(name)
-        return now is not None and now.wanted == wanted
+        return now is not None and now.wanted == wanted and (now.shadow is None) == (wanted.shadow is None)
 
     def _is_loaded(self, wanted: ResolvedAlias) -> bool:
         return all(
@@ -119,6 +122,9 @@ class Watcher:
         )
 
     async def _move(self, alias: ResolvedAlias) -> None:
+        now = self._catalog.by_alias.get((alias.model, alias.alias))
+        if now is not None and now.wanted == alias:
+            return  # it is only the shadow that is missing
         try:
             targets = [await self._catalog.load(target) for target in alias.targets]
         except RegistryError:
@@ -126,6 +132,16 @@ class Watcher:
         self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
         shares = {target.version: target.weight for target in alias.state.targets}
         _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)
+
+    async def _add_shadow(self, alias: ResolvedAlias) -> None:
+        route = self._catalog.by_alias.get((alias.model, alias.alias))
+        if alias.shadow is None or alias.state.shadow is None or route is None or route.wanted != alias:
+            return
+        try:
+            loaded = await self._catalog.load(alias.shadow)
+        except RegistryError:
+            return
+        self._catalog.serve(route.with_shadow(loaded, alias.state.shadow.share))
 
     async def _keep_record(self, known: Mapping[Name, ResolvedAlias]) -> None:
         """Writes what is known, unless the registry has not confirmed it just now."""

@@ -40,7 +40,7 @@ class AliasMethods:
             version: the one version that it is to name; or else
             targets: up to 10 versions with their weights, such as ``{3: 90, 4: 10}``; a version's share of the users is
                 its weight over the sum of all, and each user stays with one version.
-            shadow: a further version to ask beside them, and its share of the calls, such as ``(5, 0.1)``; None: none,
+            shadow: a further version to ask beside them, and its share of the users, such as ``(5, 0.1)``; None: none,
                 also where there was one.
             expected_revision: the revision that it has, or 0: it must not exist yet.
             reason: why, for the alias's history.

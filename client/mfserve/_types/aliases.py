@@ -25,7 +25,7 @@ class AliasShadow:
 
     version: int
     share: float
-    """Of the calls, above 0 and at most 1."""
+    """Of the users, above 0 and at most 1."""
 
 
 @dataclass(frozen=True, slots=True)

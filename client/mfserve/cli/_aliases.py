@@ -46,8 +46,8 @@ def alias(
     shadow: Annotated[
         str | None,
         typer.Option(
-            help="VERSION=SHARE: a further version, to be asked beside them for this share of the calls. "
-            "Servers do not ask it yet."
+            help="VERSION=SHARE: a further version, to be asked beside them for this share of the users, whom it does "
+            "not answer."
         ),
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the alias away; its history stays.")] = False,
@@ -152,7 +152,7 @@ def named(state: Alias | AliasState) -> str:
     if len(parts) == 1:
         parts = [str(state.targets[0].version)]
     if state.shadow is not None:
-        parts.append(f"shadow {state.shadow.version} ({_percent(state.shadow.share)} of the calls)")
+        parts.append(f"shadow {state.shadow.version} ({_percent(state.shadow.share)} of the users)")
     return " + ".join(parts)
 
 

@@ -323,8 +323,13 @@ Global___AliasTarget: _TypeAlias = AliasTarget  # noqa: Y015
 
 @_typing.final
 class AliasShadow(_message.Message):
-    """AliasShadow is a version that is to be asked beside an alias's targets, without answering callers. Servers do not ask
-    it yet.
+    """AliasShadow is a version that is asked beside an alias's targets, without answering callers.
+
+    For a share of the users, chosen by their ids and always the same ones, what they ask of `Recommend` under the alias is
+    put to both versions once more, by a thread of low priority after the answer: CompareModelVersions tells what came of it. Only
+    users whom both versions know are compared. A reply that the server has kept is given without being compared again. Calls
+    that come while 1,024 wait, or are larger than 4 KiB, are dropped and counted. An alias moves to its targets also while
+    its shadow cannot be loaded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -334,7 +339,7 @@ class AliasShadow(_message.Message):
     version: _builtins.int
     """Version number; none of the targets'."""
     share: _builtins.float
-    """Share of the calls, above 0 and at most 1."""
+    """Share of the users, above 0 and at most 1."""
     def __init__(
         self,
         *,

@@ -37,7 +37,7 @@ class AliasShadow:
 
     Attributes:
         version: its number; none of the targets.
-        share: of the calls, above 0 and at most 1.
+        share: of the users, above 0 and at most 1.
     """
 
     version: int

@@ -18,17 +18,25 @@ from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.names import loaded_version
 from mfserve_server.scoring import Scoring
+from mfserve_server.shadowing import Shadowing
 from mfserve_server.streaming import recommend_stream
 
 
 class RecommendationService:
     """Answers from loaded versions. Each call takes one and keeps it to its end."""
 
-    def __init__(self, catalog: Catalog, executors: Executors, scoring: Scoring, kept: KeptReplies) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        executors: Executors,
+        scoring: Scoring,
+        kept: KeptReplies,
+        shadowing: Shadowing,
+    ) -> None:
         self._catalog = catalog
         self._executors = executors
         self._scoring = scoring
-        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend_each, catalog, kept)
+        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend_each, catalog, kept, shadowing)
         self.PredictRating = Answers(pb.PredictRatingRequest, one_by_one(self._predict), catalog, kept)
         self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, one_by_one(self._similar), catalog, kept)
 

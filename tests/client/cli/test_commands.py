@@ -176,8 +176,8 @@ def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> 
         run, "alias", "movies", "canary", "1", "--shadow", "2=0.25", "--expected-revision", "2"
     )
     assert shadowed["shadow"] == {"version": 2, "share": 0.25}
-    assert "canary → 1 + shadow 2 (25 % of the calls)" in " ".join(run("models").out.split())
-    assert "shadow 2 (25 % of the calls)" in run("alias", "movies").out
+    assert "canary → 1 + shadow 2 (25 % of the users)" in " ".join(run("models").out.split())
+    assert "shadow 2 (25 % of the users)" in run("alias", "movies").out
     assert document(run, "rollback", "movies", "canary")["targets"] == [
         {"version": 2, "weight": 90},
         {"version": 1, "weight": 10},
