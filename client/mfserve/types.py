@@ -2,6 +2,7 @@
 
 from mfserve._types.aliases import Alias, AliasEvent, AliasShadow, AliasState, AliasTarget
 from mfserve._types.bulk import RecommendationArrays, RecommendationBatch, UserRecommendations
+from mfserve._types.comparisons import AnswerComparison, Distribution, ShadowComparison, VersionComparison
 from mfserve._types.enums import (
     AliasAction,
     EmbeddingSide,
@@ -73,12 +74,14 @@ __all__ = [
     "AliasState",
     "AliasTarget",
     "Als",
+    "AnswerComparison",
     "Artifact",
     "AutoRating",
     "Bayes",
     "BuiltinDataset",
     "Dataset",
     "DatasetFacts",
+    "Distribution",
     "EmbeddingSide",
     "Embeddings",
     "Evaluation",
@@ -123,6 +126,7 @@ __all__ = [
     "ServingState",
     "ServingStatus",
     "ServingVersion",
+    "ShadowComparison",
     "SimilarItem",
     "SimilarItems",
     "StoredArtifact",
@@ -133,4 +137,5 @@ __all__ = [
     "Upload",
     "UploadedDataset",
     "UserRecommendations",
+    "VersionComparison",
 ]

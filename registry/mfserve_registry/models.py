@@ -97,9 +97,10 @@ class Models:
             named = aliases_of(connection, [row.name for row in rows])
         return Page.of([_model(row, named) for row in rows], page_size, scope, lambda model: model.model)
 
-    def get_version(self, model: str, version: int) -> Version:
+    def get_version(self, model: str, version: int, field: str = "version") -> Version:
+        """The version; ``field`` is the one that an error blames."""
         with self._database.read() as connection:
-            return version_of(connection, model, version)
+            return version_of(connection, model, version, field)
 
     def list_versions(
         self, model: str, *, page_size: int = DEFAULT_PAGE_SIZE, page_token: str = ""
@@ -174,9 +175,9 @@ class Models:
             return {(row.model, row.version) for row in connection.execute(query)}
 
 
-def version_of(connection: Connection, model: str, version: int) -> Version:
+def version_of(connection: Connection, model: str, version: int, field: str = "version") -> Version:
     """The version, within a transaction that is under way."""
-    return _versions(connection, model, [require_version(connection, model, version)])[0]
+    return _versions(connection, model, [require_version(connection, model, version, field)])[0]
 
 
 def _latest(connection: Connection, model: str) -> int:

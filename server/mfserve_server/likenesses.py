@@ -15,8 +15,6 @@ from mfserve_server.loading import LoadedVersion
 
 LIMIT = 10
 """Items that a sampled user is recommended."""
-PIECE = 32
-"""Users who are recommended to in one go."""
 _LOOKED_AT = 20
 """Users of the first version that are looked up in the second, for each that is wanted."""
 
@@ -52,17 +50,11 @@ def answer_sums(ours: Answer | None, theirs: Answer | None) -> AnswerSums | None
     return AnswerSums(*map(Sums.of, found))
 
 
-def sampled(first: LoadedVersion, second: LoadedVersion, users: int) -> AnswerSums:
-    """Of users whom both know, at most so many, evenly spread over the first version's: always the same ones.
-
-    Both are asked as ``Recommend`` is without options.
-    """
+def compared(first: LoadedVersion, second: LoadedVersion, user_ids: Sequence[str]) -> AnswerSums:
+    """What some users show whom both versions know, each asked as ``Recommend`` is without options."""
     sums = AnswerSums()
-    known = common_users(first, second, users)
-    for start in range(0, len(known), PIECE):
-        piece = known[start : start + PIECE]
-        for ours, theirs in zip(_answers(first, piece), _answers(second, piece), strict=True):
-            sums += answer_sums(ours, theirs) or AnswerSums()
+    for ours, theirs in zip(_answers(first, user_ids), _answers(second, user_ids), strict=True):
+        sums += answer_sums(ours, theirs) or AnswerSums()
     return sums
 
 

@@ -37,8 +37,12 @@ class ModelDesk:
 
     def version(self, spec: ModelSpec) -> pb.ModelVersion:
         with under("model_spec"):
-            version = self._registry.models.get_version(spec.model, self._number(spec))
-        return version_message(version, self._manifests.of(version.digest))
+            return self.numbered(spec.model, self._number(spec))
+
+    def numbered(self, model: str, version: int, field: str = "version") -> pb.ModelVersion:
+        """The version of this number; ``field`` is the one that names it."""
+        found = self._registry.models.get_version(model, version, field)
+        return version_message(found, self._manifests.of(found.digest))
 
     def artifact(self, spec: ModelSpec, name: str) -> tuple[ArtifactInfo, bytes]:
         with under("model_spec"):

@@ -15,6 +15,7 @@ from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_s
 from mfserve_registry import Registry
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
+from mfserve_server.comparing import Comparing
 from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register
@@ -166,6 +167,7 @@ class Service:
         desk = TrainingDesk(registry, self._settings.data_roots)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
         models = ModelDesk(registry, Manifests(registry.snapshots))
+        comparing = Comparing(registry, self._catalog, self._executors, models)
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
@@ -179,6 +181,7 @@ class Service:
                     self._executors,
                     models,
                     AliasDesk(registry),
+                    comparing,
                     self._reporter,
                     self._contact,
                 ),

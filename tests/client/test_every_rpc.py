@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "GetModel": lambda client: client.get_model("movies"),
     "ListModelVersions": lambda client: listed(client.list_versions("movies")),
     "GetModelVersion": lambda client: client.get_version("movies"),
+    "CompareModelVersions": lambda client: client.compare_versions("movies", 1, 2),
     "GetArtifact": lambda client: client.get_artifact("movies", "curve.svg", timeout=0.2),
     "GetEmbeddings": lambda client: client.get_embeddings("movies", "user", timeout=0.2),
     "SetAlias": lambda client: client.set_alias("movies", "production", 1, expected_revision=0),

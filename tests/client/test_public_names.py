@@ -54,6 +54,7 @@ def test_exported_names() -> None:
         "batch_predict_ratings",
         "cancel_job",
         "close",
+        "compare_versions",
         "delete_alias",
         "delete_model",
         "delete_version",

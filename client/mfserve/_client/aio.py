@@ -6,9 +6,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Literal, Self
 
-from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client import columns, recommendation_service, training_service
 from mfserve._client.aio_aliases import AsyncAliasMethods
 from mfserve._client.aio_job import AsyncTrainingJob
+from mfserve._client.aio_models import AsyncModelMethods
 from mfserve._client.aio_stream import AsyncRecommendationStream
 from mfserve._client.aio_transport import AsyncTransport
 from mfserve._client.arguments import text
@@ -20,8 +21,7 @@ from mfserve._client.recommendation_service import History
 from mfserve._client.sync import Client
 from mfserve._client.training_service import DatasetArgument, Watch
 from mfserve._client.user_ids import AsyncUserIds
-from mfserve._types.enums import EmbeddingSide, Head, JobState
-from mfserve._types.models import Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.enums import Head, JobState
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
@@ -45,7 +45,7 @@ from mfserve._types.spec import (
 from mfserve._types.training import JobUpdate, Upload
 
 
-class AsyncClient(AsyncAliasMethods):
+class AsyncClient(AsyncModelMethods, AsyncAliasMethods):
     """A connection to a server from an event loop; the methods are those of Client, awaited.
 
     ``train``, ``recommend`` and their like are awaited; ``list_models``, ``watch_job`` and ``stream_recommend`` are
@@ -312,71 +312,3 @@ class AsyncClient(AsyncAliasMethods):
     ) -> SimilarItems:
         call = recommendation_service.similar_items(model, item_id, limit, version, alias)
         return await self._transport.unary(call, timeout)
-
-    # Models
-
-    @documented_as(Client.list_models)
-    def list_models(self, *, page_size: int = 0, timeout: float | None = None) -> AsyncIterator[Model]:
-        return self._transport.paged(model_service.list_models(page_size), timeout)
-
-    @documented_as(Client.get_model)
-    async def get_model(self, model: str, *, timeout: float | None = None) -> Model:
-        return await self._transport.unary(model_service.get_model(model), timeout)
-
-    @documented_as(Client.list_versions)
-    def list_versions(
-        self, model: str, *, page_size: int = 0, timeout: float | None = None
-    ) -> AsyncIterator[ModelVersion]:
-        return self._transport.paged(model_service.list_versions(model, page_size), timeout)
-
-    @documented_as(Client.get_version)
-    async def get_version(
-        self,
-        model: str,
-        version: int | None = None,
-        *,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> ModelVersion:
-        return await self._transport.unary(model_service.get_version(model, version, alias), timeout)
-
-    @documented_as(Client.get_artifact)
-    async def get_artifact(
-        self,
-        model: str,
-        name: str,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> StoredArtifact:
-        return await self._transport.download(
-            model_service.get_artifact(model, name, version, alias), timeout
-        )
-
-    @documented_as(Client.get_embeddings)
-    async def get_embeddings(
-        self,
-        model: str,
-        side: EmbeddingSide | Literal["user", "item"],
-        *,
-        head: Head | Literal["ranking", "rating"] | None = None,
-        version: int | None = None,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> Embeddings:
-        return await self._transport.download(
-            model_service.get_embeddings(model, side, head, version, alias), timeout
-        )
-
-    @documented_as(Client.delete_version)
-    async def delete_version(self, model: str, version: int, *, timeout: float | None = None) -> None:
-        await self._transport.unary(model_service.delete_version(model, version), timeout)
-
-    @documented_as(Client.delete_model)
-    async def delete_model(self, model: str, *, timeout: float | None = None) -> None:
-        await self._transport.unary(model_service.delete_model(model), timeout)
-
-    @documented_as(Client.serving_status)
-    async def serving_status(self, *, timeout: float | None = None) -> ServingStatus:
-        return await self._transport.unary(model_service.serving_status(), timeout)

@@ -34,6 +34,7 @@ RETRIED = {
         "GetModel",
         "ListModelVersions",
         "GetModelVersion",
+        "CompareModelVersions",
         "ListAliasEvents",
         "GetServingStatus",
     ),

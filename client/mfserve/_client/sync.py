@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
-from mfserve._client import columns, model_service, recommendation_service, training_service
+from mfserve._client import columns, recommendation_service, training_service
 from mfserve._client.arguments import text
 from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
@@ -14,12 +14,12 @@ from mfserve._client.columns import Columns
 from mfserve._client.recommendation_service import History
 from mfserve._client.sync_aliases import AliasMethods
 from mfserve._client.sync_job import TrainingJob
+from mfserve._client.sync_models import ModelMethods
 from mfserve._client.sync_stream import RecommendationStream
 from mfserve._client.sync_transport import Transport
 from mfserve._client.training_service import DatasetArgument, Watch
 from mfserve._client.user_ids import UserIds
-from mfserve._types.enums import EmbeddingSide, Head, JobState
-from mfserve._types.models import Embeddings, Model, ModelVersion, ServingStatus, StoredArtifact
+from mfserve._types.enums import Head, JobState
 from mfserve._types.recommendations import RatingPrediction, Recommendations, SimilarItems
 from mfserve._types.spec import (
     Als,
@@ -43,7 +43,7 @@ from mfserve._types.spec import (
 from mfserve._types.training import JobUpdate, Upload
 
 
-class Client(AliasMethods):
+class Client(ModelMethods, AliasMethods):
     """A connection to a server; share one between threads, and close it at the end.
 
     Every method takes ``timeout``: seconds until DeadlineExceededError, above 0. None takes the client's for calls with
@@ -419,82 +419,3 @@ class Client(AliasMethods):
         """The items whose embeddings point most nearly in the same direction; NotFoundError for an unknown item."""
         call = recommendation_service.similar_items(model, item_id, limit, version, alias)
         return self._transport.unary(call, timeout)
-
-    # Models
-
-    def list_models(self, *, page_size: int = 0, timeout: float | None = None) -> Iterator[Model]:
-        """Models by name, page by page as they are read."""
-        return self._transport.paged(model_service.list_models(page_size), timeout)
-
-    def get_model(self, model: str, *, timeout: float | None = None) -> Model:
-        """One model and its aliases."""
-        return self._transport.unary(model_service.get_model(model), timeout)
-
-    def list_versions(
-        self, model: str, *, page_size: int = 0, timeout: float | None = None
-    ) -> Iterator[ModelVersion]:
-        """A model's versions, the newest first, page by page as they are read."""
-        return self._transport.paged(model_service.list_versions(model, page_size), timeout)
-
-    def get_version(
-        self,
-        model: str,
-        version: int | None = None,
-        *,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> ModelVersion:
-        """One version: data, configuration, metrics, files."""
-        return self._transport.unary(model_service.get_version(model, version, alias), timeout)
-
-    def get_artifact(
-        self,
-        model: str,
-        name: str,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> StoredArtifact:
-        """A file that was stored with a version, such as a training curve."""
-        return self._transport.download(model_service.get_artifact(model, name, version, alias), timeout)
-
-    def get_embeddings(
-        self,
-        model: str,
-        side: EmbeddingSide | Literal["user", "item"],
-        *,
-        head: Head | Literal["ranking", "rating"] | None = None,
-        version: int | None = None,
-        alias: str | None = None,
-        timeout: float | None = None,
-    ) -> Embeddings:
-        """All embeddings of users or of items; FailedPreconditionError where the version has no such head."""
-        call = model_service.get_embeddings(model, side, head, version, alias)
-        return self._transport.download(call, timeout)
-
-    def delete_version(self, model: str, version: int, *, timeout: float | None = None) -> None:
-        """Takes a version away for good; its number is never given out again.
-
-        Raises:
-            FailedPreconditionError: an alias names it, or a server process answers from it for an alias or holds
-                streams on it; the error's ``metadata`` names them.
-            NotFoundError: it is not there, or no more.
-        """
-        self._transport.unary(model_service.delete_version(model, version), timeout)
-
-    def delete_model(self, model: str, *, timeout: float | None = None) -> None:
-        """Takes a model away with all its versions; delete its aliases first.
-
-        Its name may be trained again; the numbers of versions then go on.
-
-        Raises:
-            FailedPreconditionError: it has an alias or a job that has yet to end, or a server process holds streams on
-                it; the error's ``metadata`` names them.
-            NotFoundError: it is not there, or no more.
-        """
-        self._transport.unary(model_service.delete_model(model), timeout)
-
-    def serving_status(self, *, timeout: float | None = None) -> ServingStatus:
-        """Which versions each server process holds, and why one could not be loaded."""
-        return self._transport.unary(model_service.serving_status(), timeout)

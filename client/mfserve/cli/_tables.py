@@ -5,12 +5,12 @@ from __future__ import annotations
 from mfserve.cli._output import table
 from mfserve.types import Evaluation, Ranker, RatingPredictor
 
-_PREDICTORS = {
+PREDICTORS = {
     RatingPredictor.RATING_HEAD: "rating head, as served",
     RatingPredictor.RATING_HEAD_UNCLIPPED: "rating head, unclipped",
     RatingPredictor.GLOBAL_MEAN: "baseline: mean rating",
 }
-_RANKERS = {
+RANKERS = {
     Ranker.RANKING_HEAD: "ranking head",
     Ranker.RATING_HEAD: "rating head",
     Ranker.POPULARITY: "baseline: most popular",
@@ -23,7 +23,7 @@ def rating_table(evaluation: Evaluation) -> None:
         f"Test error of predicted ratings ({evaluation.holdout_ratings:,} held-out ratings)",
         ("predictor", "MSE#", "RMSE#", "MAE#"),
         (
-            (_PREDICTORS.get(one.predictor, one.predictor.value), one.mse, one.rmse, one.mae)
+            (PREDICTORS.get(one.predictor, one.predictor.value), one.mse, one.rmse, one.mae)
             for one in evaluation.rating
         ),
     )
@@ -35,7 +35,7 @@ def ranking_table(evaluation: Evaluation) -> None:
         f"Test quality of recommendations ({evaluation.ranking_users:,} users)",
         ("ranker", "nDCG@10#", "Recall@20#", "coverage@10#"),
         (
-            (_RANKERS.get(one.ranker, one.ranker.value), one.ndcg_at_10, one.recall_at_20, one.coverage_at_10)
+            (RANKERS.get(one.ranker, one.ranker.value), one.ndcg_at_10, one.recall_at_20, one.coverage_at_10)
             for one in evaluation.ranking
         ),
     )

@@ -1016,6 +1016,211 @@ class GetModelVersionResponse(_message.Message):
 Global___GetModelVersionResponse: _TypeAlias = GetModelVersionResponse  # noqa: Y015
 
 @_typing.final
+class CompareModelVersionsRequest(_message.Message):
+    """CompareModelVersionsRequest names two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    OTHER_VERSION_FIELD_NUMBER: _builtins.int
+    SAMPLE_SIZE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model. Required."""
+    version: _builtins.int
+    """Version number. Required."""
+    other_version: _builtins.int
+    """Another version's number: what is told of both is told of this one in relation to `version`. Required."""
+    sample_size: _builtins.int
+    """Number of users to recommend items to by both, 0 to 1000; 0: no sample, and the versions need not be loaded. Absent: 200."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        other_version: _builtins.int = ...,
+        sample_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sample_size", b"_sample_size", "sample_size", b"sample_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sample_size", b"_sample_size", "model", b"model", "other_version", b"other_version", "sample_size", b"sample_size", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__sample_size: _TypeAlias = _typing.Literal["sample_size"]  # noqa: Y015
+    _WhichOneofArgType__sample_size: _TypeAlias = _typing.Literal["_sample_size", b"_sample_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sample_size) -> _WhichOneofReturnType__sample_size | None: ...
+
+Global___CompareModelVersionsRequest: _TypeAlias = CompareModelVersionsRequest  # noqa: Y015
+
+@_typing.final
+class CompareModelVersionsResponse(_message.Message):
+    """CompareModelVersionsResponse tells how two versions differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    OTHER_VERSION_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def version(self) -> Global___ModelVersion:
+        """The version, with the metrics of its holdout fit. Those of two versions were measured on the same rows only where
+        both were trained on the same data with the same split.
+        """
+
+    @_builtins.property
+    def other_version(self) -> Global___ModelVersion:
+        """The other version."""
+
+    @_builtins.property
+    def shadow(self) -> Global___ShadowComparison:
+        """What came of asking one of the two as an alias's shadow beside the other, whichever it was. Absent: it never was."""
+
+    @_builtins.property
+    def sample(self) -> Global___AnswerComparison:
+        """What both recommend to the sampled users: up to `sample_size` whom both know, evenly spread over the users of
+        `version`, so always the same ones; each is recommended 10 items as by `Recommend` without options. Times are not
+        measured. Absent for a sample size of 0.
+        """
+
+    def __init__(
+        self,
+        *,
+        version: Global___ModelVersion | None = ...,
+        other_version: Global___ModelVersion | None = ...,
+        shadow: Global___ShadowComparison | None = ...,
+        sample: Global___AnswerComparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["other_version", b"other_version", "sample", b"sample", "shadow", b"shadow", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_version", b"other_version", "sample", b"sample", "shadow", b"shadow", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareModelVersionsResponse: _TypeAlias = CompareModelVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ShadowComparison(_message.Message):
+    """ShadowComparison is what came of the calls that were meant for a shadow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    dropped: _builtins.int
+    """Calls that were not put to the shadow, because too many waited."""
+    failed: _builtins.int
+    """Calls that one of the two could not answer."""
+    @_builtins.property
+    def answers(self) -> Global___AnswerComparison:
+        """Of the calls that both versions answered."""
+
+    def __init__(
+        self,
+        *,
+        answers: Global___AnswerComparison | None = ...,
+        dropped: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "dropped", b"dropped", "failed", b"failed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowComparison: _TypeAlias = ShadowComparison  # noqa: Y015
+
+@_typing.final
+class AnswerComparison(_message.Message):
+    """AnswerComparison tells how two versions answered the same questions about users whom both know. Each part sums up one
+    number for each question.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    SCORE_SHIFT_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    OTHER_SECONDS_FIELD_NUMBER: _builtins.int
+    ADDED_SECONDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def overlap(self) -> Global___Distribution:
+        """Items that both lists have, as a share of the longer list, 0 to 1."""
+
+    @_builtins.property
+    def rank_correlation(self) -> Global___Distribution:
+        """Kendall's tau-b of the scores of the items that both lists have, -1 to 1. A question counts where there are two such
+        items or more, not all of one score.
+        """
+
+    @_builtins.property
+    def score_shift(self) -> Global___Distribution:
+        """The other version's score less the version's, on the average over the items that both lists have. A question counts where
+        there are any.
+        """
+
+    @_builtins.property
+    def seconds(self) -> Global___Distribution:
+        """Seconds in which the version found its items, without reading the request and writing the answer."""
+
+    @_builtins.property
+    def other_seconds(self) -> Global___Distribution:
+        """Seconds in which the other version did, in the same thread."""
+
+    @_builtins.property
+    def added_seconds(self) -> Global___Distribution:
+        """Seconds that the other version took more."""
+
+    def __init__(
+        self,
+        *,
+        overlap: Global___Distribution | None = ...,
+        rank_correlation: Global___Distribution | None = ...,
+        score_shift: Global___Distribution | None = ...,
+        seconds: Global___Distribution | None = ...,
+        other_seconds: Global___Distribution | None = ...,
+        added_seconds: Global___Distribution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added_seconds", b"added_seconds", "other_seconds", b"other_seconds", "overlap", b"overlap", "rank_correlation", b"rank_correlation", "score_shift", b"score_shift", "seconds", b"seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_seconds", b"added_seconds", "other_seconds", b"other_seconds", "overlap", b"overlap", "rank_correlation", b"rank_correlation", "score_shift", b"score_shift", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerComparison: _TypeAlias = AnswerComparison  # noqa: Y015
+
+@_typing.final
+class Distribution(_message.Message):
+    """Distribution sums up numbers that were measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    STDDEV_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many. 0: the rest says nothing."""
+    mean: _builtins.float
+    """Their mean."""
+    stddev: _builtins.float
+    """Their standard deviation: the root of the mean squared distance from the mean."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        mean: _builtins.float = ...,
+        stddev: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "mean", b"mean", "stddev", b"stddev"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
+
+@_typing.final
 class GetArtifactRequest(_message.Message):
     """GetArtifactRequest asks for a file of a version."""
 

@@ -55,6 +55,11 @@ class ModelServiceStub(object):
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.GetModelVersionRequest.SerializeToString,
                 response_deserializer=mfserve_dot_v1_dot_model__service__pb2.GetModelVersionResponse.FromString,
                 _registered_method=True)
+        self.CompareModelVersions = channel.unary_unary(
+                '/mfserve.v1.ModelService/CompareModelVersions',
+                request_serializer=mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsRequest.SerializeToString,
+                response_deserializer=mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsResponse.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_stream(
                 '/mfserve.v1.ModelService/GetArtifact',
                 request_serializer=mfserve_dot_v1_dot_model__service__pb2.GetArtifactRequest.SerializeToString,
@@ -135,6 +140,17 @@ class ModelServiceServicer(object):
 
     def GetModelVersion(self, request, context):
         """GetModelVersion tells about one version: data, configuration, metrics, files. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareModelVersions(self, request, context):
+        """CompareModelVersions tells how two versions differ: the metrics of both, what shadowing has found, and what both
+        recommend to a sample of users. It says nothing of which is better for people: split an alias to find out.
+
+        Errors: NOT_FOUND for an unknown model or version; INVALID_ARGUMENT where a version is missing or both are the same,
+        or for a sample size outside 0 to 1000; UNAVAILABLE where a version exists but cannot be loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,6 +282,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.GetModelVersion,
                     request_deserializer=mfserve_dot_v1_dot_model__service__pb2.GetModelVersionRequest.FromString,
                     response_serializer=mfserve_dot_v1_dot_model__service__pb2.GetModelVersionResponse.SerializeToString,
+            ),
+            'CompareModelVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareModelVersions,
+                    request_deserializer=mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsRequest.FromString,
+                    response_serializer=mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_stream_rpc_method_handler(
                     servicer.GetArtifact,
@@ -427,6 +448,33 @@ class ModelService(object):
             '/mfserve.v1.ModelService/GetModelVersion',
             mfserve_dot_v1_dot_model__service__pb2.GetModelVersionRequest.SerializeToString,
             mfserve_dot_v1_dot_model__service__pb2.GetModelVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareModelVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mfserve.v1.ModelService/CompareModelVersions',
+            mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsRequest.SerializeToString,
+            mfserve_dot_v1_dot_model__service__pb2.CompareModelVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,13 @@ class ModelServiceStub:
     """
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.GetModelVersionResponse]
     """GetModelVersion tells about one version: data, configuration, metrics, files. Errors: NOT_FOUND."""
+    CompareModelVersions: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CompareModelVersionsRequest, _model_service_pb2.CompareModelVersionsResponse]
+    """CompareModelVersions tells how two versions differ: the metrics of both, what shadowing has found, and what both
+    recommend to a sample of users. It says nothing of which is better for people: split an alias to find out.
+
+    Errors: NOT_FOUND for an unknown model or version; INVALID_ARGUMENT where a version is missing or both are the same,
+    or for a sample size outside 0 to 1000; UNAVAILABLE where a version exists but cannot be loaded.
+    """
     GetArtifact: _grpc.UnaryStreamMultiCallable[_model_service_pb2.GetArtifactRequest, _model_service_pb2.GetArtifactResponse]
     """GetArtifact sends a file that was stored with a version, such as a training curve. Errors: NOT_FOUND."""
     GetEmbeddings: _grpc.UnaryStreamMultiCallable[_model_service_pb2.GetEmbeddingsRequest, _model_service_pb2.GetEmbeddingsResponse]
@@ -121,6 +128,13 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.GetModelVersionResponse]  # type: ignore[assignment]
     """GetModelVersion tells about one version: data, configuration, metrics, files. Errors: NOT_FOUND."""
+    CompareModelVersions: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CompareModelVersionsRequest, _model_service_pb2.CompareModelVersionsResponse]  # type: ignore[assignment]
+    """CompareModelVersions tells how two versions differ: the metrics of both, what shadowing has found, and what both
+    recommend to a sample of users. It says nothing of which is better for people: split an alias to find out.
+
+    Errors: NOT_FOUND for an unknown model or version; INVALID_ARGUMENT where a version is missing or both are the same,
+    or for a sample size outside 0 to 1000; UNAVAILABLE where a version exists but cannot be loaded.
+    """
     GetArtifact: _aio.UnaryStreamMultiCallable[_model_service_pb2.GetArtifactRequest, _model_service_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """GetArtifact sends a file that was stored with a version, such as a training curve. Errors: NOT_FOUND."""
     GetEmbeddings: _aio.UnaryStreamMultiCallable[_model_service_pb2.GetEmbeddingsRequest, _model_service_pb2.GetEmbeddingsResponse]  # type: ignore[assignment]
@@ -220,6 +234,19 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.GetModelVersionResponse, _abc.Awaitable[_model_service_pb2.GetModelVersionResponse]]:
         """GetModelVersion tells about one version: data, configuration, metrics, files. Errors: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CompareModelVersions(
+        self,
+        request: _model_service_pb2.CompareModelVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.CompareModelVersionsResponse, _abc.Awaitable[_model_service_pb2.CompareModelVersionsResponse]]:
+        """CompareModelVersions tells how two versions differ: the metrics of both, what shadowing has found, and what both
+        recommend to a sample of users. It says nothing of which is better for people: split an alias to find out.
+
+        Errors: NOT_FOUND for an unknown model or version; INVALID_ARGUMENT where a version is missing or both are the same,
+        or for a sample size outside 0 to 1000; UNAVAILABLE where a version exists but cannot be loaded.
+        """
 
     @_abc_1.abstractmethod
     def GetArtifact(

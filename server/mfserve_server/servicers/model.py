@@ -8,6 +8,7 @@ from mfserve.v1 import model_service_pb2 as pb
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.checks import page_size_of, required
+from mfserve_server.comparing import Comparing
 from mfserve_server.contact import Contact
 from mfserve_server.conversions.aliases import alias_message, event_message
 from mfserve_server.conversions.models import contact_message, model_message, server_message
@@ -27,6 +28,7 @@ class ModelService:
         executors: Executors,
         desk: ModelDesk,
         aliases: AliasDesk,
+        comparing: Comparing,
         reporter: Reporter,
         contact: Contact,
     ) -> None:
@@ -34,6 +36,7 @@ class ModelService:
         self._executors = executors
         self._desk = desk
         self._aliases = aliases
+        self._comparing = comparing
         self._reporter = reporter
         self._contact = contact
 
@@ -60,6 +63,11 @@ class ModelService:
         return pb.GetModelVersionResponse(
             version=await self._executors.registry(self._desk.version, request.model_spec)
         )
+
+    async def CompareModelVersions(
+        self, request: pb.CompareModelVersionsRequest
+    ) -> pb.CompareModelVersionsResponse:
+        return await self._comparing.compare(request)
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest

@@ -19,6 +19,7 @@ from mfserve import Client
 from mfserve.cli._output import chosen
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry import Registry
+from mfserve_registry.shadowing import AnswerSums, Pair, ShadowSums, Sums
 from tests.client.cli.conftest import Run
 from tests.client.services import VERSION, Served
 from tests.integration.service import RunningService
@@ -73,6 +74,7 @@ def test_json_says_all_that_the_sdk_does(run: Run, client: Client, user: str, it
         "versions movies": list(client.list_versions("movies")),
         "versions movies 2": client.get_version("movies", 2),
         "versions movies production": client.get_version("movies", alias="production"),
+        "compare movies 1 2 --sample 5": client.compare_versions("movies", 1, 2, sample_size=5),
         "alias movies": client.get_model("movies").aliases,
         "alias-history movies": list(client.list_alias_events("movies", "production")),
         "alias-history movies --at 2999-01-01": client.alias_at(
@@ -166,6 +168,29 @@ def test_alias(run: Run) -> None:
     lost = run("alias", "movies", "candidate", "2", "--expected-revision", "1")
     assert (lost.code, lost.err.count("\n")) == (1, 1)
     assert "revision" in lost.err
+
+
+def test_two_versions_are_compared(run: Run, client: Client, registry: Registry) -> None:
+    sample = client.compare_versions("movies", 1, 2).sample
+    assert sample is not None
+    assert sample.overlap is not None
+    without = " ".join(run("compare", "movies", "1", "2").out.split())
+    assert "movies: version 2 beside version 1" in without
+    assert "ranking head │ nDCG@10 │ 0.4000 │ 0.4000 │ +0.0000" in without
+    assert (
+        f"share │ {sample.overlap.mean:.4f} │ {sample.overlap.stddev:.4f} │ {sample.overlap.count}" in without
+    )
+    assert "Neither has been a shadow beside the other." in without
+    answers = AnswerSums(overlap=Sums.of(0.25, 0.75), added_seconds=Sums.of(0.002))
+    registry.shadowing.put("a", {Pair("movies", 1, 2): ShadowSums(answers, dropped=1234, failed=5)})
+    shadowed = " ".join(run("compare", "movies", "1", "2", "--sample", "0").out.split())
+    assert "sampled" not in shadowed
+    assert "share │ 0.5000 │ 0.2500 │ 2" in shadowed
+    assert "ms that the other took more │ 2.0000 │ 0.0000 │ 1" in shadowed
+    assert "1,234 calls were dropped, 5 failed." in shadowed
+    refused = run("compare", "movies", "1", "9")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "no version 9" in refused.err
 
 
 def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> None:
