@@ -3,6 +3,8 @@
 The whole server ("") and RecommendationService are SERVING from the time that a version is loaded. TrainingService
 and ModelService need none and are SERVING at once: otherwise the first training could never be asked for through a
 load balancer. All are NOT_SERVING before a drain.
+
+None of it changes while the registry is away: what is loaded answers, and GetServingStatus says what is the matter.
 """
 
 from __future__ import annotations

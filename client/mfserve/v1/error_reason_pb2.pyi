@@ -69,8 +69,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SNAPSHOT_TOO_NEW: _ErrorReason.ValueType  # 21
     """UNAVAILABLE. The version's snapshot was written by a newer release. Example: {format: "2"}."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. The server drains or its registry does not answer; try again. Example: another process holds the
-    database locked for too long.
+    """UNAVAILABLE. The server drains or its registry does not answer; try again after the delay of the google.rpc.RetryInfo
+    in the details. Example: another process holds the database locked for too long.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 23
     """INTERNAL. A defect of the server; the metadata's id finds it in the server's log. Example: {error_id: "…"}."""
@@ -192,8 +192,8 @@ ERROR_REASON_SNAPSHOT_DAMAGED: ErrorReason.ValueType  # 20
 ERROR_REASON_SNAPSHOT_TOO_NEW: ErrorReason.ValueType  # 21
 """UNAVAILABLE. The version's snapshot was written by a newer release. Example: {format: "2"}."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. The server drains or its registry does not answer; try again. Example: another process holds the
-database locked for too long.
+"""UNAVAILABLE. The server drains or its registry does not answer; try again after the delay of the google.rpc.RetryInfo
+in the details. Example: another process holds the database locked for too long.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
 """INTERNAL. A defect of the server; the metadata's id finds it in the server's log. Example: {error_id: "…"}."""
