@@ -12,6 +12,7 @@ TOGETHER = {
 
 LONG = (
     "movielens",
+    "tests/integration/test_cluster.py",
     "tests/trainer/test_trainers.py",
     "tests/trainer/tuning/test_tune.py",
     "tests/trainer/test_jobs.py",
