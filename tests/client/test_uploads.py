@@ -207,7 +207,7 @@ def test_what_cannot_be_sent_is_named(columns: Any, error: type[Exception], mess
 
 @pytest.mark.parametrize("data", [PLAIN, frame(), pa.table(PLAIN)], ids=["mapping", "frame", "table"])
 def test_a_column_that_is_not_there(data: Any) -> None:
-    with pytest.raises(KeyError, match=r"no column 'stars' among .*'rating'"):
+    with pytest.raises(ValueError, match=r"no column 'stars' in the data set; it has .*'rating'"):
         next(messages(data, NAMES._replace(rating="stars")))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from mfserve._client.arguments import built, text
+from mfserve._client.arguments import ArgumentValueError, built, text
 from mfserve.v1 import training_service_pb2 as pb
 
 BATCH_ROWS = 5_000
@@ -61,7 +61,7 @@ def header(request_id: str, names: ColumnNames) -> pb.UploadDatasetRequest:
 def messages(data: Columns, names: ColumnNames) -> Iterator[pb.UploadDatasetRequest]:
     """The further messages of an upload, converted one at a time: batches, then the end with their number of rows.
 
-    Raises KeyError for a column that is not there, TypeError or ValueError naming column and row for a value that
+    Raises ValueError for a column that is not there, TypeError or ValueError naming column and row for a value that
     no message could carry. A missing id or rating is carried (as an empty text, as NaN): what happens to bad rows is
     the training's choice.
     """
@@ -106,7 +106,7 @@ def _column(data: Columns, name: str) -> Any:
         column = data[name]
     except (KeyError, ValueError, TypeError) as error:
         known = _names(data)
-        raise KeyError(f"there is no column {name!r}" + (f" among {known}" if known else "")) from error
+        raise ArgumentValueError(f"there is no column {name!r} in the data set; it has {known}") from error
     # A NumPy column of times would give bare counts of its unit: seconds are what we send.
     if getattr(getattr(column, "dtype", None), "kind", None) == "M" and not hasattr(column, "iloc"):
         column = column.astype("datetime64[s]").astype("int64") if hasattr(column, "astype") else column

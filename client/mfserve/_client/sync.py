@@ -215,7 +215,7 @@ class Client(ModelMethods, AliasMethods):
             timeout: seconds.
 
         Raises:
-            KeyError: there is no such column.
+            ValueError: there is no such column.
             TypeError, ValueError: naming column and row of a value that cannot be sent.
             ResourceExhaustedError: over the server's size limit.
         """
