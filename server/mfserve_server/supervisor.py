@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,6 +30,9 @@ from mfserve_server.verdicts import verdict_folder
 _MARGIN_SECONDS = 5.0
 # Between tries to open a registry that was away at the start.
 _AGAIN_SECONDS = 1.0
+
+# Signals that come so soon after the first are the same wish: timeout(1) signals its child and then its group.
+_ONE_WISH_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -57,9 +61,10 @@ class Supervisor:
         )
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
+        self._asked_at = 0.0
 
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, then drains; a second signal kills.
+        """Serves until SIGTERM or SIGINT, then drains; a second signal kills, unless it comes with the first.
 
         Where the registry does not answer, and the home knows what was served last, that is served until it answers.
 
@@ -102,7 +107,12 @@ class Supervisor:
             self._reservation.hold.close()
 
     def _take_signal(self) -> None:
-        (self._kill if self._stop.is_set() else self._stop).set()
+        now = time.monotonic()
+        if not self._stop.is_set():
+            self._asked_at = now
+            self._stop.set()
+        elif now - self._asked_at > _ONE_WISH_SECONDS:
+            self._kill.set()
 
     async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
         ready = asyncio.gather(*(worker.ready.wait() for worker in workers))

@@ -170,6 +170,7 @@ def test_a_drain_lets_calls_end_and_a_second_signal_does_not_wait(home: Path) ->
         stream = RecommendationServiceStub(channel).StreamRecommend(requests)
         assert next(stream).started.served_version.version == 1
         running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(signal.SIGINT)  # together with the first it asks for nothing more
         assert next(stream).batch.batch_id == 1
         with pytest.raises(subprocess.TimeoutExpired):
             running.process.wait(1.0)
