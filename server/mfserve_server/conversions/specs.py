@@ -156,7 +156,7 @@ def _validated(model: type[M], values: dict[str, Any], path: str) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
+        details = error.errors(include_url=False, include_context=False)
         raise InvalidFields(
             [Violation(_proto_path(path, detail), _sentence(detail)) for detail in details]
         ) from None
@@ -178,4 +178,7 @@ def _proto_path(path: str, detail: ErrorDetails) -> str:
 
 
 def _sentence(detail: ErrorDetails) -> str:
+    given = detail["input"]
+    if given != given:  # noqa: PLR0124 - NaN is on neither side of any bound, of which pydantic names one
+        return "It must be a number, not NaN."
     return f"{detail['msg'].removeprefix('Value error, ').rstrip('.')}."

@@ -139,6 +139,14 @@ def test_without_network_and_cache_it_says_which_file_to_put_where(tmp_path: Pat
     assert caught.value.metadata == {"dataset": "movielens-1m"}
 
 
+def test_a_cache_folder_that_cannot_be_is_told_of_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable) as caught:
+        fetch_archive(BUILTINS["movielens-100k"], tmp_path / "file" / "cache", progress=no_progress)
+    assert caught.value.message.count("cannot be written") == 1
+    assert ".." not in caught.value.message
+
+
 def test_100k_falls_back_to_recboles_wheel_and_says_when_that_fails_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

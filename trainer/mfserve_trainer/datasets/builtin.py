@@ -141,13 +141,16 @@ def fetch_archive(dataset: Builtin, folder: Path, *, progress: Progress) -> Path
     try:
         return download(archive, folder, progress=progress, timeout=patience)
     except Unavailable as error:
-        why = error.message
+        causes = [error.message]
     if _has_fallback(dataset):
-        progress(f"{why}; taking it out of RecBole's wheel instead", 0, 0)
+        progress(f"{causes[0].rstrip('.')}; taking it out of RecBole's wheel instead", 0, 0)
         try:
             return recbole.fetch_wheel(folder, progress=progress)
         except Unavailable as error:
-            why = f"{why}; {error.message}"
+            causes.append(error.message)
+    why = "; ".join(
+        cause.rstrip(".") for cause in dict.fromkeys(causes)
+    )  # one folder may be at fault for both
     raise Unavailable(
         f"{dataset.name} is not in the cache and cannot be fetched: {why}. Get {archive.url} in another way "
         f"and put it at {folder / archive.name}",
