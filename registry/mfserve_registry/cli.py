@@ -21,7 +21,7 @@ from mfserve_registry.commands import (
     setting,
     settings_of,
 )
-from mfserve_registry.errors import DamagedArchive, DamagedSnapshot, RegistryError
+from mfserve_registry.errors import DamagedArchive, DamagedSnapshot, NotFound, RegistryError
 from mfserve_registry.settings import ProcessSettings
 
 if TYPE_CHECKING:
@@ -51,7 +51,13 @@ def export_version(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write.", show_default="MODEL-VERSION.mfserve"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write; - for standard output.",
+            show_default="MODEL-VERSION.mfserve",
+            readable=False,
+        ),
     ] = None,
     home: _Home = None,
     config: ConfigFile = None,
@@ -67,8 +73,8 @@ def export_version(
         settings = settings_of("export", Settings, {"home": home}, config)
         require_registry(settings)
         with open_registry(settings) as registry:
-            found = _resolved(registry, model, version)
-            path = output or Path(f"{model}-{found.version}.mfserve")
+            found = _resolved(registry, settings, model, version)
+            path = _file(output or Path(f"{model}-{found.version}.mfserve"), "/dev/stdout")
             with _speaking_of(path), _bar("export") as report:
                 written = registry.export_version(model, found.version, path, progress=report)
         sentence = f"{model} version {written.version} is in {path}"
@@ -76,7 +82,10 @@ def export_version(
 
 
 def import_version(
-    file: Annotated[Path, typer.Argument(help="File that `mfserve export` wrote.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="File that `mfserve export` wrote; - for standard input.", readable=False),
+    ],
     *,
     model: Annotated[
         str | None, typer.Option(help="Model to make it a version of.", show_default="that of the file")
@@ -92,6 +101,7 @@ def import_version(
 
     Writes to the registry itself: runs where its home folder is, with or without a server beside it.
     """
+    file = _file(file, "/dev/stdin")
     with one_line("import"):
         settings = settings_of("import", Settings, {"home": home}, config)
         with open_registry(settings) as registry, _speaking_of(file, *_DAMAGES), _bar("import") as report:
@@ -103,11 +113,21 @@ def import_version(
         _tell(version, sentence, {"path": str(file), "new": published.new}, as_json=as_json)
 
 
-def _resolved(registry: Registry, model: str, text: str) -> ResolvedVersion:
+def _file(path: Path, stream: str) -> Path:
+    """The stream where people say ``-``."""
+    return Path(stream) if path == Path("-") else path
+
+
+def _resolved(registry: Registry, settings: Settings, model: str, text: str) -> ResolvedVersion:
     """A number is a version, anything else (one too large for any version too) an alias."""
-    if text.isdecimal() and len(text) < 19:
-        return registry.models.resolve(model, version=int(text))
-    return registry.models.resolve(model, alias=text)
+    try:
+        if text.isdecimal() and len(text) < 19:
+            return registry.models.resolve(model, version=int(text))
+        return registry.models.resolve(model, alias=text)
+    except NotFound as error:
+        raise NotFound(
+            f"{error.message} This is {settings.registry_place}; --home names another.", reason=error.reason
+        ) from error
 
 
 @contextmanager
@@ -117,6 +137,8 @@ def _speaking_of(file: Path, *damages: type[RegistryError]) -> Iterator[None]:
         yield
     except damages as error:
         raise type(error)(f"{file}: {error.message}", reason=error.reason) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OSError(f"{file}: {error.strerror or error}.") from error
 

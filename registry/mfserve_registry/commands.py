@@ -28,8 +28,12 @@ ConfigFile = Annotated[
         help="TOML file of settings, all of them: each has the name of its variable, in lower case and without "
         f"{PREFIX}. Variable: {PREFIX}CONFIG",
         show_default=False,
+        readable=False,  # what cannot be read is told of as what is not there
     ),
 ]
+
+_READER_GONE = 141
+"""As after SIGPIPE, without a word: whoever read what we write, as in ``| head``, has seen enough."""
 
 
 def setting(model: type[ProcessSettings], name: str, *declarations: str, **more: Any) -> Any:
@@ -38,7 +42,9 @@ def setting(model: type[ProcessSettings], name: str, *declarations: str, **more:
     description = (field.description or "").replace("``", "")
     # On a line of its own where it must be: 80 columns have room for the longest name, and for no bracket.
     text = f"{description} Variable: {PREFIX}{name.upper()}"
-    return typer.Option(*declarations, help=text, show_default=_default(name, field.default), **more)
+    return typer.Option(
+        *declarations, help=text, show_default=_default(name, field.default), readable=False, **more
+    )
 
 
 def settings_of(
@@ -50,6 +56,13 @@ def settings_of(
     return load_settings(model, flags, config)
 
 
+def tell_of_data_roots(command: str, settings: ProcessSettings) -> None:
+    """A line on standard error for each data root that is no folder; it may be mounted later."""
+    for root in settings.data_roots:
+        if not root.is_dir():
+            _say(command, f"the data root {root} is no folder, so that no file can be read there")
+
+
 @contextmanager
 def one_line(command: str) -> Iterator[None]:
     """What goes wrong is one line on standard error; exit code 2 where what was asked is wrong in itself, else 1."""
@@ -58,9 +71,31 @@ def one_line(command: str) -> Iterator[None]:
     except (SettingsError, InvalidArgument) as error:
         _say(command, error)
         raise typer.Exit(2) from error
-    except (StartError, RegistryError, OSError) as error:
+    except BrokenPipeError as error:
+        raise typer.Exit(_READER_GONE) from error
+    except (StartError, RegistryError) as error:
         _say(command, error)
         raise typer.Exit(1) from error
+    except OSError as error:
+        _say(command, unusable(error))
+        raise typer.Exit(1) from error
+
+
+def unusable(error: OSError, path: Path | None = None) -> str:
+    """What the system does not let us do with its file, or else with ``path``."""
+    place = error.filename or path
+    if place is None or not error.strerror:
+        return str(error)
+    if isinstance(error, FileExistsError):  # something else is where a folder is to be made
+        return f"{place} is no folder."
+    return f"{place} cannot be used: {error.strerror}."
+
+
+def unopened(settings: ProcessSettings, error: RegistryError) -> StartError:
+    """Says which registry it is that cannot be opened, and what its database said, if that is why."""
+    said = getattr(error.__cause__, "orig", None)
+    cause = f" ({' '.join(str(said).split())})" if said else ""
+    return StartError(f"{settings.registry_place} cannot be opened: {error.message.rstrip('.')}{cause}.")
 
 
 def require_registry(settings: ProcessSettings) -> None:
@@ -70,7 +105,7 @@ def require_registry(settings: ProcessSettings) -> None:
 
 
 def open_registry(settings: ProcessSettings) -> Registry:
-    """The registry of the settings; StartError where its database cannot be used."""
+    """The registry of the settings; StartError where it cannot be used."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     from mfserve_registry.registry import Registry
@@ -82,6 +117,10 @@ def open_registry(settings: ProcessSettings) -> Registry:
             store_url=settings.store_url,
             cache_bytes=settings.cache_bytes,
         )
+    except InvalidArgument:  # a setting that is wrong in itself
+        raise
+    except RegistryError as error:
+        raise unopened(settings, error) from error
     except DBAPIError as error:
         raise StartError(f"The registry's database cannot be used: {error.orig}.") from error
     except (SQLAlchemyError, ImportError) as error:  # no URL, or one for which a driver is missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -95,6 +96,14 @@ class ProcessSettings(BaseModel):
     def _reveal(self, value: SecretStr | None) -> str | None:
         """A worker gets its settings as JSON over its own pipe, not in arguments that others can read."""
         return None if value is None else value.get_secret_value()
+
+    @property
+    def registry_place(self) -> str:
+        """Where the registry is, in words for a person: no password is among them."""
+        if self.url is None:
+            return f"the registry in {self.home}"
+        place = urlsplit(self.url)
+        return f"the registry at {place.netloc.rpartition('@')[2]}{place.path}"
 
     @property
     def url(self) -> str | None:

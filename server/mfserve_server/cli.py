@@ -11,7 +11,15 @@ from typing import Annotated
 
 import typer
 
-from mfserve_registry.commands import ConfigFile, one_line, setting, settings_of
+from mfserve_registry.commands import (
+    ConfigFile,
+    one_line,
+    setting,
+    settings_of,
+    tell_of_data_roots,
+    unopened,
+    unusable,
+)
 from mfserve_registry.settings import StartError
 from mfserve_server.settings import Settings
 
@@ -52,7 +60,9 @@ def serve(  # noqa: PLR0917 - typer passes options by name
         "log_format": log_format,
     }
     with one_line("serve"):
-        _run(settings_of("serve", Settings, flags, config), as_json=as_json)
+        settings = settings_of("serve", Settings, flags, config)
+        tell_of_data_roots("serve", settings)
+        _run(settings, as_json=as_json)
 
 
 def _run(settings: Settings, *, as_json: bool) -> None:
@@ -82,11 +92,11 @@ def _run(settings: Settings, *, as_json: bool) -> None:
     try:
         asyncio.run(supervise())
     except OSError as error:
-        raise StartError(f"{settings.home} cannot be used: {error.strerror}.") from error
+        raise StartError(unusable(error, settings.home)) from error
     except InvalidArgument:  # a setting that is wrong in itself
         raise
     except RegistryError as error:
-        raise StartError(f"The registry in {settings.home} cannot be opened: {error.message}") from error
+        raise unopened(settings, error) from error
     except NeverReady as error:
         raise StartError(f"The server cannot start: {error} The log above says why.") from error
 

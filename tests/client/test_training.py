@@ -44,7 +44,7 @@ def epoch(sequence: int) -> pb.TrainingProgress:
         stage=pb.TRAINING_STAGE_RATING_FIT,
         epoch=sequence,
         epoch_count=10,
-        metrics={"loss": 1.0 / sequence},
+        metrics={"mse": 0.25, "loss": 1.0 / sequence, "mae": 0.5},
     )
 
 
@@ -167,7 +167,7 @@ async def test_every_epoch_once_over_broken_connections(serve: Serve, connect: C
     assert [p.sequence for p in progress] == [1, 2, 3, 4, 5, 6]
     assert after == [0, 2, 2, 3]
     assert progress[1].stage is TrainingStage.RATING_FIT
-    assert progress[1].metrics == {"loss": 0.5}
+    assert list(progress[1].metrics.items()) == [("loss", 0.5), ("mae", 0.5), ("mse", 0.25)]
     assert progress[1].remaining_seconds is None
     assert handle.state is JobState.SUCCEEDED
     assert handle.version == 7

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mfserve_registry.collection_cli import Settings as CollectionSettings
+from mfserve_registry.commands import tell_of_data_roots
 from mfserve_registry.setting_faults import ALL_SETTINGS, unknown_variables
 from mfserve_registry.settings import SettingsError, load_settings
 from mfserve_server.settings import Settings
@@ -158,6 +159,13 @@ def test_a_trainer_beside_the_server_does_not_tell_of_it_again(tmp_path: Path) -
         "MFSERVE_LOG_LEVEL": "info",
         "MFSERVE_LOG_FORMAT": "auto",
     }
+
+
+def test_a_data_root_that_is_none_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tell_of_data_roots("serve", Settings(data_roots=(tmp_path, tmp_path / "typo")))
+    assert capsys.readouterr().err == (
+        f"mfserve serve: the data root {tmp_path / 'typo'} is no folder, so that no file can be read there\n"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

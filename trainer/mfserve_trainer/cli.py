@@ -15,7 +15,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mfserve_registry.commands import ConfigFile, byte_bar, one_line, open_registry, setting, settings_of
+from mfserve_registry.commands import (
+    ConfigFile,
+    byte_bar,
+    one_line,
+    open_registry,
+    setting,
+    settings_of,
+    tell_of_data_roots,
+)
 from mfserve_trainer.settings import Settings
 
 _option = partial(setting, Settings)
@@ -46,7 +54,9 @@ def trainer(
         if find_spec(library) is None:
             raise ModuleNotFoundError(f"No module named {library!r}", name=library)
     with one_line("trainer"):
-        asyncio.run(_train(settings_of("trainer", Settings, flags, config)))
+        settings = settings_of("trainer", Settings, flags, config)
+        tell_of_data_roots("trainer", settings)
+        asyncio.run(_train(settings))
 
 
 async def _train(settings: Settings) -> None:

@@ -209,7 +209,7 @@ def _progress(message: pb.TrainingProgress) -> Progress:
         stage=TRAINING_STAGE.read(message.stage),
         epoch=message.epoch,
         epoch_count=message.epoch_count,
-        metrics=dict(message.metrics),
+        metrics=dict(sorted(message.metrics.items())),  # a map of the protocol has no order
         remaining_seconds=message.remaining.ToTimedelta().total_seconds()
         if message.HasField("remaining")
         else None,

@@ -19,6 +19,7 @@ class Progress:
     sequence: int
     """Counts the steps of a job from 1, over all attempts."""
     attempt: int
+    """The attempt that reported it. Those that a trainer gave back count too, unlike in ``JobInfo.attempt``."""
     stage: TrainingStage
     epoch: int
     """Epochs (or sweeps, or trials) of the stage that have passed; 0 at its start."""

@@ -13,7 +13,7 @@ from mfserve.cli import _options as options
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.types import Alias, AliasEvent, AliasState, Model
 
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL")]
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 AliasArgument = Annotated[str, typer.Argument(help="Name of the alias.")]
 ExpectedRevision = Annotated[
     int | None,

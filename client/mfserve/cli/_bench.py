@@ -27,8 +27,10 @@ from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 from mfserve.types import ServedVersion
 
 _MOST_USERS = 10_000
-_BAR = 30
 _CALLERS = 8
+_LONGEST_BAR = 30
+_BESIDE_BARS = 24
+"""Columns of the terminal that the two numbers before a bar take at most, with their lines."""
 
 
 class Part(StrEnum):
@@ -157,7 +159,11 @@ def bench(
     limit: options.Limit = options.DEFAULT_LIMIT,
     user_ids: Annotated[
         Path | None,
-        typer.Option(help="File with the users to ask for, an id a line.", show_default="the model's own"),
+        typer.Option(
+            help="File with the users to ask for, an id a line.",
+            show_default="the model's own",
+            readable=False,
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -312,11 +318,12 @@ def _show_calls(told: dict[str, Any]) -> None:
 def _draw(bins: Sequence[dict[str, Any]]) -> None:
     most = max(one["calls"] for one in bins)
     block = "#" if console().options.ascii_only else "█"
+    longest = max(min(_LONGEST_BAR, console().width - _BESIDE_BARS), 1)
     table(
         "How many took how long",
         ("up to ms#", "calls#", ""),
         (
-            (_milliseconds(one["up_to"]), f"{one['calls']:,}", block * round(_BAR * one["calls"] / most))
+            (_milliseconds(one["up_to"]), f"{one['calls']:,}", block * round(longest * one["calls"] / most))
             for one in bins
         ),
     )

@@ -17,7 +17,7 @@ _QUALITIES = {"ndcg_at_10": "nDCG@10", "recall_at_20": "Recall@20", "coverage_at
 
 
 def compare(
-    model: Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL")],
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
     version: Annotated[int, typer.Argument(min=1, help="Version number.")],
     other_version: Annotated[int, typer.Argument(min=1, help="Another version's number.")],
     *,

@@ -10,7 +10,7 @@ import typer
 from mfserve.cli import _options as options
 from mfserve.cli._output import CommandError, as_json, line, plain
 
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL")]
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -56,5 +56,7 @@ def _confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandError("nothing was deleted: there is nobody to ask; --yes deletes without a question")
-    if not typer.confirm(question, err=True):
+    # Not by typer, to which Ctrl-C is an answer like any other.
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was deleted")

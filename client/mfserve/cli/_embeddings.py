@@ -25,7 +25,9 @@ class Side(StrEnum):
 def embeddings(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .npz or .parquet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .npz or .parquet.", readable=False)
+    ],
     side: Annotated[Side, typer.Option(help="Whose embeddings.")] = Side.ITEM,
     head: Annotated[
         options.HeadName | None,

@@ -9,7 +9,7 @@ from threading import Timer
 
 from mfserve import Client, TrainingJob
 from mfserve.cli._models import show_version
-from mfserve.cli._output import as_json, line, plain, say
+from mfserve.cli._output import NotPromotedError, as_json, line, plain, say
 from mfserve.cli._progress import follow
 from mfserve.cli._promotion import show_promotion
 from mfserve.cli._trials import show_trials, trials
@@ -33,7 +33,10 @@ def queued(job: TrainingJob, *, json: bool) -> None:
 
 
 def wait_for(client: Client, job: TrainingJob, *, json: bool) -> None:
-    """Follows a job to its end and prints its trials, if any, and the version; or raises the job's failure."""
+    """Follows a job to its end and prints its trials, if any, and the version; or raises the job's failure.
+
+    NotPromotedError at last, where the alias that it was to move stays where it is.
+    """
     try:
         with _telling_of_no_trainer(job):
             if json:
@@ -51,12 +54,17 @@ def wait_for(client: Client, job: TrainingJob, *, json: bool) -> None:
         if tables:
             as_json(tables)
         as_json(version)
-        return
-    for head, found in tables.items():
-        show_trials(head, found)
-    show_version(version)
-    if job.info.promotion is not None:
-        show_promotion(job.info.promotion)
+    else:
+        for head, found in tables.items():
+            show_trials(head, found)
+        show_version(version)
+    promotion = job.info.promotion
+    if promotion is not None and not promotion.promoted:
+        raise NotPromotedError(
+            f"{promotion.alias} was not moved to version {version.version}: {promotion.reason}"
+        )
+    if promotion is not None and not json:
+        show_promotion(promotion)
 
 
 @contextmanager

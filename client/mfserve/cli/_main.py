@@ -29,8 +29,6 @@ from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
 from mfserve.errors import InvalidArgumentError
 
-_FAILED = 1
-_WRONG_USAGE = 2  # as of what typer refuses by itself; a server's INVALID_ARGUMENT is no different
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 app = typer.Typer(
@@ -40,8 +38,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Train, serve and ask matrix factorization recommenders.",
-    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 what was asked is wrong in itself, 130 "
-    "interrupted.",
+    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 what was asked is wrong in itself, 3 "
+    "trained and not promoted, 130 interrupted, 141 nobody reads on.",
 )
 
 
@@ -90,12 +88,16 @@ def main() -> NoReturn:
     prepare()
     try:
         app()
-    except (MfserveError, CommandError) as error:
+    except CommandError as error:
         say(f"[bold red]error:[/] {describe(error)}")
-        sys.exit(_WRONG_USAGE if isinstance(error, UsageError | InvalidArgumentError) else _FAILED)
+        sys.exit(error.exit_code)
+    except MfserveError as error:
+        say(f"[bold red]error:[/] {describe(error)}")
+        # What a server finds wrong in itself is no different from what typer refuses.
+        sys.exit((UsageError if isinstance(error, InvalidArgumentError) else CommandError).exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except OSError as error:  # the output cannot be written; typer sees to a reader (`| head`) that has gone
+    except OSError as error:  # the output cannot be written
         say(f"[bold red]error:[/] {plain(error.strerror or error)}")
-        os._exit(_FAILED)  # not by Python's own end, which would write once more
+        os._exit(CommandError.exit_code)  # not by Python's own end, which would write once more
     sys.exit(0)

@@ -10,7 +10,7 @@ import typer
 from mfserve._types.spec import ENGINES
 from mfserve.cli import _options as options
 from mfserve.cli._aliases import alias_table, named
-from mfserve.cli._output import UsageError, as_json, line, plain, size, table, when, write_file
+from mfserve.cli._output import STDOUT, UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._promotion import show_gates
 from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
@@ -23,7 +23,7 @@ from mfserve.types import (
     RatingPredictor,
 )
 
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL")]
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 
 
 def models(
@@ -73,7 +73,14 @@ def versions(
     *,
     artifact: Annotated[str | None, typer.Option(help="Fetch this file of the version.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to put the file.", show_default="its name")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where to put the file; - for standard output.",
+            show_default="its name",
+            readable=False,
+        ),
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
@@ -82,6 +89,8 @@ def versions(
     """List a model's versions; show one with its metrics; fetch a file of one."""
     if artifact is None and output is not None:
         raise UsageError("--output goes with --artifact")
+    if output == STDOUT and json:
+        raise UsageError("--output - writes the file alone: leave out --json")
     chosen = options.version_or_alias(version)
     with options.connect(address, timeout) as client:
         if artifact is not None:
@@ -89,7 +98,7 @@ def versions(
             written = write_file(output or Path(Path(artifact).name), stored.data)
             if json:
                 as_json({"path": str(written), "artifact": stored.artifact})
-            else:
+            elif written != STDOUT:
                 line(f"{plain(artifact)} written to {plain(written)} ({size(len(stored.data))})")
             return
         if version is not None:

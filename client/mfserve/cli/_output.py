@@ -6,6 +6,7 @@ import array
 import io
 import json
 import math
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,20 +22,56 @@ from rich.table import Table
 from rich.text import Text
 
 from mfserve._types.spec import ENGINES, SPLITS
+from mfserve.cli._wrapping import fitted, wrapped
 
 
 class CommandError(Exception):
     """A command cannot do what was asked; the text is one line for the person who asked."""
 
+    exit_code = 1
+
 
 class UsageError(CommandError):
     """What was asked is wrong by itself, so that no server would do it."""
 
+    exit_code = 2
+
+
+class NotPromotedError(CommandError):
+    """A training has published its version, and the alias that it was to move stays where it is."""
+
+    exit_code = 3
+
+
+_READER_GONE = 141
+"""What a shell reports of a program that SIGPIPE ended."""
+
+
+class _Output(io.FileIO):
+    """Standard output, at whose end somebody may leave (``| head``): then we end without a word, as others do.
+
+    Not by SIGPIPE itself, which would come for a server's connections too; and here, below all who write, because
+    each of the libraries that do has an exit code of its own for it.
+    """
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os._exit(_READER_GONE)
+
 
 def prepare() -> None:
-    """Lets no character that the reader's encoding lacks end a command: it is written as its escape."""
+    """Sees to a reader who leaves, and to one whose encoding lacks a character, which then is written as its escape."""
+    output = sys.stdout
+    # None where it was closed before we began.
+    if isinstance(output, io.TextIOWrapper) and output is sys.__stdout__:
+        buffer = io.BufferedWriter(_Output(output.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            buffer, encoding=output.encoding, newline="\n", line_buffering=output.line_buffering
+        )
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where it was closed before we began
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -57,27 +94,41 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """Prints a table.
 
     A column whose name ends in "#" is aligned to the right, one whose name ends in "!" stays as wide as its widest
-    cell, as what people copy has to; neither sign is shown. A narrow terminal gets cells of several lines, no cut ones.
+    cell, as what people copy has to; neither sign is shown. A narrow terminal gets cells of several lines, and where a
+    word would have to be broken, each row is a list of its cells. Nothing is cut.
     """
     output = console()
     values = [list(row) for row in rows]
     cells = [[_cell(value) for value in row] for row in values]
-    if _width(columns, cells) > output.width:
+    names = [column.rstrip("#!") for column in columns]
+    natural = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    widths: list[int] | None = natural
+    between = 3 * (len(columns) - 1)
+    if output.is_terminal and sum(natural) + between > output.width:
         cells = [[_cell(value, narrow=True) for value in row] for row in values]
-    drawn = Table(show_edge=False, pad_edge=False)
-    for place, column in enumerate(columns):
-        fixed = column.endswith("!") and cells
-        drawn.add_column(
-            column.rstrip("#!"),
-            justify="right" if column.endswith("#") else "left",
-            width=max(cell_len(row[place]) for row in cells) if fixed else None,
-            overflow="fold",
-        )
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))
+        widths = fitted(columns, [names, *cells], output.width - between)
     # Not the table's own title, which would be broken to the table's width.
     output.print(Text(_cell(title), style="bold"), soft_wrap=True)
-    output.print(drawn)
+    if widths is None:
+        _print_lists(output, names, cells)
+        return
+    drawn = Table(show_edge=False, pad_edge=False)
+    for column, name, width in zip(columns, names, widths, strict=True):
+        drawn.add_column(
+            name, justify="right" if column.endswith("#") else "left", width=width, overflow="fold"
+        )
+    for row in cells:
+        drawn.add_row(*(Text(wrapped(cell, width)) for cell, width in zip(row, widths, strict=True)))
+    output.print(drawn, width=max(output.width, sum(widths) + between), soft_wrap=True)
+
+
+def _print_lists(output: Console, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    beside = max(map(cell_len, names))
+    for row in cells:
+        for name, cell in zip(names, row, strict=True):
+            if cell:
+                output.print(Text(f"{name:<{beside}}  {cell.replace(chr(10), ' ')}"), soft_wrap=True)
+        output.print()
 
 
 def line(markup: str) -> None:
@@ -126,8 +177,16 @@ def chosen(value: object) -> dict[str, str]:
     return {}
 
 
+STDOUT = Path("-")
+"""What people name in the place of a file, for standard output."""
+
+
 def write_file(path: Path, data: bytes) -> Path:
-    """Writes a file that somebody asked for, over what was there; gives its path back."""
+    """Writes a file that somebody asked for, over what was there, or to standard output; gives its path back."""
+    if path == STDOUT:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return path
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -148,12 +207,6 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} GiB"
-
-
-def _width(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
-    """Of a table whose every cell is one line."""
-    widest = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-    return sum(widest) + 3 * (len(columns) - 1)
 
 
 def _cell(value: object, *, narrow: bool = False) -> str:

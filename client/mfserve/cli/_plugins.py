@@ -37,6 +37,11 @@ class PluginGroup(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix(
+                "Value error, "
+            )  # pydantic's, of which typer makes use
+            raise
         except ModuleNotFoundError as error:
             # A library that is imported only when the command runs is as much a part of its extra.
             plugin = _plugin(ctx.invoked_subcommand)

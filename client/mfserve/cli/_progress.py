@@ -64,7 +64,7 @@ def follow(steps: Iterable[Progress]) -> None:
 def describe(step: Progress) -> str:
     """One line for one step."""
     if not step.epoch:
-        return stage(step) + (f" (attempt {step.attempt})" if step.attempt > 1 else "")
+        return stage(step) + (" (begun again)" if step.attempt > 1 else "")
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in step.metrics.items())
     tuning = step.stage in {TrainingStage.TUNING_RATING, TrainingStage.TUNING_RANKING}
     return f"  {'trial' if tuning else 'epoch'} {step.epoch}/{step.epoch_count}  {metrics}".rstrip()

@@ -41,9 +41,11 @@ def promote(
 
 def show_gates(report: GateReport) -> None:
     """Prints what the gates found."""
-    beside = "nothing" if report.incumbent_version is None else f"version {report.incumbent_version}"
+    if report.incumbent_version is None:
+        line(f"Promotion gates: {plain(report.alias)} named no version to compare with")
+        return
     table(
-        f"Promotion gates, beside {beside} ({report.alias})",
+        f"Promotion gates, beside version {report.incumbent_version} ({report.alias})",
         ("gate", "outcome", "new#", "incumbent#", "bound#", "what was found"),
         (
             (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._models import ModelArgument
-from mfserve.cli._output import CommandError, UsageError, as_json, line, plain, size, write_file
+from mfserve.cli._output import STDOUT, CommandError, UsageError, as_json, line, plain, size, write_file
 from mfserve.errors import NotFoundError
 from mfserve.types import StoredArtifact
 
@@ -39,6 +38,7 @@ def report(
             "-o",
             help="File to write, over what is there; - for standard output.",
             show_default="MODEL-VERSION-report.html",
+            readable=False,
         ),
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
@@ -46,19 +46,16 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Fetch a version's report: one HTML page with pictures of how good it is and what it recommends."""
-    to_stdout = output == Path("-")
-    if to_stdout and (open_ or json):
+    if output == STDOUT and (open_ or json):
         raise UsageError("--output - writes the page alone: leave out --open and --json")
     with options.connect(address, timeout) as client:
         number = client.get_version(model, **options.version_or_alias(version)).version
         stored = _fetch(client, model, number)
-    if to_stdout:
-        sys.stdout.buffer.write(stored.data)
-        return
     if output is None:
         folder = Path(tempfile.mkdtemp(prefix="mfserve-")) if open_ else Path()
         output = folder / f"{model}-{number}-{_NAME}"
-    write_file(output, stored.data)
+    if write_file(output, stored.data) == STDOUT:
+        return
     if open_ and not webbrowser.open(output.resolve().as_uri()):
         raise CommandError(f"there is no browser to open {output} with")
     if json:

@@ -252,7 +252,7 @@ def training_arguments(
         raise UsageError("--request-id is empty: the command would not be safe to repeat")
     if validation_fraction is not None and early_stopping is None:
         raise UsageError("--validation-fraction goes with --early-stopping")
-    columns = {
+    columns: dict[str, Any] = {
         "user_column": user_column,
         "item_column": item_column,
         "rating_column": rating_column,

@@ -73,10 +73,14 @@ def test_the_settings_file_of_a_server_names_the_registry(
 @pytest.mark.usefixtures("folder")
 def test_into_a_pipe_goes_nothing_but_the_archive(run: Run, service: RunningService) -> None:
     exported(run, service)
-    line = command("export", "movies", "1", "--home", str(service.home), "--output", "/dev/stdout")
+    line = command("export", "movies", "1", "--home", str(service.home), "--output", "-")
     done = subprocess.run(line, check=True, capture_output=True)
     assert done.stdout == Path("movies-1.mfserve").read_bytes()
     assert done.stderr == b"movies version 1 is in /dev/stdout\n"
+    back = command("import", "-", "--home", "back", "--model", "piped")
+    assert subprocess.run(back, input=done.stdout, check=True, capture_output=True).stdout.startswith(
+        b"/dev/stdin is"
+    )
 
 
 @pytest.mark.usefixtures("folder")
@@ -92,13 +96,16 @@ def test_a_bar_on_a_terminal_for_what_takes_long(
     assert "bytes" in shown or "kB" in shown
 
 
+HERE = "This is the registry in HOME; --home names another."
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["export", "books", "1"], "There is no model books."),
-        (["export", "movies", "9"], "Model movies has no version 9."),
-        (["export", "movies", "candidate"], "Model movies has no alias candidate."),
-        (["export", "movies", "9" * 30], f"Model movies has no alias {'9' * 30}."),
+        (["export", "books", "1"], f"There is no model books. {HERE}"),
+        (["export", "movies", "9"], f"Model movies has no version 9. {HERE}"),
+        (["export", "movies", "candidate"], f"Model movies has no alias candidate. {HERE}"),
+        (["export", "movies", "9" * 30], f"Model movies has no alias {'9' * 30}. {HERE}"),
         (["export", "movies", "1", "-o", "/dev/full"], "/dev/full: No space left on device."),
         (["export", "movies", "1", "-o", "no/where"], "no/where: No such file or directory."),
         (["import", "none"], "none: No such file or directory."),
@@ -129,7 +136,7 @@ def test_what_goes_wrong_is_one_line(
     Path("future").write_bytes(archive.replace(b'"format":1', b'"format":9'))
     done = run(*arguments, "--home", str(service.home))
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"mfserve {arguments[0]}: {error}\n"
+    assert done.err == f"mfserve {arguments[0]}: {error}\n".replace("HOME", str(service.home))
     assert not list(Path().glob(".*"))
 
 
@@ -169,3 +176,20 @@ def test_no_registry_is_made_in_order_to_export_from_it(run: Run) -> None:
         == f"mfserve export: There is no registry in {Path('none').absolute()}; --home names another folder.\n"
     )
     assert not Path("none").exists()
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFSERVE_DATABASE_URL", "postgresql://ann:secret@127.0.0.1:1/shop")
+    done = run("export", "movies", "1", "--home", str(tmp_path))
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "the registry at 127.0.0.1:1/shop cannot be opened" in done.err
+    assert "refused" in done.err
+    assert "secret" not in done.err
+
+
+def test_a_file_in_the_place_of_a_home_is_told_of(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    done = run("import", "x", "--home", str(tmp_path / "home"))
+    assert (done.code, done.err) == (1, f"mfserve import: {tmp_path / 'home'} is no folder.\n")

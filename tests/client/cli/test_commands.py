@@ -154,6 +154,7 @@ def test_a_file_of_a_version(run: Run, tmp_path: Path) -> None:
     finished = run("versions", "movies", "1", "--artifact", "training_curve.svg", "--output", str(target))
     assert finished.code == 0
     assert target.read_bytes() == b"<svg/>"
+    assert run("versions", "movies", "1", "--artifact", "training_curve.svg", "--output", "-").out == "<svg/>"
     gone = run(
         "versions", "movies", "1", "--artifact", "training_curve.svg", "-o", str(tmp_path / "no" / "x")
     )

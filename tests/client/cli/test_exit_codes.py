@@ -79,6 +79,12 @@ def test_every_command_is_here() -> None:
     assert set(WRONG) - set(FAILS) == {"datasets"}  # what may fail there is a download
 
 
+def test_a_file_that_may_not_be_read_is_told_of_by_who_reads_it() -> None:
+    parameters = [(name, one) for name, command in commands().items() for one in command.params]
+    # typer would refuse it as wrong usage, and only where it is there.
+    assert not [(name, one.name) for name, one in parameters if getattr(one.type, "readable", False)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

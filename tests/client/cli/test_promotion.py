@@ -15,7 +15,9 @@ from tests.server.test_gates import REPORT
 @pytest.fixture
 def gated(registry: Registry) -> str:
     """A model whose version 2 was to be promoted and failed a gate; the id of its job."""
-    publish(registry, "gated")
+    publish(
+        registry, "gated", gates=REPORT.model_copy(update={"incumbent": None, "results": REPORT.results[1:]})
+    )
     version = publish(registry, "gated", seed=1, promote_to="production", gates=REPORT)
     assert version.job_id is not None
     return version.job_id
@@ -28,6 +30,14 @@ def test_gates_are_shown_and_passed_over_by_force_with_a_reason(run: Run, gated:
     assert "FAILED" in shown
     told = " ".join(run("jobs", gated).out.split())
     assert "production was not moved to it: RATING_ERROR failed: RMSE 2." in told
+    assert "production named no version to compare with" in run("versions", "gated", "1").out
+
+    for flags in ((), ("--json",)):
+        waited = run("jobs", gated, "--wait", *flags)
+        assert waited.code == 3
+        assert waited.err.splitlines()[-1].startswith(
+            "error: production was not moved to version 2: RATING_ERROR"
+        )
 
     refused = run("promote", "gated", "2")
     assert refused.code == 1

@@ -9,6 +9,7 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
@@ -81,8 +82,23 @@ def test_a_job_id_can_be_copied_from_80_columns(service: RunningService, client:
 
 def test_a_very_narrow_terminal_loses_nothing(service: RunningService) -> None:
     shown = ESCAPE.sub("", on_a_terminal(service, "versions", "movies", columns=40))
-    columns = [line.split("│") for line in shown.splitlines() if "│" in line]
-    assert "production" in "".join(column[1].strip() for column in columns)
+    assert re.search(r"^version +1\naliases +production\n", shown, re.MULTILINE)
+    assert "│" not in shown
+
+
+def test_a_narrow_terminal_breaks_no_word(service: RunningService) -> None:
+    shown = ESCAPE.sub("", on_a_terminal(service, "similar", "movies", "i0", columns=40))
+    (heading,) = (line for line in shown.splitlines() if "similarity" in line)
+    assert [cell.strip() for cell in heading.split("┃")] == ["rank", "item", "title", "similarity"]
+    assert max(map(len, shown.splitlines()[:-1])) <= 40
+
+
+def test_the_bars_of_a_measurement_fit(service: RunningService) -> None:
+    bench = ("bench", "movies", "--seconds", "0.1", "--warm-up", "0", "--only", "recommend")
+    lines = ESCAPE.sub("", on_a_terminal(service, *bench, columns=40)).splitlines()
+    bars = [line for line in lines if "█" in line]
+    assert bars
+    assert max(map(len, bars)) <= 40
 
 
 def test_colours_are_for_terminals_only(service: RunningService, process: Run) -> None:
@@ -119,21 +135,31 @@ def test_an_id_cannot_command_the_terminal_or_break_the_line(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["models"], ["models", "--json"], ["--help"], ["versions", "movies", "1"]], ids=" ".join
+    "arguments",
+    [
+        ["models"],
+        ["models", "--json"],
+        ["--help"],
+        ["--version"],
+        ["versions", "movies", "1", "--artifact", "training_curve.svg", "--output", "-"],
+        ["datasets"],
+        ["export", "movies", "1", "--output", "-"],
+    ],
+    ids=" ".join,
 )
 def test_a_reader_that_has_gone_is_no_error_to_report(service: RunningService, arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     finished = subprocess.run(
         command(*arguments),
-        env=environment(service.address),
+        env=environment(service.address, MFSERVE_HOME=str(service.home)),
         stdout=writer,
         stderr=subprocess.PIPE,
         timeout=60,
         check=False,
     )
     os.close(writer)
-    assert (finished.returncode, finished.stderr) == (1, b"")
+    assert (finished.returncode, finished.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["models", "--json"]], ids=" ".join)
@@ -168,3 +194,19 @@ def test_a_deletion_asks_first(service: RunningService, registry: Registry) -> N
     assert "asked version 2 deleted" in on_a_terminal(service, *deletion, typed="y\n")
     assert [version.version for version in registry.models.list_versions("asked").items] == [1]
     assert "asked for good?" not in on_a_terminal(service, "delete-version", "asked", "1", "--yes")
+
+
+class Interrupted:
+    """A terminal at which somebody presses Ctrl-C when asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_the_question_is_an_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    finished = run("delete-version", "movies", "1")
+    assert (finished.code, finished.out) == (130, "")

@@ -11,6 +11,7 @@ import pytest
 
 from mfserve.cli._fields import OPTIONS, as_typed
 from mfserve.v1 import training_service_pb2 as pb
+from mfserve_registry.setting_faults import ALL_SETTINGS
 from tests.client.cli.conftest import Finished, Run
 from tests.client.cli.reference import commands
 
@@ -91,6 +92,10 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run: Run, arguments: li
             "--ranking none",
         ),
         (["train", "movies", "movielens-100k", "--holdout", "2"], "--holdout: "),
+        (
+            ["train", "movies", "movielens-100k", "--holdout", "nan"],
+            "--holdout: It must be a number, not NaN.",
+        ),
         (["train", "movies", "movielens-100k", "--split", "none", "--holdout", "0.1"], "--split none"),
         (["train", "movies", "movielens-100k", "--scale", "five"], "LOWEST:HIGHEST"),
         (["train", "movies", "movielens-100k", "--request-id", ""], "safe to repeat"),
@@ -148,6 +153,7 @@ def test_what_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> N
     finished = run(*arguments)
     assert (finished.code, finished.out) == (2, "")
     assert "Usage:" in finished.err
+    assert "Value error" not in finished.err
     assert "Traceback" not in finished.err
 
 
@@ -237,6 +243,15 @@ def test_every_command_says_so_in_one_line_of_its_own(
 )
 def test_what_no_message_can_carry_is_one_line_too(run: Run, arguments: list[str]) -> None:
     refused(run(*arguments), 2, "error: an argument cannot be sent: ")
+
+
+def test_a_variable_that_looks_like_one_of_ours_is_told_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ALL_SETTINGS:
+        monkeypatch.setenv(f"MFSERVE_{setting.upper()}", "1")
+    assert run("models").err == ""
+    monkeypatch.setenv("MFSERVE_ADRESS", "foo:1")
+    told = run("models")
+    assert (told.code, told.err) == (0, "MFSERVE_ADRESS is ignored (did you mean MFSERVE_ADDRESS?)\n")
 
 
 def test_every_field_of_a_training_has_a_name_on_the_command_line() -> None:
