@@ -118,7 +118,7 @@ class Postgres:
     def _start(self) -> None:
         started = subprocess.run(
             [sys.executable, "-c", _START, str(self._folder / "data")],
-            env={**os.environ, "XDG_RUNTIME_DIR": str(self._folder)},  # where it puts its lock
+            env={**os.environ, "TMPDIR": str(self._folder)},  # where it puts its lock
             stdout=subprocess.PIPE,
             text=True,
             check=True,
