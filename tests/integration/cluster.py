@@ -41,7 +41,7 @@ class Cluster:
         return [server.address for server in self.servers]
 
     def oracle(self, digest: str) -> Oracle:
-        """For a version that the first server has served."""
+        """For a version that the first server was asked for."""
         return Oracle(self.servers[0].home / "cache" / "copies" / "snapshots" / digest)
 
     def trainer_of(self, worker: str) -> Trainer:

@@ -60,12 +60,17 @@ def upload(cluster: Cluster) -> Upload:
 
 @pytest.fixture(scope="module")
 def versions(cluster: Cluster, upload: Upload) -> list[ModelVersion]:
-    """Two of one model that answer differently, trained at the same time; the first one is in production."""
+    """Two of one model that answer differently, trained at the same time; the first one is in production.
+
+    The first server has been asked for both.
+    """
     jobs = [
         client.train(MODEL, dataset=upload, rating=QUICK, ranking=Ials(factors=factors))
         for client, factors in zip(cluster.clients, (4, 8), strict=False)
     ]
     found = [job.result(timeout=TRAINING_SECONDS) for job in jobs]
+    for version in found:
+        cluster.clients[0].recommend(MODEL, USERS[0], version=version.version)
     return sorted(found, key=lambda version: version.version)
 
 
