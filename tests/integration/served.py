@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from mfserve import Client
-from mfserve.errors import FailedPreconditionError, StatusError, UnavailableError
+from mfserve.errors import DeadlineExceededError, FailedPreconditionError, StatusError, UnavailableError
 from mfserve.types import Alias, JobInfo
 from mfserve_registry import Registry
 from tests.places import Place
 from tests.registry.histories.checker import Operation
 from tests.registry.histories.objects import MODEL, NoAnswer, Opened, refused
+
+LOST = UnavailableError, DeadlineExceededError
+PATIENCE = 60.0
+"""Seconds for a call, in which a server process that was killed is there again, on a busy machine too."""
 
 
 class Served(Opened):
@@ -38,7 +42,7 @@ class Served(Opened):
                 case _:
                     client.delete_alias(MODEL, alias, expected_revision=arguments[0])
                     return 0, None
-        except UnavailableError as error:
+        except LOST as error:
             raise NoAnswer from error
         except StatusError as error:
             return refused(error.reason, error.metadata)
@@ -58,7 +62,7 @@ class Served(Opened):
                     return client.cancel_job(self.job_ids[arguments[0]]).info.state.name
                 case _:
                     return super().jobs(operation)
-        except UnavailableError as error:
+        except LOST as error:
             raise NoAnswer from error
         except FailedPreconditionError as finished:
             return finished.metadata["state"]
@@ -66,7 +70,7 @@ class Served(Opened):
 
 @contextmanager
 def served(place: Place, address: str) -> Iterator[Served]:
-    with place.open() as registry, Client(address) as client:
+    with place.open() as registry, Client(address, timeout=PATIENCE) as client:
         yield Served(registry, client)
 
 
