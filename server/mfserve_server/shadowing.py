@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import NamedTuple
 
 import structlog
@@ -28,10 +28,13 @@ from mfserve_server.scoring import asked
 from mfserve_server.tally import Tally
 from mfserve_server.threads import lower_priority
 
-MOST_WAITING = 1024
-"""Calls in the queue: what comes meanwhile is dropped."""
+MOST_WAITING = 128
+"""Calls in the queue: what comes meanwhile is dropped. More would only keep old versions loaded for longer."""
 LARGEST = 1 << 12
-"""Bytes of a request; what is larger is dropped, so that the queue takes 4 MiB at most."""
+"""Bytes of a request; what is larger is dropped, so that the queue takes 512 KiB at most."""
+RESTS = 9
+"""Times as long as a question took the thread rests after it, so that the interpreter, which all threads share, is
+callers' nine tenths of the time, and they never wait for it longer than for one question."""
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +63,7 @@ class Shadowing:
         self._catalog = catalog
         self._tally = tally
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._closed = False
+        self._closed = Event()
         self._shadow_first = False
         self._thread = Thread(target=self._run, name="shadowing", daemon=True)
         self._thread.start()
@@ -85,7 +88,7 @@ class Shadowing:
 
     def close(self) -> None:
         """Ends the thread; what waits is passed over."""
-        self._closed = True
+        self._closed.set()
         self._queue.put(None)
         self._thread.join()
 
@@ -93,11 +96,10 @@ class Shadowing:
         lower_priority()
         while (waiting := self._queue.get()) is not None:
             begun = time.perf_counter()
-            if not self._closed:
+            if not self._closed.is_set():
                 self._try(waiting)
             del waiting  # or its versions would stay until the next call
-            # The interpreter is free at least half of the time, and whoever needs it waits for one question at most.
-            time.sleep(time.perf_counter() - begun)
+            self._closed.wait(RESTS * (time.perf_counter() - begun))
 
     def _try(self, waiting: Waiting) -> None:
         pair = waiting.pair

@@ -290,13 +290,13 @@ Global___Alias: _TypeAlias = Alias  # noqa: Y015
 class AliasTarget(_message.Message):
     """AliasTarget is one version that an alias names.
 
-    Where an alias names several, each user is answered by one of them, for as long as the alias is not changed: by the one
-    of the highest -weight / ln(h), where h = (b + 1/2) / 2^52 and b is the first 52 bits of BLAKE2b, with a digest of 8 bytes
-    and the personalization `mfserve-split`, of the model's name, the alias, the decimal version number and the user's id in
-    UTF-8, joined by NUL (weighted rendezvous hashing). A change of the weights moves no more users than it must. Calls that
-    are about no user of the training data, or about several, are answered by the version of the highest weight, and among
-    equals by that of the lowest number: `Recommend` with a history, `FindSimilarItems`, `BatchPredictRatings`,
-    `StreamRecommend`, `GetEmbeddings`, `GetModelVersion` and `GetArtifact`.
+    Where an alias names several, each user is answered by one of them, for as long as the alias is not changed: by the
+    one of the highest -weight / ln(h), where h = (b + 1/2) / 2^52 and b is the first 52 bits of BLAKE2b, with a digest
+    of 8 bytes and the personalization `mfserve-split`, of the model's name, the alias, the decimal version number and
+    the user's id in UTF-8, joined by NUL (weighted rendezvous hashing). A change of the weights moves no more users than
+    it must. Calls that are about no user of the training data, or about several, are answered by the version of the
+    highest weight, and among equals by that of the lowest number: `Recommend` with a history, `FindSimilarItems`,
+    `BatchPredictRatings`, `StreamRecommend`, `GetEmbeddings`, `GetModelVersion` and `GetArtifact`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -325,11 +325,11 @@ Global___AliasTarget: _TypeAlias = AliasTarget  # noqa: Y015
 class AliasShadow(_message.Message):
     """AliasShadow is a version that is asked beside an alias's targets, without answering callers.
 
-    For a share of the users, chosen by their ids and always the same ones, what they ask of `Recommend` under the alias is
-    put to both versions once more, by a thread of low priority after the answer: CompareModelVersions tells what came of it. Only
-    users whom both versions know are compared. A reply that the server has kept is given without being compared again. Calls
-    that come while 1,024 wait, or are larger than 4 KiB, are dropped and counted. An alias moves to its targets also while
-    its shadow cannot be loaded.
+    For a share of the users, chosen by their ids and always the same ones, what they ask of `Recommend` under the alias
+    is put to both versions once more, by a thread of low priority after the answer: CompareModelVersions tells what came
+    of it. Only users whom both versions know are compared. A reply that the server has kept is given without being
+    compared again. Calls that come while 128 wait, or are larger than 4 KiB, are dropped and counted. An alias moves to
+    its targets also while its shadow cannot be loaded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1032,7 +1032,9 @@ class CompareModelVersionsRequest(_message.Message):
     other_version: _builtins.int
     """Another version's number: what is told of both is told of this one in relation to `version`. Required."""
     sample_size: _builtins.int
-    """Number of users to recommend items to by both, 0 to 1000; 0: no sample, and the versions need not be loaded. Absent: 200."""
+    """Number of users to recommend items to by both, 0 to 1000; 0: no sample, and the versions need not be loaded.
+    Absent: 200.
+    """
     def __init__(
         self,
         *,
@@ -1156,8 +1158,8 @@ class AnswerComparison(_message.Message):
 
     @_builtins.property
     def score_shift(self) -> Global___Distribution:
-        """The other version's score less the version's, on the average over the items that both lists have. A question counts where
-        there are any.
+        """The other version's score less the version's, on the average over the items that both lists have. A question
+        counts where there are any.
         """
 
     @_builtins.property
