@@ -28,8 +28,8 @@ def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> 
 
 
 def _parts(text: str) -> list[str]:
-    """What stays together: words, and the parts of compound ones."""
-    return re.findall(r"\n|[^\s+/@:_-]*[+/@:_-]|[^\s+/@:_-]+|[^\S\n]+", text) or [""]
+    """What stays together: words, and the parts of compound ones; not the whole of a long id."""
+    return re.findall(r"\n|[^\s+/@:_-]{0,16}[+/@:_-]|[^\s+/@:_-]{1,16}|[^\S\n]+", text) or [""]
 
 
 def wrapped(text: str, width: int) -> str:

@@ -15,7 +15,7 @@ from tests.registry.snapshot.samples import random_content
 from tests.server.samples import FACTS, LEASE, job_request
 
 M100K = "movielens-100k"
-PLUGINS = {"serve", "trainer", "datasets", "export", "import"}
+PLUGINS = {"serve", "trainer", "datasets", "export", "import", "gc"}
 """Those that set up their process, and so need one of their own."""
 
 # Of each command: what cannot be read, what it refuses by itself, what a server's INVALID_ARGUMENT says of it.
@@ -43,6 +43,8 @@ WRONG = {
     "jobs": [["--limit", "0"], ["--wait"], ["--model", "M!"]],
     "status": [["more"], ["--address", "http://here"]],
     "embeddings": [["movies"], ["movies", "--output", "x.csv"], ["M!", "--output", "x.npz"]],
+    "compare": [["movies", "1"], ["movies", "1", "one"], ["M!", "1", "2"]],
+    "gc": [["more"], ["--keep-last", "0"], ["--grace", "soon"]],
     "bench": [["movies", "--only", "neither"], ["movies", "--only", "bulk", "--rate", "5"], ["M!"]],
     "serve": [["--port", "http"], ["--port", "70000"], ["--reply-cache-bytes", "64MB"]],
     "trainer": [["--lease-seconds", "soon"], ["--lease-seconds", "0"], ["--config", "/no/such.toml"]],
@@ -68,6 +70,8 @@ FAILS = {
     "jobs": ["no-such-job"],
     "status": ["--address", "127.0.0.1:1"],
     "embeddings": ["nothing", "--output", "x.npz"],
+    "compare": ["movies", "1", "99"],
+    "gc": ["--home", "/dev/null/home"],
     "bench": ["movies", "--user-ids", "no/such/file"],
     "serve": ["--home", "/dev/null/home"],
     "trainer": ["--home", "/dev/null/home"],
@@ -80,9 +84,15 @@ def test_every_command_is_here() -> None:
 
 
 def test_a_file_that_may_not_be_read_is_told_of_by_who_reads_it() -> None:
-    parameters = [(name, one) for name, command in commands().items() for one in command.params]
+    paths = [
+        (name, one)
+        for name, command in commands().items()
+        for one in command.params
+        if one.type_descriptor.is_path
+    ]
+    assert paths
     # typer would refuse it as wrong usage, and only where it is there.
-    assert not [(name, one.name) for name, one in parameters if getattr(one.type, "readable", False)]
+    assert not [(name, one.name) for name, one in paths if one.type_descriptor.parameter_info.readable]
 
 
 @pytest.mark.parametrize(
