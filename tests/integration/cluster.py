@@ -20,6 +20,8 @@ SERVERS = 3
 TRAINERS = 2
 LEASE_SECONDS = 3.0
 """Short: a test waits for the end of one."""
+CALL_SECONDS = 60.0
+"""Long: a busy machine is no bug."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def running_cluster(folder: Path, place: Place, postgres: Postgres) -> Iterator[
             running.enter_context(running_service(folder / f"server-{number}", "--no-trainer"))
             for number in range(SERVERS)
         ]
-        clients = [running.enter_context(Client(server.address)) for server in servers]
+        clients = [running.enter_context(Client(server.address, timeout=CALL_SECONDS)) for server in servers]
         trainers = []
         for number in range(TRAINERS):
             home = folder / f"trainer-{number}"
