@@ -123,11 +123,22 @@ def _unavailable_if_broken() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:
+        if _is_full(error):
+            raise Unavailable(
+                "The disk of the registry's database is full; make room and try again."
+            ) from error
         if _is_useless(error):
             raise Unavailable("The registry's database cannot be used; try again.") from error
         if _is_away(error):
             raise Unavailable("The registry's database does not answer; try again.") from error
         raise
+
+
+def _is_full(error: exc.SQLAlchemyError) -> bool:
+    said = getattr(error, "orig", None)
+    return (
+        getattr(said, "sqlite_errorname", None) == "SQLITE_FULL" or getattr(said, "sqlstate", None) == "53100"
+    )
 
 
 def _is_away(error: exc.SQLAlchemyError) -> bool:

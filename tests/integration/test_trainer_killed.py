@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psutil
 import pytest
 
 from mfserve import Als, Client, NoRanking
 from mfserve.types import TrainingStage
+from tests.integration.asking import asked_in_a_loop
 from tests.integration.conftest import TRAINING_SECONDS, MovieLens
 from tests.integration.service import RunningService
-
-
-@contextmanager
-def asked_in_a_loop(address: str) -> Iterator[list[Exception | int]]:
-    """Calls Recommend without a pause; yields what every call gave: its version, or its error."""
-    outcomes: list[Exception | int] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        with Client(address) as client:
-            while not done.is_set():
-                try:
-                    outcomes.append(client.recommend("movies", "196").served_version.version)
-                except Exception as error:  # noqa: BLE001 - any error is a failed call
-                    outcomes.append(error)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        yield outcomes
-    finally:
-        done.set()
-        asking.join()
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=[pytest.mark.storm, pytest.mark.timeout(1200)])])

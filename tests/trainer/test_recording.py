@@ -61,6 +61,19 @@ async def test_the_end_does_not_wait_for_a_database_that_never_answers() -> None
             record(step(1))
 
 
+async def test_a_database_that_never_answers_does_not_hide_what_broke_the_training_off() -> None:
+    def write(steps: Sequence[Progress]) -> None:
+        raise Unavailable("The same disk is full.")
+
+    async def break_off() -> None:
+        async with recording(write) as record:
+            record(step(1))
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        await break_off()
+
+
 async def test_a_lost_lease_comes_out_at_the_end() -> None:
     def write(steps: Sequence[Progress]) -> None:
         raise LeaseLost("Lost.")

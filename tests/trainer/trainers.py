@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -47,10 +47,17 @@ class Trainer:
 
 
 @contextmanager
-def running_trainer(home: Path, data: Path, *, lease_seconds: float = 30.0) -> Iterator[Trainer]:
-    """Starts a trainer that may read files under ``data``; it is killed at the end if it still runs."""
+def running_trainer(
+    home: Path, data: Path, *, lease_seconds: float = 30.0, under: Sequence[str] = ()
+) -> Iterator[Trainer]:
+    """Starts a trainer that may read files under ``data``; it is killed at the end if it still runs.
+
+    Args:
+        under: a command that runs it.
+    """
     log = home / f"trainer-{next(_numbers)}.log"
-    command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(home), "--data-roots", str(data)]
+    command = [*under, sys.executable, "-m", "mfserve", "trainer", "--home", str(home)]
+    command += ["--data-roots", str(data)]
     command += ["--lease-seconds", str(lease_seconds), "--log-format", "json"]
     with log.open("wb") as stream:
         process = subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -27,7 +27,8 @@ async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterato
             written later, but the end of the context tries only once more.
 
     Raises:
-        RegistryError: what ``write`` raised; nothing was written from then on.
+        RegistryError: what ``write`` raised; nothing was written from then on. Unavailable gives way to what the
+            context raised itself: on a disk that is full neither has room.
     """
     steps: asyncio.Queue[Progress | None] = asyncio.Queue()
     ending = asyncio.Event()
@@ -44,13 +45,20 @@ async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterato
             if found := [step for step in batch if step is not None]:
                 await _write(write, found, ending)
 
-    writing = asyncio.create_task(write_all())
-    try:
-        yield steps.put_nowait
-    finally:
+    async def end() -> None:
         ending.set()
         steps.put_nowait(None)
         await writing
+
+    writing = asyncio.create_task(write_all())
+    try:
+        yield steps.put_nowait
+    except BaseException:
+        with suppress(Unavailable):  # what broke the training off says more
+            await end()
+        raise
+    else:
+        await end()
 
 
 async def _write(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +35,8 @@ class TrainingLog:
         self._head = head
         self._total = total
         self._report = report
-        self._writer = tf.summary.create_noop_writer() if log_dir is None else _writer(log_dir / head)
+        with _disk_errors():
+            self._writer = tf.summary.create_noop_writer() if log_dir is None else _writer(log_dir / head)
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +44,8 @@ class TrainingLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        with _disk_errors():
+            self._writer.close()
 
     def epoch(
         self, metrics: Mapping[str, float], head: Callable[[], RatingHead | RankingHead] | None = None
@@ -48,16 +53,27 @@ class TrainingLog:
         """The next epoch is finished; ``head`` as in ``Epoch``."""
         finished = Epoch(len(self.epochs) + 1, self._total, dict(metrics))
         self.epochs.append(finished)
-        with self._writer.as_default(step=finished.number):
-            for name, value in finished.metrics.items():
-                # float64, since a loss may have left float32's range, which Python's floats may not.
-                tf.summary.scalar(name, np.float64(value))
-        self._writer.flush()
+        with _disk_errors():
+            with self._writer.as_default(step=finished.number):
+                for name, value in finished.metrics.items():
+                    # float64, since a loss may have left float32's range, which Python's floats may not.
+                    tf.summary.scalar(name, np.float64(value))
+            self._writer.flush()
         self._report(replace(finished, head=head))  # which is not kept: it holds all parameters
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """The training curve as a table."""
         return (Artifact(f"{self._head}-training-curve.csv", "text/csv", curve.as_csv(self.epochs).encode()),)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """TensorFlow has errors of its own for what goes wrong with a file; here they are Python's."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        number = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _writer(folder: Path) -> tf.summary.SummaryWriter:
