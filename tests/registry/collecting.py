@@ -22,7 +22,7 @@ def needed(registry: Registry, *uploads: str) -> set[str]:
     """The same of what the versions need, and these uploads."""
     found = set(uploads)
     for model in registry.models.list().items:
-        for version in registry.models.list_versions(model.model).items:
+        for version in registry.models.list_versions(model.model, page_size=1000).items:
             found |= {version.digest, *(file.sha256 for file in version.artifacts)}
     return found
 
