@@ -18,7 +18,13 @@ from tests.waiting import eventually
 def stand_in(folder: Path) -> int:
     """Starts a process that says in ``folder`` that it is the server; its id."""
     (folder / "data").mkdir()
-    server = subprocess.Popen(["sleep", "600"])
+    # As PostgreSQL it heeds SIGQUIT, also where a shell that started the tests in the background has it ignored.
+    program = (
+        "import signal; signal.signal(signal.SIGQUIT, signal.SIG_DFL); print(flush=True); signal.pause()"
+    )
+    server = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    server.stdout.readline()
     (folder / "data" / "postmaster.pid").write_text(f"{server.pid}\n{folder}\n")
     return server.pid
 

@@ -34,6 +34,7 @@ REQUIRED: dict[str, Any] = {
     "side": "user",
     "alias": "candidate",
     "version": 1,
+    "other_version": 2,
     "expected_revision": 0,
     "time": datetime(2030, 1, 1, tzinfo=UTC),
 }

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import structlog
 
@@ -47,16 +47,20 @@ def main() -> None:
                 _send(answers, _perform(FitTask.model_validate_json(tasks.get()), answers))
     except Exception:  # noqa: BLE001 - the log has the traceback
         _log.exception("the fit process ends")
-        # Not by the interpreter's own end, which would wait for the thread that reads.
-        os._exit(1)
+        _end(1)
 
 
 def _read_tasks(lines: BinaryIO, tasks: queue.SimpleQueue[bytes]) -> None:
     for line in lines:
         tasks.put(line)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """Ends this process at once: the interpreter's own end would wait for the thread that reads."""
     # The worker removes our temporary files where it can; but it may have been killed.
     shutil.rmtree(os.environ[TEMPORARY_FILES], ignore_errors=True)
-    os._exit(0)
+    os._exit(code)
 
 
 def _send(answers: BinaryIO, message: Ready | Step | Done | Failed) -> None:
