@@ -125,8 +125,9 @@ def _resolved(registry: Registry, settings: Settings, model: str, text: str) -> 
             return registry.models.resolve(model, version=int(text))
         return registry.models.resolve(model, alias=text)
     except NotFound as error:
+        advice = "; --home names another" if settings.url is None else ""
         raise NotFound(
-            f"{error.message} This is {settings.registry_place}; --home names another.", reason=error.reason
+            f"{error.message} This is {settings.registry_place}{advice}.", reason=error.reason
         ) from error
 
 

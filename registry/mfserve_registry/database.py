@@ -54,10 +54,7 @@ class Database:
     @property
     def name(self) -> str:
         """Tells this database from others. Neither user nor password is in it."""
-        url = self.engine.url
-        where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
-        named = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=where)
-        return named.render_as_string()
+        return public_url(self.engine.url)
 
     def check_first(self, check: Callable[[Connection], None]) -> None:
         """Has transactions begin with ``check``, until it has passed once."""
@@ -116,6 +113,13 @@ def database_url(text: str) -> URL:
             field="database_url",
         )
     return url
+
+
+def public_url(url: URL) -> str:
+    """The URL without user, password and whatever else does not tell the database from others."""
+    where = {key: value for key, value in url.query.items() if key in {"host", "port"}}
+    place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=where)
+    return place.render_as_string()
 
 
 @contextmanager

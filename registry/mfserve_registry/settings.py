@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -102,8 +101,12 @@ class ProcessSettings(BaseModel):
         """Where the registry is, in words for a person: no password is among them."""
         if self.url is None:
             return f"the registry in {self.home}"
-        place = urlsplit(self.url)
-        return f"the registry at {place.netloc.rpartition('@')[2]}{place.path}"
+        # Imported here: who only checks settings does not wait for it. And parsed as by whoever connects: for another
+        # parser a password may end elsewhere.
+        from mfserve_registry.database import database_url, public_url
+
+        url = database_url(self.url)
+        return f"the registry at {public_url(url.set(drivername=url.get_backend_name()))}"
 
     @property
     def url(self) -> str | None:

@@ -178,13 +178,23 @@ def test_no_registry_is_made_in_order_to_export_from_it(run: Run) -> None:
     assert not Path("none").exists()
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password(
+def test_another_home_is_no_advice_where_a_url_names_the_database(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MFSERVE_DATABASE_URL", "postgresql://ann:secret@127.0.0.1:1/shop")
+    monkeypatch.setenv("MFSERVE_DATABASE_URL", f"sqlite:///{tmp_path}/shop.db")
+    done = run("export", "books", "1", "--home", str(tmp_path))
+    place = f"sqlite:///{tmp_path}/shop.db"
+    assert done.err == f"mfserve export: There is no model books. This is the registry at {place}.\n"
+
+
+@pytest.mark.parametrize("password", ["secret", "secret/8?9", "secret#8", "secret?8"])
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("MFSERVE_DATABASE_URL", f"postgresql://ann:{password}@127.0.0.1:1/shop")
     done = run("export", "movies", "1", "--home", str(tmp_path))
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "the registry at 127.0.0.1:1/shop cannot be opened" in done.err
+    assert "the registry at postgresql://127.0.0.1:1/shop cannot be opened" in done.err
     assert "refused" in done.err
     assert "secret" not in done.err
 
