@@ -1,8 +1,9 @@
-"""What a trainer makes of a snapshot that cannot be published."""
+"""How a trainer publishes a snapshot, and what it makes of one that cannot be published."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfserve_registry import JobState, Registry
-from mfserve_registry.snapshot import write_snapshot
+from mfserve_registry.snapshot import verify_snapshot, write_snapshot
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import Fitter
 from mfserve_trainer.messages import Done, FitTask
@@ -19,6 +20,10 @@ from mfserve_trainer.settings import Settings
 from tests.registry.helpers import spoil
 from tests.registry.snapshot.samples import random_content
 from tests.trainer.trainers import submit
+
+
+def whole(staged: Path) -> str:
+    return write_snapshot(staged, random_content())
 
 
 def with_nan(staged: Path) -> str:
@@ -71,3 +76,20 @@ async def test_what_would_come_out_the_same_again_is_not_tried_again(
     job = registry.jobs.get(job_id)
     assert (job.state, job.attempt) == (state, 1)
     assert (job.error_reason, job.error_message) == ("SNAPSHOT_DAMAGED", told)
+
+
+async def test_a_version_is_published_where_files_cannot_be_linked(
+    registry: Registry, home: Path, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)  # as vfat and some network file systems do
+    job_id = submit(registry, csv)
+    claim = registry.jobs.claim("trainer", timedelta(minutes=5))
+    assert claim is not None
+    settings = Settings(home=home, data_roots=(csv.parent,))
+    await Attempt(claim, settings, registry, Fitting(settings, whole)).run(asyncio.Event())
+    assert registry.jobs.get(job_id).state is JobState.SUCCEEDED
+    digest = registry.models.get_version("movies", 1).digest
+    verify_snapshot(registry.snapshots.path(digest), digest)

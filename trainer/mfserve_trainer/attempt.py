@@ -16,7 +16,7 @@ import structlog
 from mfserve_registry import Claim, Progress, Registry
 from mfserve_registry.errors import DamagedSnapshot, LeaseLost, RegistryError, Unavailable, UnsoundSnapshot
 from mfserve_registry.spec import UploadedDataset
-from mfserve_registry.store import Held
+from mfserve_registry.store import Held, copy_durably
 from mfserve_trainer.datasets import cache_folder
 from mfserve_trainer.fitter import FitProcessDied, Fitter
 from mfserve_trainer.messages import Done, Failed, FitTask, Step
@@ -287,4 +287,8 @@ class Attempt:
 def _link(folder: Path, other: Path) -> None:
     """The same files once more: a publication takes its folder with it, also where its transaction then fails."""
     for file in folder.iterdir():
-        os.link(file, other / file.name)
+        twin = other / file.name
+        try:
+            os.link(file, twin)
+        except OSError:  # a file system without hard links
+            copy_durably(file, twin)

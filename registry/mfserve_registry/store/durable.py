@@ -1,8 +1,9 @@
-"""Making a change of a folder survive a loss of power."""
+"""Making what was written survive a loss of power."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -13,3 +14,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_durably(file: Path, target: Path) -> None:
+    """Copies the bytes and flushes them; ``target`` is a new file."""
+    with file.open("rb") as source, target.open("xb") as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        os.fsync(copy.fileno())
