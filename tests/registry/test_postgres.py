@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -233,3 +234,17 @@ def test_a_url_that_names_no_database_is_refused_and_not_repeated(home: Path, ur
 def _plain(place: Place) -> str:
     assert place.database_url is not None
     return place.database_url
+
+
+def test_a_claim_that_has_written_ends_while_another_writes(place: Place) -> None:
+    """It only lets go of its locks: to wait for the writer in vain would cost the session."""
+    session = select(func.pg_backend_pid())
+    with place.database() as one, place.database() as other, ExitStack() as writing:
+        with one.claim(["a"]) as claim:
+            with claim.write() as connection:
+                claimed_by = connection.execute(session).scalar_one()
+            writing.enter_context(other.write())
+        with one.read() as connection:
+            assert connection.execute(session).scalar_one() == claimed_by
+        with one.claim_alone("a") as alone:
+            assert alone is not None

@@ -72,8 +72,11 @@ class _SessionClaim:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         self._connection.execution_options(**self._writing)
-        with self._connection.begin():
-            yield self._connection
+        try:
+            with self._connection.begin():
+                yield self._connection
+        finally:  # what comes after it writes nothing, and is not to wait for other writers
+            self._connection.execution_options(**dict.fromkeys(self._writing))
 
     def end(self) -> None:
         """The locks are the session's: back in the pool, the connection would keep them."""
