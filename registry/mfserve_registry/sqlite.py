@@ -56,8 +56,7 @@ def writing(engine: Engine) -> Engine:
 
 def claims(engine: Engine) -> FileClaims:
     """Claims on the names of a store, for the processes that use the engine's file."""
-    file = Path(engine.url.database or "")
-    return FileClaims(file.with_name(f"{file.name}-claims"), writing(engine))
+    return FileClaims(Path(engine.url.database or ""), writing(engine))
 
 
 def use_write_ahead_log(engine: Engine) -> None:

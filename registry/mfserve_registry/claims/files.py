@@ -11,14 +11,16 @@ from sqlalchemy import Engine
 
 from mfserve_registry.claims.base import PATIENCE_SECONDS, Claim
 from mfserve_registry.errors import Unavailable
-from mfserve_registry.filelocks import locked
+from mfserve_registry.filelocks import belong_like, locked
 
 
 class FileClaims:
-    """A few locks for all names, in ``folder``: they are never removed."""
+    """A few locks for all names, in a folder beside ``database`` and of its owner: they are never removed."""
 
-    def __init__(self, folder: Path, writer: Engine) -> None:
-        self._folder = folder
+    def __init__(self, database: Path, writer: Engine) -> None:
+        # By its own name: whoever uses it through a symlink is to find the same claims.
+        self._database = database.resolve()
+        self._folder = self._database.with_name(f"{self._database.name}-claims")
         self._claim = _FileClaim(writer)
 
     @contextmanager
@@ -43,6 +45,7 @@ class FileClaims:
 
     def _file(self, name: str) -> Path:
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        belong_like(self._database, self._folder)
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:2]
 
 
