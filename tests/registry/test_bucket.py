@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pyarrow.parquet as pq
 import pytest
+from obstore.store import S3Store
 
 from mfserve_registry import Registry
 from mfserve_registry.errors import DamagedSnapshot, InvalidArgument, Unavailable
@@ -17,7 +19,8 @@ from mfserve_registry.store import bucket as store_bucket
 from mfserve_registry.store import cache, check_store_url
 from tests.backends import place_of
 from tests.places import Place
-from tests.registry.helpers import publish, run_together
+from tests.registry.collecting import AT_ONCE, kept
+from tests.registry.helpers import publish, run_together, stage
 
 SECRET = "a-secret-of-the-tests"
 
@@ -130,6 +133,26 @@ def test_what_is_in_use_stays_whatever_the_limit(registry: Registry, other: Plac
         held.release()
         beside.snapshots.hold(second).release()
         assert copies(other) == {second}
+
+
+def test_a_removal_that_is_broken_off_leaves_nothing_that_looks_whole(
+    registry: Registry, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, digest = stage(registry)
+    registry.snapshots.commit(staged, digest)
+    requests = iter([obstore.delete])  # one, and then the process is no more
+
+    def delete(store: S3Store, paths: list[str]) -> None:
+        next(requests)(store, paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(obstore, "delete", delete)
+        with pytest.raises(StopIteration):
+            registry.collect(AT_ONCE)
+    assert not registry.snapshots.contains(digest)
+    assert kept(place) == {digest}
+    registry.collect(AT_ONCE)
+    assert kept(place) == set()
 
 
 def test_several_processes_fetch_a_snapshot_once(registry: Registry, other: Place) -> None:

@@ -92,7 +92,7 @@ class Collector:
                     connection.execute(
                         update(snapshots).where(snapshots.c.digest == thing.key).values(collected_at=now)
                     )
-            self._store.remove(thing.name)
+            self._store.remove(thing.name, last=thing.last)
         return verdict(_NAMELESS, goes=True)
 
 

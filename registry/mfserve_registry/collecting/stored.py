@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfserve_registry.snapshot.manifest import FILE_NAME
 from mfserve_registry.store import Store
 
 # The name, and in it the key.
@@ -32,6 +33,11 @@ class Stored:
     name: str
     size_bytes: int
     written_at: datetime
+
+    @property
+    def last(self) -> str | None:
+        """Of a folder, the file without which it is not there."""
+        return FILE_NAME if self.kind == "snapshots" else None
 
 
 def stored(store: Store) -> list[Stored]:

@@ -104,8 +104,12 @@ class Store(Protocol):
     def note_use(self, name: str) -> None:
         """Has a local copy, if there is one, count as used just now: others make room before it."""
 
-    def remove(self, name: str) -> None:
-        """Takes a file or folder away; what is not there is fine. Whoever reads it may read on."""
+    def remove(self, name: str, *, last: str | None = None) -> None:
+        """Takes a file or folder away; what is not there is fine. Whoever reads it may read on.
+
+        Args:
+            last: the same as for ``put``; it goes before the others.
+        """
 
     def files(self, kind: str) -> Iterator[StoredFile]:
         """The files below ``kind/``, those of folders too, in any order."""
@@ -124,7 +128,7 @@ def keep(
             store.put(staged, name, last=last)
         except FileExistsError:
             if not is_whole():
-                store.remove(name)
+                store.remove(name, last=last)
                 continue
             store.discard(staged)
         return

@@ -93,9 +93,14 @@ class BucketStore:
     def note_use(self, name: str) -> None:
         self._cache.note_use(name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, last: str | None = None) -> None:
         with suppress(FileNotFoundError), _answering():
-            obstore.delete(self._bucket, list(_Objects(self._bucket, name).sizes))
+            paths = list(_Objects(self._bucket, name).sizes)
+            if (
+                last is not None
+            ):  # in a request of its own: of one for all, any part may be done and the rest not
+                obstore.delete(self._bucket, [f"{name}/{last}"])
+            obstore.delete(self._bucket, paths)
         self._cache.drop(name)
 
     def files(self, kind: str) -> Iterator[StoredFile]:

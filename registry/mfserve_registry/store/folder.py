@@ -62,7 +62,7 @@ class FolderStore:
     def note_use(self, name: str) -> None:
         pass
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, last: str | None = None) -> None:
         self._staging.set_aside(self._root / name)
 
     def files(self, kind: str) -> Iterator[StoredFile]:
