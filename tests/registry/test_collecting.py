@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, select
+from sqlalchemy import text as sql
 
 from mfserve_registry import (
     Artifact,
+    ArtifactInfo,
     JobRequest,
     Registry,
     Retention,
     ServerInfo,
     ServingLease,
     ServingState,
+    filelocks,
 )
 from mfserve_registry.errors import InvalidArgument, Unavailable
 from mfserve_registry.snapshot import verify_snapshot
@@ -27,6 +32,7 @@ from mfserve_registry.tables import snapshots
 from tests.places import Place
 from tests.registry.collecting import AT_ONCE, gone, kept, needed, reasons
 from tests.registry.helpers import EPOCH, LEASE, Clock, claimed, publish, request, stage
+from tests.waiting import eventually
 
 TTL = timedelta(seconds=10)
 DAY = timedelta(days=1)
@@ -260,28 +266,57 @@ def test_what_is_just_being_published_stays(place: Place, registry: Registry) ->
     verify_snapshot(registry.snapshots.path(digest), digest)
 
 
-def test_a_publisher_waits_for_a_removal_and_puts_its_files_again(place: Place, registry: Registry) -> None:
+def test_a_publisher_waits_for_a_removal_and_puts_its_files_again(
+    place: Place, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digest = die_before_publishing(registry, 0)
     claim = claimed(registry, request())
-    remove, removing, go_on = registry._store.remove, Event(), Event()
+    removing, go_on, removed = Event(), Event(), Event()
+    remove, keep = registry._store.remove, registry.artifacts.keep
 
-    def slow(name: str) -> None:
+    def slow(name: str, *, last: str | None = None) -> None:
         removing.set()
         assert go_on.wait(30)
-        remove(name)
+        remove(name, last=last)
+        removed.set()
+
+    def after_it(files: Sequence[Artifact]) -> Sequence[ArtifactInfo]:
+        assert removed.is_set()
+        return keep(files)
 
     registry._store.remove = slow  # type: ignore[method-assign] # a slow disk
-    with ThreadPoolExecutor() as pool, place.open() as other:
+    registry.artifacts.keep = after_it  # type: ignore[method-assign] # the first that a publisher does under its claim
+    is_waiting = waiting(place, monkeypatch)
+    with ThreadPoolExecutor() as pool:
         collected = pool.submit(registry.collect, AT_ONCE)
         assert removing.wait(30)
-        staged, _ = stage(other, 0)
-        published = pool.submit(registry.publish, claim, staged, digest, [text("orphan 0")])
+        published = pool.submit(registry.publish, claim, *stage(registry, 0), [text("orphan 0")])
+        eventually(lambda: is_waiting() or published.done(), "the publisher waits")
         go_on.set()
         assert collected.result().freed_bytes > 0
         assert published.result().digest == digest
     assert kept(place) == needed(registry)
     verify_snapshot(registry.snapshots.path(digest), digest)
     assert registry.artifacts.read("movies", 1, "a.txt")[1] == b"orphan 0"
+
+
+def waiting(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Tells whether somebody has had to wait for a claim since."""
+    if place.database_url is not None:
+        locks = (
+            select(sql("1")).select_from(sql("pg_locks")).where(sql("locktype = 'advisory' AND NOT granted"))
+        )
+        return lambda: place.rows(locks) != []
+    refused, lock = Event(), filelocks._lock
+
+    def looking(*arguments: Any) -> bool:
+        free = lock(*arguments)
+        if not free:
+            refused.set()
+        return free
+
+    monkeypatch.setattr(filelocks, "_lock", looking)
+    return refused.is_set
 
 
 @pytest.mark.parametrize("place", ["postgres-s3"], indirect=True)  # an SQLite database has no sessions
