@@ -263,6 +263,7 @@ class Registry:
 
         Raises:
             Unavailable: the database or the store does not answer; what has been done until then stays done.
+            OSError: the disk of a store in a folder failed, or does not let us; the same.
         """
         return self._collector.collect(retention or Retention(), dry_run=dry_run, progress=progress)
 

@@ -61,7 +61,9 @@ class ModelMethods:
             timeout: seconds. The server loads both versions first, and searches a large catalogue once for each user.
 
         Raises:
+            InvalidArgumentError: both are the same version, or a sample size outside its range.
             NotFoundError: the model, or one of the versions, is not there.
+            UnavailableError: a version cannot be loaded, or the registry does not answer.
         """
         call = comparisons.compare_versions(model, version, other_version, sample_size)
         return self._transport.unary(call, timeout)
