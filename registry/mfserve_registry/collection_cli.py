@@ -101,11 +101,11 @@ def _show(collected: Collected, *, dry_run: bool) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     for goes in (True, False):
-        table = Table(
-            "would go" if goes and dry_run else "gone" if goes else "stays", show_edge=False, pad_edge=False
-        )
-        table.add_column("size", justify="right")
-        table.add_column("why")
+        table = Table(show_edge=False, pad_edge=False)
+        # Folded, not cut: whoever looks for a digest needs all of it.
+        table.add_column("would go" if goes and dry_run else "gone" if goes else "stays", overflow="fold")
+        table.add_column("size", justify="right", no_wrap=True)
+        table.add_column("why", overflow="fold")
         for verdict in collected.verdicts:
             if verdict.goes == goes:
                 table.add_row(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from mfserve_registry import Registry
 from tests.client.cli.conftest import Run
@@ -42,6 +43,15 @@ def test_a_dry_run_and_a_run(run: Run, home: Path) -> None:
     assert " freed; of the snapshots, artifacts and uploads, the 3 that" in done.out
     assert "would" not in done.out
     assert snapshots(home) == 2
+
+
+def test_a_terminal_shows_whole_names(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes a terminal of 80 columns
+    options = ("gc", "--home", str(home), "--grace", "0")
+    [verdict] = json.loads(run(*options, "--dry-run", "--json").out)["verdicts"]
+    shown = Text.from_ansi(run(*options).out).plain
+    cells = [line.partition("\u2502")[0].strip() for line in shown.splitlines()]
+    assert verdict["name"] in "".join(cells)
 
 
 def test_for_programs(run: Run, home: Path) -> None:
