@@ -232,7 +232,7 @@ shadow_sums = Table(
     # The version that answered callers.
     Column("version", Whole, primary_key=True, autoincrement=False),
     Column("shadow_version", Whole, primary_key=True, autoincrement=False),
-    # Of a process that may be gone: what it has found stays.
+    # Of a process that may be gone: what it has found stays. "": all those whose rows were made one.
     Column("server_id", _ID, primary_key=True),
     # {what: [count, sum, sum of squares], …}
     Column("answers", JSON, nullable=False),

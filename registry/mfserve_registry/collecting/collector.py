@@ -17,6 +17,7 @@ from mfserve_registry.collecting.retention import delete_uploads, delete_version
 from mfserve_registry.collecting.stored import Stored, stored
 from mfserve_registry.collecting.types import Collected, Retention, Verdict
 from mfserve_registry.database import Database
+from mfserve_registry.shadowing import fold
 from mfserve_registry.store import Store
 from mfserve_registry.tables import snapshots
 
@@ -58,7 +59,7 @@ class Collector:
         return Collected((*marked, *removed), len(kept), sum(thing.size_bytes for thing in kept))
 
     def _mark(self, retention: Retention, *, dry_run: bool) -> list[Verdict]:
-        """Deletes versions, a transaction for each model, and uploads: all writers wait for each of them."""
+        """Deletes versions, a transaction for each model, and other rows: all writers wait for each of them."""
         transaction = self._database.read if dry_run else self._database.write
         verdicts: list[Verdict] = []
         if retention.keep_last is not None:
@@ -69,7 +70,10 @@ class Collector:
                     now = self._database.now()
                     verdicts += delete_versions(connection, model, retention, now, dry_run=dry_run)
         with transaction() as connection:
-            verdicts += delete_uploads(connection, retention, self._database.now(), dry_run=dry_run)
+            now = self._database.now()
+            verdicts += delete_uploads(connection, retention, now, dry_run=dry_run)
+            if not dry_run:
+                fold(connection, now - retention.grace)
         return verdicts
 
     def _verdict(self, thing: Stored, grace: timedelta, *, dry_run: bool) -> Verdict:

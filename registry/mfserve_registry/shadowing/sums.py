@@ -1,19 +1,9 @@
-"""What asking a shadow beside the versions that answer has found.
-
-Each server process keeps one row for each pair of versions, with its sums since its start, and replaces it. So a write
-that may have failed is simply done again: nothing is lost by it and nothing counted twice.
-"""
+"""Sums of what was measured, which add up over calls and processes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple, Self
-
-from sqlalchemy import delete, insert, select
-
-from mfserve_registry.database import Database
-from mfserve_registry.tables import shadow_sums
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,75 +101,3 @@ class ShadowSums:
     def turned(self) -> ShadowSums:
         """With the shadow as the first version."""
         return ShadowSums(self.answers.turned(), self.dropped, self.failed)
-
-
-class Pair(NamedTuple):
-    """A version that answers callers, and the shadow that is asked beside it."""
-
-    model: str
-    version: int
-    shadow: int
-
-
-class Shadowing:
-    """What server processes have found about shadows."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def put(self, server_id: str, found: Mapping[Pair, ShadowSums]) -> None:
-        """Replaces what the process has told of these pairs before."""
-        table = shadow_sums.c
-        with self._database.write() as connection:
-            for pair, sums in found.items():
-                connection.execute(
-                    delete(shadow_sums).where(
-                        table.model == pair.model,
-                        table.version == pair.version,
-                        table.shadow_version == pair.shadow,
-                        table.server_id == server_id,
-                    )
-                )
-                connection.execute(
-                    insert(shadow_sums).values(
-                        model=pair.model,
-                        version=pair.version,
-                        shadow_version=pair.shadow,
-                        server_id=server_id,
-                        answers=_to_json(sums.answers),
-                        dropped=sums.dropped,
-                        failed=sums.failed,
-                    )
-                )
-
-    def between(self, model: str, version: int, other: int) -> ShadowSums:
-        """All that was found about two versions, whichever of them was the shadow; ``version`` comes first."""
-        return self._of(Pair(model, version, other)) + self._of(Pair(model, other, version)).turned()
-
-    def _of(self, pair: Pair) -> ShadowSums:
-        query = select(shadow_sums).where(
-            shadow_sums.c.model == pair.model,
-            shadow_sums.c.version == pair.version,
-            shadow_sums.c.shadow_version == pair.shadow,
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        found = [ShadowSums(_from_json(row.answers), row.dropped, row.failed) for row in rows]
-        return sum(found, ShadowSums())
-
-
-def _to_json(answers: AnswerSums) -> dict[str, list[float]]:
-    sums: dict[str, Sums] = {one.name: getattr(answers, one.name) for one in fields(answers)}
-    return {name: [one.count, one.total, one.squares] for name, one in sums.items()}
-
-
-def _from_json(answers: Mapping[str, list[float]]) -> AnswerSums:
-    """What a newer release has measured besides is left out, and what an older one has not is none."""
-    known = {one.name for one in fields(AnswerSums)}
-    return AnswerSums(
-        **{
-            name: Sums(int(count), total, squares)
-            for name, (count, total, squares) in answers.items()
-            if name in known
-        }
-    )
