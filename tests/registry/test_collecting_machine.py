@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -143,10 +143,9 @@ class CollectionMachine(RuleBasedStateMachine):
 
         event.listen(engine, "commit", step)
         try:
-            with (
-                patch.object(store, "put", stepwise(store.put)),
-                patch.object(store, "remove", stepwise(store.remove)),
-            ):
+            with pytest.MonkeyPatch.context() as patch:
+                for name in ("put", "remove"):
+                    patch.setattr(store, name, stepwise(getattr(store, name)))
                 yield
         finally:
             event.remove(engine, "commit", step)
