@@ -32,6 +32,7 @@ def prepare(settings: Settings, verification: Verification) -> bool:
     try:
         with open_registry(settings, migrate=True) as registry:
             registry.clean_staging()
+            RecordFile(settings.home, registry.name).clean_staging()
             _verify(registry, registry.aliases.aliased(), verification)
     except Unavailable as error:
         with open_registry(settings, migrate=False, check_later=True) as registry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mfserve_registry.aliases import ResolvedAlias
 from mfserve_registry.store.durable import sync_folder
+from mfserve_registry.store.staging import Staging
 
 FILE_NAME = "served.json"
 
@@ -60,13 +61,28 @@ class RecordFile:
     def write(self, aliases: Sequence[ResolvedAlias]) -> None:
         """Replaces the record, durably, as a whole. A disk that fails leaves the old one."""
         record = Record(registry=self._registry, read_at=datetime.now(UTC), aliases=tuple(aliases))
-        staged = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            self._replace(record.model_dump_json(indent=1))
+        except OSError as error:
+            _log.warning("cannot record what is served", path=str(self._path), message=str(error))
+
+    def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
+        """Removes what writers that were killed have left behind, if untouched for so long."""
+        self._staging().clean(older_than)
+
+    def _replace(self, text: str) -> None:
+        staging = self._staging()
+        staged = staging.stage()
         try:
             with staged.open("w") as file:
-                file.write(record.model_dump_json(indent=1))
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             staged.replace(self._path)
             sync_folder(self._path.parent)
-        except OSError as error:
-            _log.warning("cannot record what is served", path=str(self._path), message=str(error))
+        finally:
+            staging.discard(staged)
+
+    def _staging(self) -> Staging:
+        """On the home's own file system, which that of a store need not be. Names are unique among machines too."""
+        return Staging(self._path.parent / ".staging")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,8 +55,33 @@ def test_another_registrys_record_is_none(tmp_path: Path) -> None:
 
 def test_a_disk_that_takes_none_is_no_harm(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
+    gone.touch()  # a file where the folder should be
     RecordFile(gone, NAME).write([])
     assert RecordFile(gone, NAME).read() is None
+
+
+def test_writers_on_one_home_share_no_file_and_what_one_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, staging = RecordFile(tmp_path, NAME), tmp_path / ".staging"
+    seen: list[Path] = []
+
+    def flush(_: int) -> None:
+        seen.extend(staging.iterdir())
+        if len(seen) == 1:  # while one writes, another does, on another machine but with the same number
+            record.write([])
+
+    with monkeypatch.context() as writing:
+        writing.setattr(os, "fsync", flush)
+        record.write([])
+    assert len(set(seen)) == 2
+    assert not list(staging.iterdir())
+    left = staging / "left"
+    left.touch()
+    record.clean_staging()
+    assert left.exists()
+    record.clean_staging(timedelta(0))
+    assert not left.exists()
 
 
 def test_a_registrys_name_has_no_secret(registry: Registry, tmp_path: Path) -> None:
