@@ -131,6 +131,7 @@ class Service:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}:{self._settings.port}") from error
         await self._server.start()
+        await self._watcher.recall()
         await self._look()
         await self._reporter.report()
         self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._reporter.run())]

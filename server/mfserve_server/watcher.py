@@ -38,7 +38,8 @@ class Watcher:
     What answers goes on answering where the registry does not answer, names a version that cannot be loaded (if only
     one of several), or does not have the alias: only what it has marked as deleted was deleted, all else is a wrong or
     an emptied database.
-    So does, from the start, what the home's record says that aliases named last.
+    So does, from the start, what the home's record says that aliases answered from last; and where that is no longer
+    what an alias names, it answers as long as what it names cannot be loaded.
     """
 
     def __init__(
@@ -54,53 +55,59 @@ class Watcher:
         self._executors = executors
         self._contact = contact
         self._record = record
-        # What each alias names, as far as it could be loaded; None before the first look.
-        self._known: Mapping[Name, ResolvedAlias] | None = None
+        # What each alias is to answer from: what the registry said last, at first what is recorded.
+        self._wanted: Mapping[Name, ResolvedAlias] = {}
+        # What each has answered from last, in this process or in one before it.
+        self._last: Mapping[Name, ResolvedAlias] = {}
         self._recorded: Mapping[Name, ResolvedAlias] = {}
         self._recorded_at = -math.inf
+
+    async def recall(self) -> None:
+        """Reads the record. Comes first."""
+        record = await self._executors.storing(self._record.read)
+        if record is not None:
+            self._contact.read_at = record.read_at
+            self._wanted = self._last = self._recorded = _by_name(record.aliases)
 
     async def look(self) -> None:
         """Looks once, and loads and swaps what has changed."""
         try:
-            if self._known is None:
-                self._known = self._recorded = await self._recall()
-            wanted = await self._wanted(self._known)
-            await self._follow(wanted)
-            served = {name: route.wanted for name, route in self._catalog.by_alias.items()}
-            self._known = {**wanted, **served}
-            await self._keep_record(self._known)
+            await self._ask()
+            await self._follow(self._wanted)
+            await self._keep_record()
         except Exception:  # noqa: BLE001 - a defect here must not end the watching
             _log.exception("the watcher failed; it tries again")
 
-    async def _recall(self) -> Mapping[Name, ResolvedAlias]:
-        record = await self._executors.watching(self._record.read)
-        if record is None:
-            return {}
-        self._contact.read_at = record.read_at
-        return _by_name(record.aliases)
-
-    async def _wanted(self, known: Mapping[Name, ResolvedAlias]) -> Mapping[Name, ResolvedAlias]:
-        """What each alias is to answer from: what the registry names, else what is known."""
+    async def _ask(self) -> None:
         try:
-            news = await self._executors.watching(self._ask, known.keys(), self._catalog.unnamed)
+            news = await self._executors.watching(
+                self._news, self._wanted.keys(), self._catalog.unnamed, self._last
+            )
         except RegistryError as error:
             self._contact.failed(error)
-            return known
+            return
         self._contact.found()
         self._catalog.forget(news.aliases_deleted)
         self._catalog.drop(news.versions_deleted)
-        kept = {name: alias for name, alias in known.items() if name not in news.aliases_deleted}
-        return {**kept, **news.named}
+        kept = {name: alias for name, alias in self._wanted.items() if name not in news.aliases_deleted}
+        self._wanted = {**kept, **news.named}
+        self._last = {
+            name: alias
+            for name, alias in self._last.items()
+            if name in self._wanted and not _keys(alias) & news.versions_deleted
+        }
 
-    def _ask(self, names: Collection[Name], unnamed: set[Key]) -> _News:
+    def _news(self, names: Collection[Name], unnamed: set[Key], last: Mapping[Name, ResolvedAlias]) -> _News:
         """Blocks."""
         aliases, models = self._registry.aliases, self._registry.models
         named = _by_name(aliases.aliased())
         missing = set(names) - named.keys()
+        left = [_keys(alias) for name, alias in last.items() if named.get(name) != alias]
+        not_named = unnamed.union(*left)
         return _News(
             named,
             aliases.deleted(missing) if missing else set(),
-            models.deleted(unnamed) if unnamed else set(),
+            models.deleted(not_named) if not_named else set(),
         )
 
     async def _follow(self, wanted: Mapping[Name, ResolvedAlias]) -> None:
@@ -121,17 +128,24 @@ class Watcher:
             self._catalog.held(target.model, version=target.version) is not None for target in wanted.targets
         )
 
-    async def _move(self, alias: ResolvedAlias) -> None:
-        now = self._catalog.by_alias.get((alias.model, alias.alias))
-        if now is not None and now.wanted == alias:
+    async def _move(self, wanted: ResolvedAlias) -> None:
+        name = (wanted.model, wanted.alias)
+        now, last = self._catalog.by_alias.get(name), self._last.get(name)
+        if now is not None and now.wanted == wanted:
             return  # it is only the shadow that is missing
+        if not await self._swap(wanted) and now is None and last is not None and last != wanted:
+            await self._swap(last)
+
+    async def _swap(self, alias: ResolvedAlias) -> bool:
+        """False where it cannot be loaded; the catalog logs and reports that, and what answered so far goes on."""
         try:
             targets = [await self._catalog.load(target) for target in alias.targets]
         except RegistryError:
-            return  # the catalog has logged and reports it; what answered so far goes on
+            return False
         self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
         shares = {target.version: target.weight for target in alias.state.targets}
         _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)
+        return True
 
     async def _add_shadow(self, alias: ResolvedAlias) -> None:
         route = self._catalog.by_alias.get((alias.model, alias.alias))
@@ -143,12 +157,14 @@ class Watcher:
             return
         self._catalog.serve(route.with_shadow(loaded, alias.state.shadow.share))
 
-    async def _keep_record(self, known: Mapping[Name, ResolvedAlias]) -> None:
-        """Writes what is known, unless the registry has not confirmed it just now."""
-        due = known and time.monotonic() > self._recorded_at + RECORD_SECONDS
-        if self._contact.loss is None and (due or known != self._recorded):
-            await self._executors.watching(self._write, tuple(known.values()))
-            self._recorded, self._recorded_at = known, time.monotonic()
+    async def _keep_record(self) -> None:
+        """Writes what each alias has answered from last, unless the registry has not confirmed it just now."""
+        served = {name: route.wanted for name, route in self._catalog.by_alias.items()}
+        last = self._last = {**self._last, **served}
+        due = last and time.monotonic() > self._recorded_at + RECORD_SECONDS
+        if self._contact.loss is None and (due or last != self._recorded):
+            await self._executors.storing(self._write, tuple(last.values()))
+            self._recorded, self._recorded_at = last, time.monotonic()
 
     def _write(self, aliases: Sequence[ResolvedAlias]) -> None:
         """Blocks."""
@@ -159,3 +175,7 @@ class Watcher:
 
 def _by_name(aliases: Sequence[ResolvedAlias]) -> Mapping[Name, ResolvedAlias]:
     return {(alias.model, alias.alias): alias for alias in aliases}
+
+
+def _keys(alias: ResolvedAlias) -> set[Key]:
+    return {(target.model, target.version) for target in alias.targets}

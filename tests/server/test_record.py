@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mfserve.v1 import common_pb2, recommendation_service_pb2
 from mfserve_registry import AliasShadow, AliasTarget, Registry
 from mfserve_server.record import FILE_NAME, RecordFile
-from tests.server.calls import eventually
+from tests.server.calls import eventually, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer, wait_for_version
@@ -120,6 +121,39 @@ async def test_a_new_process_serves_what_an_emptied_registry_lacks(
         connection.exec_driver_sql("DELETE FROM alias_events")
         connection.exec_driver_sql("DELETE FROM aliases")
     assert await answer(await serve()) == before
+
+
+async def test_it_keeps_what_answered_last_and_falls_back_to_it(
+    serve: MakeServer, registry: Registry, home: Path
+) -> None:
+    for seed in (1, 2, 3):
+        publish(registry, seed=seed)
+    await (await serve()).service.stop()
+    record = RecordFile(home, registry.name)
+    registry.aliases.set("movies", "production", 2, expected_revision=1)
+    folder = registry.snapshots.path(registry.models.get_version("movies", 2).digest)
+    away = folder.rename(folder.with_suffix(".away"))
+    registry.aliases.set("movies", "candidate", 3, expected_revision=0)
+    server = await serve()
+    assert (await answer(server)).served_version.version == 1
+    await _until(record, {"candidate": [3], "production": [1]})
+    away.rename(folder)
+    await wait_for_version(server, 2)
+    await _until(record, {"candidate": [3], "production": [2]})
+
+
+async def test_it_does_not_fall_back_to_what_was_deleted(serve: MakeServer, registry: Registry) -> None:
+    for seed in (1, 2):
+        publish(registry, seed=seed)
+    server = await serve()
+    await server.service.stop()
+    registry.aliases.set("movies", "production", 2, expected_revision=1)
+    registry.models.delete_version("movies", 1)
+    damaged = registry.snapshots.path(registry.models.get_version("movies", 2).digest)
+    (damaged / "item_counts.npy").unlink()
+    spec = common_pb2.ModelSpec(model="movies")
+    request = recommendation_service_pb2.RecommendRequest(model_spec=spec, user_id="u1")
+    assert (await failure((await serve()).recommendations.Recommend(request))).reason == "SNAPSHOT_DAMAGED"
 
 
 async def _until(record: RecordFile, expected: dict[str, list[int]]) -> None:
