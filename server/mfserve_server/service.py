@@ -132,9 +132,12 @@ class Service:
             raise OSError(f"cannot listen on {address}:{self._settings.port}") from error
         await self._server.start()
         await self._watcher.recall()
-        await self._look()
-        await self._reporter.report()
+        await self._watcher.look()
+        # While what aliases name is loaded, the registry's loss and return are noticed, and it is told what is held.
         self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._reporter.run())]
+        await self._follow()
+        await self._reporter.report()
+        self._tasks.append(asyncio.create_task(self._keep_following()))
         return port
 
     async def stop(self) -> None:
@@ -196,17 +199,21 @@ class Service:
         if self._settings.reflection:
             _enable_reflection(self._server, names)
 
-    async def _look(self) -> None:
-        await self._watcher.look()
-        if self._catalog.answers:
-            await self._health.a_version_answers()
-
     async def _keep_looking(self) -> None:
         while True:
             seconds = self._settings.poll_seconds
             # While it does not answer, callers are not let through to it: they wait for us.
             await asyncio.sleep(seconds if self._contact.loss is None else min(seconds, LOST_WATCH_SECONDS))
-            await self._look()
+            await self._watcher.look()
+
+    async def _keep_following(self) -> None:
+        while True:
+            await self._follow()
+
+    async def _follow(self) -> None:
+        await self._watcher.follow()
+        if self._catalog.answers:
+            await self._health.a_version_answers()
 
 
 def _enable_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -40,6 +41,9 @@ class Watcher:
     an emptied database.
     So does, from the start, what the home's record says that aliases answered from last; and where that is no longer
     what an alias names, it answers as long as what it names cannot be loaded.
+
+    Asking (``look``) and loading (``follow``) are two tasks: however long a snapshot takes, a registry that is lost or
+    back is noticed, and a rollback to what is loaded already is followed.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Watcher:
         self._last: Mapping[Name, ResolvedAlias] = {}
         self._recorded: Mapping[Name, ResolvedAlias] = {}
         self._recorded_at = -math.inf
+        self._looked = asyncio.Event()
 
     async def recall(self) -> None:
         """Reads the record. Comes first."""
@@ -70,13 +75,30 @@ class Watcher:
             self._wanted = self._last = self._recorded = _by_name(record.aliases)
 
     async def look(self) -> None:
-        """Looks once, and loads and swaps what has changed."""
+        """Asks once, and swaps where what is wanted is loaded already."""
         try:
             await self._ask()
-            await self._follow(self._wanted)
-            await self._keep_record()
+            for name in self._moved():
+                if self._is_loaded(self._wanted[name]):
+                    await self._move(name)
         except Exception:  # noqa: BLE001 - a defect here must not end the watching
             _log.exception("the watcher failed; it tries again")
+        self._looked.set()
+
+    async def follow(self) -> None:
+        """Loads, swaps and records what the last look has found; waits for one that it has not followed yet."""
+        await self._looked.wait()
+        self._looked.clear()
+        try:
+            moved = self._moved()
+            for name in moved:
+                await self._move(name)
+            # Nobody waits for a shadow, so it comes last.
+            for name in moved:
+                await self._add_shadow(name)
+            await self._keep_record()
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("following failed; it is tried again")
 
     async def _ask(self) -> None:
         try:
@@ -110,14 +132,9 @@ class Watcher:
             models.deleted(not_named) if not_named else set(),
         )
 
-    async def _follow(self, wanted: Mapping[Name, ResolvedAlias]) -> None:
-        moved = [alias for name, alias in wanted.items() if not self._serves(name, alias)]
-        # What is loaded already first: a rollback must not wait for somebody else's large snapshot.
-        for alias in sorted(moved, key=lambda alias: not self._is_loaded(alias)):
-            await self._move(alias)
-        # Nobody waits for a shadow, so it comes last.
-        for alias in moved:
-            await self._add_shadow(alias)
+    def _moved(self) -> Sequence[Name]:
+        """The aliases that do not answer from what is wanted, or have no shadow yet."""
+        return [name for name, alias in self._wanted.items() if not self._serves(name, alias)]
 
     def _serves(self, name: Name, wanted: ResolvedAlias) -> bool:
         now = self._catalog.by_alias.get(name)
@@ -128,34 +145,50 @@ class Watcher:
             self._catalog.held(target.model, version=target.version) is not None for target in wanted.targets
         )
 
-    async def _move(self, wanted: ResolvedAlias) -> None:
-        name = (wanted.model, wanted.alias)
-        now, last = self._catalog.by_alias.get(name), self._last.get(name)
-        if now is not None and now.wanted == wanted:
-            return  # it is only the shadow that is missing
-        if not await self._swap(wanted) and now is None and last is not None and last != wanted:
-            await self._swap(last)
+    async def _move(self, name: Name) -> None:
+        wanted = self._wanted.get(name)
+        if wanted is None or self._route_of(wanted) is not None:
+            return  # a later look has found it deleted, or it is only the shadow that is missing
+        # What answers goes on where the wanted one cannot be loaded; where nothing does, what answered last is next.
+        last = None if name in self._catalog.by_alias else self._last.get(name)
+        for alias in (wanted, last):
+            if alias is None:
+                return
+            try:
+                targets = [await self._catalog.load(target) for target in alias.targets]
+            except RegistryError:
+                continue  # the catalog has logged and reports it
+            if self._is_welcome(name, wanted):
+                self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
+                shares = {target.version: target.weight for target in alias.state.targets}
+                _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)
+            return
 
-    async def _swap(self, alias: ResolvedAlias) -> bool:
-        """False where it cannot be loaded; the catalog logs and reports that, and what answered so far goes on."""
-        try:
-            targets = [await self._catalog.load(target) for target in alias.targets]
-        except RegistryError:
-            return False
-        self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
-        shares = {target.version: target.weight for target in alias.state.targets}
-        _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)
-        return True
+    def _is_welcome(self, name: Name, loaded: ResolvedAlias) -> bool:
+        """False where a later look has found something else, and something answers until that is loaded."""
+        wanted = self._wanted.get(name)
+        return wanted is not None and (wanted == loaded or name not in self._catalog.by_alias)
 
-    async def _add_shadow(self, alias: ResolvedAlias) -> None:
-        route = self._catalog.by_alias.get((alias.model, alias.alias))
-        if alias.shadow is None or alias.state.shadow is None or route is None or route.wanted != alias:
+    async def _add_shadow(self, name: Name) -> None:
+        alias = self._wanted.get(name)
+        if (
+            alias is None
+            or alias.shadow is None
+            or alias.state.shadow is None
+            or self._route_of(alias) is None
+        ):
             return
         try:
             loaded = await self._catalog.load(alias.shadow)
         except RegistryError:
             return
-        self._catalog.serve(route.with_shadow(loaded, alias.state.shadow.share))
+        if (route := self._route_of(alias)) is not None:  # still
+            self._catalog.serve(route.with_shadow(loaded, alias.state.shadow.share))
+
+    def _route_of(self, alias: ResolvedAlias) -> Route | None:
+        """Where its calls go; None where that is not yet, or no longer, what it names here."""
+        route = self._catalog.by_alias.get(_name(alias))
+        return route if route is not None and route.wanted == alias else None
 
     async def _keep_record(self) -> None:
         """Writes what each alias has answered from last, unless the registry has not confirmed it just now."""
@@ -174,7 +207,11 @@ class Watcher:
 
 
 def _by_name(aliases: Sequence[ResolvedAlias]) -> Mapping[Name, ResolvedAlias]:
-    return {(alias.model, alias.alias): alias for alias in aliases}
+    return {_name(alias): alias for alias in aliases}
+
+
+def _name(alias: ResolvedAlias) -> Name:
+    return (alias.model, alias.alias)
 
 
 def _keys(alias: ResolvedAlias) -> set[Key]:

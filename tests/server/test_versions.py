@@ -192,7 +192,7 @@ async def test_what_answers_goes_on_without_its_registry(serve: MakeServer, regi
     server = await serve()
     before = await answer(server)
     await answer(server, alias="latest")
-    with _database_away(registry):
+    with database_away(registry):
         found = await failure(
             server.recommendations.Recommend(
                 pb.RecommendRequest(model_spec=common_pb2.ModelSpec(model="other"), user_id="u1")
@@ -256,7 +256,7 @@ async def _fails(server: Server, version: int) -> Told:
 
 
 @contextmanager
-def _database_away(registry: Registry) -> Iterator[None]:
+def database_away(registry: Registry) -> Iterator[None]:
     """Takes away the tables that a server asks, so that every question of its is an error of the database's."""
     tables = ("models", "aliases", "servers")
     with registry._database.write() as connection:
