@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import closing
@@ -14,13 +15,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mfserve_registry import JobState, Registry
+from mfserve_registry import Job, JobState, Registry
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import Fitter
 from mfserve_trainer.messages import Done, FitTask
 from mfserve_trainer.settings import Settings
 from tests.backends import Postgres, bucket, place_of, postgres
+from tests.registry.helpers import Clock
 from tests.registry.snapshot.samples import random_content
 from tests.trainer.samples import ENDLESS, SECONDS_LONG
 from tests.trainer.trainers import claimed, finished, fitting, running_trainer, submit, versions
@@ -77,18 +79,29 @@ class Written(Fitter):
 
 
 async def test_a_fit_outlives_a_database_that_says_nothing_for_longer_than_its_lease(
-    home: Path, csv: Path, postgres: Postgres, request: pytest.FixtureRequest
+    home: Path, csv: Path, postgres: Postgres, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with place_of("postgres-s3", home, request) as place, place.open() as registry:
+    clock, lease, asking = Clock(), timedelta(minutes=5), threading.Event()
+    with place_of("postgres-s3", home, request) as place, place.open(clock=clock) as registry:
+        get = registry.jobs.get
+
+        def seen_to_ask(job_id: str) -> Job:
+            asking.set()
+            try:
+                return get(job_id)
+            finally:
+                asking.clear()
+
         job_id = submit(registry, csv)
-        claim = registry.jobs.claim("trainer", timedelta(seconds=1))
+        claim = registry.jobs.claim("trainer", lease)
         assert claim is not None
-        settings = Settings(home=home, lease_seconds=1)
+        settings = Settings(home=home, lease_seconds=lease.total_seconds())
         fitter = Written(settings)
+        monkeypatch.setattr(registry.jobs, "get", seen_to_ask)
         running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
-        ended = time.monotonic() + 2
         with postgres.silent():
-            await asyncio.to_thread(eventually, lambda: time.monotonic() > ended, "the lease has ended")
+            assert await asyncio.to_thread(asking.wait, 60)
+            clock.advance(2 * lease)
         fitter.end.set()
         await running
         job = registry.jobs.get(job_id)
