@@ -63,28 +63,37 @@ class Artifacts:
             return artifacts_of(connection, model, [version]).get(version, [])
 
     def read(self, model: str, version: int, name: str) -> tuple[ArtifactInfo, bytes]:
-        """A file and what is known of it.
+        """A file and what is known of it: raises what ``find`` and ``load`` do."""
+        info = self.find(model, version, name)
+        return info, self.load(model, version, info)
+
+    def find(self, model: str, version: int, name: str) -> ArtifactInfo:
+        """What is known of a file. NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ARTIFACT_NOT_FOUND."""
+        for info in self.list(model, version):
+            if info.name == name:
+                return info
+        raise NotFound(
+            f"Version {version} of model {model} has no artifact of that name.",
+            reason="ARTIFACT_NOT_FOUND",
+            field="name",
+            metadata={"model": model, "version": str(version), "name": name},
+        )
+
+    def load(self, model: str, version: int, info: ArtifactInfo) -> bytes:
+        """A file that was found, without asking the database.
 
         Raises:
-            NotFound: MODEL_NOT_FOUND, VERSION_NOT_FOUND or ARTIFACT_NOT_FOUND.
             DamagedSnapshot: ARTIFACT_DAMAGED where the bytes are gone or are not what was stored.
+            Unavailable: the store does not answer.
         """
-        found = [info for info in self.list(model, version) if info.name == name]
-        if not found:
-            raise NotFound(
-                f"Version {version} of model {model} has no artifact of that name.",
-                reason="ARTIFACT_NOT_FOUND",
-                field="name",
-                metadata={"model": model, "version": str(version), "name": name},
-            )
-        data = self._bytes(found[0].sha256)
+        data = self._bytes(info.sha256)
         if data is None:
             raise DamagedSnapshot(
-                f"The artifact {name} of version {version} of model {model} is damaged in the store.",
+                f"The artifact {info.name} of version {version} of model {model} is damaged in the store.",
                 reason="ARTIFACT_DAMAGED",
-                metadata={"model": model, "version": str(version), "name": name},
+                metadata={"model": model, "version": str(version), "name": info.name},
             )
-        return found[0], data
+        return data
 
     def keep(self, files: Sequence[Artifact]) -> Sequence[ArtifactInfo]:
         """Makes the files durable, under a claim on their names, before any version names them.

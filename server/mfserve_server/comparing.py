@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
-from mfserve_registry import Registry
+from mfserve_registry import Registry, Version
 from mfserve_registry.errors import InvalidArgument
 from mfserve_registry.names import check_model
 from mfserve_registry.shadowing import AnswerSums, ShadowSums
@@ -41,7 +41,11 @@ class Comparing:
         check_model(request.model)
         numbers = _version_numbers(request)
         users = _sample_size(request)
-        response = await self._executors.registry(self._known, request.model, *numbers)
+        versions, shadow = await self._executors.registry(self._known, request.model, *numbers)
+        version, other_version = await self._executors.describing(self._desk.described, versions)
+        response = pb.CompareModelVersionsResponse(version=version, other_version=other_version)
+        if shadow != ShadowSums():
+            response.shadow.CopyFrom(shadow_message(shadow))
         if users:
             response.sample.CopyFrom(answers_message(await self._sampled(request.model, numbers, users)))
         return response
@@ -57,16 +61,12 @@ class Comparing:
             sums += await self._executors.comparing(compared, first, second, piece)
         return sums
 
-    def _known(self, model: str, version: int, other: int) -> pb.CompareModelVersionsResponse:
-        """What need not be computed. Blocks."""
-        response = pb.CompareModelVersionsResponse(
-            version=self._desk.numbered(model, version),
-            other_version=self._desk.numbered(model, other, "other_version"),
-        )
-        found = self._registry.shadowing.between(model, version, other)
-        if found != ShadowSums():
-            response.shadow.CopyFrom(shadow_message(found))
-        return response
+    def _known(self, model: str, version: int, other: int) -> tuple[list[Version], ShadowSums]:
+        """The two, and what shadowing has found. Blocks."""
+        models = self._registry.models
+        fields = ((version, "version"), (other, "other_version"))
+        versions = [models.get_version(model, number, field) for number, field in fields]
+        return versions, self._registry.shadowing.between(model, version, other)
 
 
 def _version_numbers(request: pb.CompareModelVersionsRequest) -> tuple[int, int]:

@@ -1,12 +1,13 @@
-"""What ModelService asks of the registry. Blocks: for an executor."""
+"""What ModelService asks of the registry's database and store. Blocks: for executors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
-from mfserve_registry import ArtifactInfo, Model, Page, Registry
+from mfserve_registry import ArtifactInfo, Model, Page, Registry, Version
 from mfserve_server.conversions.models import artifact_message, version_message
 from mfserve_server.errors import under
 from mfserve_server.manifests import Manifests
@@ -16,8 +17,16 @@ PART_BYTES = 1 << 20
 """Size of a part of a file: well below the 4 MiB that a message may have."""
 
 
+class StoredFile(NamedTuple):
+    """A file that hangs on a version."""
+
+    model: str
+    version: int
+    info: ArtifactInfo
+
+
 class ModelDesk:
-    """Reads and deletes models and versions."""
+    """Reads and deletes models and versions. ``described`` and ``data`` ask the store, all others the database."""
 
     def __init__(self, registry: Registry, manifests: Manifests) -> None:
         self._registry = registry
@@ -29,25 +38,24 @@ class ModelDesk:
     def model(self, name: str) -> Model:
         return self._registry.models.get(name)
 
-    def versions(self, model: str, page_size: int, page_token: str) -> tuple[list[pb.ModelVersion], str]:
-        """A page of versions, and the token of the next."""
-        page = self._registry.models.list_versions(model, page_size=page_size, page_token=page_token)
-        messages = [version_message(version, self._manifests.of(version.digest)) for version in page.items]
-        return messages, page.next_page_token
+    def versions(self, model: str, page_size: int, page_token: str) -> Page[Version]:
+        return self._registry.models.list_versions(model, page_size=page_size, page_token=page_token)
 
-    def version(self, spec: ModelSpec) -> pb.ModelVersion:
+    def version(self, spec: ModelSpec) -> Version:
         with under("model_spec"):
-            return self.numbered(spec.model, self._number(spec))
+            return self._registry.models.get_version(spec.model, self._number(spec))
 
-    def numbered(self, model: str, version: int, field: str = "version") -> pb.ModelVersion:
-        """The version of this number; ``field`` is the one that names it."""
-        found = self._registry.models.get_version(model, version, field)
-        return version_message(found, self._manifests.of(found.digest))
+    def described(self, version: Version) -> pb.ModelVersion:
+        """With what its manifest says."""
+        return version_message(version, self._manifests.of(version.digest))
 
-    def artifact(self, spec: ModelSpec, name: str) -> tuple[ArtifactInfo, bytes]:
+    def artifact(self, spec: ModelSpec, name: str) -> StoredFile:
         with under("model_spec"):
             number = self._number(spec)
-        return self._registry.artifacts.read(spec.model, number, name)
+        return StoredFile(spec.model, number, self._registry.artifacts.find(spec.model, number, name))
+
+    def data(self, file: StoredFile) -> bytes:
+        return self._registry.artifacts.load(*file)
 
     def delete_version(self, model: str, version: int) -> None:
         self._registry.models.delete_version(model, version)

@@ -27,6 +27,7 @@ async def receive_upload(
         InvalidArgument: STREAM_OUT_OF_ORDER, UPLOAD_INCOMPLETE, UPLOAD_EMPTY, or a field is wrong.
         ResourceExhausted: UPLOAD_TOO_LARGE.
         AlreadyExists: REQUEST_ID_REUSED.
+        Unavailable: the registry does not answer.
     """
     header = await _header(requests)
     columns = [
@@ -40,11 +41,13 @@ async def receive_upload(
     ]
     with under("header"):
         check_request_id(header.request_id)
+    executors.require_registry()  # or all would be sent in vain
     reception = _Reception(uploads, header.request_id, columns)
     try:
         async with aclosing(_batches(requests)) as batches:
             async for batch in batches:
                 await executors.storing(reception.append, batch, header)
+        executors.require_registry()
         return await executors.storing(reception.commit)
     finally:
         # Shielded: the caller who hangs up cancels this task, but not the cleaning up.

@@ -54,15 +54,16 @@ class ModelService:
         )
 
     async def ListModelVersions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
-        versions, token = await self._executors.registry(
+        page = await self._executors.registry(
             self._desk.versions, request.model, page_size_of(request.page_size), request.page_token
         )
-        return pb.ListModelVersionsResponse(versions=versions, next_page_token=token)
+        versions = await self._executors.describing(self._desk.described, page.items)
+        return pb.ListModelVersionsResponse(versions=versions, next_page_token=page.next_page_token)
 
     async def GetModelVersion(self, request: pb.GetModelVersionRequest) -> pb.GetModelVersionResponse:
-        return pb.GetModelVersionResponse(
-            version=await self._executors.registry(self._desk.version, request.model_spec)
-        )
+        found = await self._executors.registry(self._desk.version, request.model_spec)
+        (version,) = await self._executors.describing(self._desk.described, [found])
+        return pb.GetModelVersionResponse(version=version)
 
     async def CompareModelVersions(
         self, request: pb.CompareModelVersionsRequest
@@ -73,8 +74,9 @@ class ModelService:
         self, request: pb.GetArtifactRequest
     ) -> AsyncGenerator[pb.GetArtifactResponse, None]:
         name = required(request.name, "name")
-        info, data = await self._executors.storing(self._desk.artifact, request.model_spec, name)
-        for part in artifact_parts(info, data):
+        file = await self._executors.registry(self._desk.artifact, request.model_spec, name)
+        data = await self._executors.storing(self._desk.data, file)
+        for part in artifact_parts(file.info, data):
             yield part
 
     async def GetEmbeddings(
