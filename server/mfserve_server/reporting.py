@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import ParamSpec
 from uuid import uuid4
 
 import structlog
@@ -18,6 +19,8 @@ from mfserve_registry.errors import NotFound, RegistryError, Unavailable
 from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.tally import Tally
+
+P = ParamSpec("P")
 
 HEARTBEAT_SECONDS = 5.0
 TIME_TO_LIVE = timedelta(seconds=20)
@@ -84,21 +87,12 @@ class Reporter:
         """Reports once; a registry that does not answer is told when it does."""
         if self._contact.loss is not None:
             return
-        leases = self._leases()
-        try:
-            await self._executors.registry(self._tell, leases)
-        except RegistryError as error:
-            _log.warning("cannot report to the registry", reason=error.reason, message=error.message)
-        except Exception:  # noqa: BLE001 - a defect here must not end the reporting
-            _log.exception("reporting failed; it goes on")
+        await self._try(self._tell, self._leases())
 
     async def withdraw(self) -> None:
         """Tells the registry what is left to be told, and takes this process out of it."""
-        for last in (self._tell_tally, self._unregister):
-            try:
-                await self._executors.registry(last)
-            except RegistryError as error:
-                _log.warning("cannot sign off from the registry", reason=error.reason, message=error.message)
+        await self._try(self._tell_tally)
+        await self._try(self._unregister)
 
     async def servers(self) -> Sequence[ServerStatus]:
         """All live processes; this one as it is now, and alone where the registry does not answer."""
@@ -110,6 +104,15 @@ class Reporter:
             known = []
         others = [status for status in known if status.server.server_id != self.server_id]
         return sorted([*others, own], key=lambda status: (status.server.started_at, status.server.server_id))
+
+    async def _try(self, tell: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """What goes wrong must neither end the reporting nor hold up what else is to be closed."""
+        try:
+            await self._executors.reporting(tell, *args, **kwargs)
+        except RegistryError as error:
+            _log.warning("cannot report to the registry", reason=error.reason, message=error.message)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("reporting to the registry failed")
 
     def _tell(self, leases: Sequence[ServingLease]) -> None:
         serving = self._registry.serving
