@@ -130,6 +130,7 @@ class Service:
             )
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}:{self._settings.port}") from error
+        self._shadowing.start()
         await self._server.start()
         await self._watcher.recall()
         await self._watcher.look()
@@ -159,7 +160,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._shadowing.close()
+        await self._shadowing.close()
         await self._reporter.withdraw()
         await self._catalog.close()
         self._executors.close()

@@ -7,6 +7,7 @@ a busy event loop and an idle thread.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from queue import SimpleQueue
@@ -66,6 +67,8 @@ class Shadowing:
         self._closed = Event()
         self._shadow_first = False
         self._thread = Thread(target=self._run, name="shadowing", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     @property
@@ -86,18 +89,21 @@ class Shadowing:
         else:
             self._queue.put(waiting)
 
-    def close(self) -> None:
-        """Ends the thread; what waits is passed over."""
+    async def close(self) -> None:
+        """Ends the thread, if it was started; what waits is dropped. After the last ``offer``."""
         self._closed.set()
         self._queue.put(None)
-        self._thread.join()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+        while not self._queue.empty():
+            if (waiting := self._queue.get()) is not None:
+                self._tally.dropped[waiting.pair] += 1
 
     def _run(self) -> None:
         lower_priority()
-        while (waiting := self._queue.get()) is not None:
+        while not self._closed.is_set() and (waiting := self._queue.get()) is not None:
             begun = time.perf_counter()
-            if not self._closed.is_set():
-                self._try(waiting)
+            self._try(waiting)
             del waiting  # or its versions would stay until the next call
             self._closed.wait(RESTS * (time.perf_counter() - begun))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from mfserve_registry.snapshot import SnapshotContent
 from tests.registry.snapshot.samples import rating_of
@@ -39,3 +42,19 @@ def best(content: SnapshotContent, scores: NDArray[np.float64], limit: int, left
 
 def seen(content: SnapshotContent, user: int) -> set[int]:
     return set(content.rated.of(user).tolist())
+
+
+def likeness(
+    contents: Sequence[SnapshotContent], user: int, limit: int
+) -> tuple[float, float | None, float | None]:
+    """Overlap, rank correlation and score shift of what both recommend to a user of the same number in both."""
+    lists, scores = [], []
+    for content in contents:
+        every = ranking_scores(content, user)
+        lists.append(best(content, every, limit, seen(content, user)))
+        scores.append(dict(zip(content.item_ids, every, strict=True)))
+    both = sorted(set(lists[0]) & set(lists[1]))
+    ours, theirs = ([score[item] for item in both] for score in scores)
+    correlation = float(kendalltau(ours, theirs).statistic) if len(both) > 1 else None
+    shift = float(np.subtract(theirs, ours).mean()) if both else None
+    return len(both) / limit, correlation, shift

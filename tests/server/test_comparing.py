@@ -7,7 +7,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
 
 from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry import Registry
@@ -16,7 +15,7 @@ from mfserve_registry.snapshot import SnapshotContent
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
-from tests.server.oracle import best, ranking_scores, seen
+from tests.server.oracle import likeness
 from tests.server.samples import FACTS, publish
 from tests.server.test_versions import states
 
@@ -41,23 +40,11 @@ async def compare(server: Server, version: int, other: int, **fields: Any) -> pb
     return response
 
 
-def by_brute_force(user: int) -> tuple[float, float | None, float | None]:
-    lists, scores = [], []
-    for content in CONTENTS:
-        every = ranking_scores(content, user)
-        lists.append(best(content, every, 10, seen(content, user)))
-        scores.append(dict(zip(content.item_ids, every, strict=True)))
-    both = sorted(set(lists[0]) & set(lists[1]))
-    ours, theirs = ([score[item] for item in both] for score in scores)
-    tau = float(kendalltau(ours, theirs).statistic) if len(both) > 1 else None
-    return len(both) / 10, tau, float(np.subtract(theirs, ours).mean()) if both else None
-
-
 async def test_a_sample_is_what_both_recommend_to_the_users_whom_both_know(server: Server) -> None:
     found = await compare(server, 2, 3, sample_size=1000)
     assert [found.version.served_version.version, found.other_version.served_version.version] == [2, 3]
     assert not found.HasField("shadow")
-    each = [by_brute_force(user) for user in range(50)]
+    each = [likeness(CONTENTS, user, 10) for user in range(50)]
     for measured, values in zip(
         (found.sample.overlap, found.sample.rank_correlation, found.sample.score_shift),
         zip(*each, strict=True),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from threading import Event
 
-import numpy as np
 import pytest
-from scipy.stats import kendalltau
+from structlog.testing import capture_logs
 
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
@@ -17,11 +18,12 @@ from mfserve_registry.errors import Unavailable
 from mfserve_registry.shadowing import AnswerSums, Pair, ShadowSums, Sums
 from mfserve_registry.snapshot import SnapshotContent
 from mfserve_server import shadowing
+from mfserve_server.likenesses import Answer, answer_sums
 from mfserve_server.tally import Tally
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, eventually
 from tests.server.conftest import MakeServer
-from tests.server.oracle import best, ranking_scores, seen
+from tests.server.oracle import likeness
 from tests.server.samples import publish
 from tests.server.test_routes import point
 
@@ -84,19 +86,8 @@ async def told(server: Server, registry: Registry, *, questions: int) -> ShadowS
 
 
 def by_brute_force(contents: list[SnapshotContent], users: list[str]) -> AnswerSums:
-    overlaps, correlations, shifts = [], [], []
-    for number in map(USERS.index, users):
-        lists, scores = [], []
-        for content in contents:
-            every = ranking_scores(content, number)
-            lists.append(best(content, every, LIMIT, seen(content, number)))
-            scores.append(dict(zip(content.item_ids, every, strict=True)))
-        both = [item for item in lists[0] if item in lists[1]]
-        ours, theirs = ([score[item] for item in both] for score in scores)
-        overlaps.append(len(both) / LIMIT)
-        correlations.append(kendalltau(ours, theirs).statistic if len(both) > 1 else None)
-        shifts.append(float(np.mean(np.subtract(theirs, ours))) if both else None)
-    return AnswerSums(Sums.of(*overlaps), Sums.of(*correlations), Sums.of(*shifts))
+    each = [likeness(contents, USERS.index(user), LIMIT) for user in users]
+    return AnswerSums(*(Sums.of(*values) for values in zip(*each, strict=True)))
 
 
 async def test_the_calls_of_a_share_of_the_known_users_are_put_to_the_shadow_and_compared(
@@ -165,21 +156,21 @@ async def test_a_shadow_that_cannot_answer_is_counted_and_no_caller_feels_it(
     shadow_it(registry, share=1.0)
     server = await serve()
     await eventually(lambda: _has_shadow(server))
-    for user in ("u1", "u2"):
-        answered = await recommend(server, user, ranking_head=common_pb2.HEAD_RANKING)
-        assert len(answered.recommendations) == LIMIT
-    assert await told(server, registry, questions=2) == ShadowSums(failed=2)
+    with capture_logs() as logs:
+        for user in ("u1", "u2"):
+            answered = await recommend(server, user, ranking_head=common_pb2.HEAD_RANKING)
+            assert len(answered.recommendations) == LIMIT
+        assert await told(server, registry, questions=2) == ShadowSums(failed=2)
+    assert [log["version"] for log in logs if log["event"].startswith("a shadow cannot answer")] == [1]
 
 
 async def test_a_shadow_that_cannot_be_loaded_holds_up_no_move(
     serve: MakeServer, registry: Registry, shadowed: list[SnapshotContent]
 ) -> None:
     server = await serve()
-    away = registry.snapshots.path(registry.models.get_version("movies", 2).digest)
     broken = publish(registry, content=random_content(3))
     folder = registry.snapshots.path(broken.digest)
     folder.rename(folder.with_suffix(".away"))
-    assert away != folder
     registry.aliases.set("movies", "production", 2, shadow=AliasShadow(3, 1.0), expected_revision=2)
 
     async def moved() -> bool:
@@ -234,13 +225,36 @@ def test_a_write_that_was_done_and_reported_as_failed_counts_once(
     assert registry.shadowing.between("movies", 1, 2) == ShadowSums(AnswerSums(Sums.of(0.5)), dropped=2)
 
 
-async def test_what_was_found_is_told_before_a_server_ends(
-    serve: MakeServer, registry: Registry, shadowed: list[SnapshotContent]
+async def test_a_server_that_ends_tells_what_it_found_and_counts_what_waits_as_dropped(
+    serve: MakeServer,
+    registry: Registry,
+    shadowed: list[SnapshotContent],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked, go_on = Event(), Event()
+
+    def slowly(ours: Answer | None, theirs: Answer | None) -> AnswerSums | None:
+        asked.set()
+        go_on.wait()
+        return answer_sums(ours, theirs)
+
+    monkeypatch.setattr(shadowing, "answer_sums", slowly)
+    shadow_it(registry, share=1.0)
     server = await serve()
-    server.service._reporter._tally.dropped[PAIR] += 1
-    await server.service.stop()
-    assert registry.shadowing.between("movies", 1, 2) == ShadowSums(dropped=1)
+    await eventually(lambda: _has_shadow(server))
+    for user in ("u1", "u2", "u3"):
+        await recommend(server, user)
+    await asyncio.to_thread(asked.wait)
+    stopping = asyncio.create_task(server.service.stop())
+
+    async def ends() -> bool:
+        return server.service._shadowing._closed.is_set()
+
+    await eventually(ends)  # and meanwhile the loop goes on
+    go_on.set()
+    await stopping
+    found = registry.shadowing.between("movies", 1, 2)
+    assert (found.answers.overlap.count, found.dropped, found.failed) == (1, 2, 0)
 
 
 async def _has_shadow(server: Server) -> bool:

@@ -44,7 +44,7 @@ class ShadowComparison:
 
     answers: AnswerComparison
     dropped: int
-    """Calls that were not put to the shadow, because too many waited."""
+    """Calls that were not put to the shadow: too many waited, they were too large, or their server ended first."""
     failed: int
     """Calls that one of the two could not answer."""
 

@@ -328,8 +328,8 @@ class AliasShadow(_message.Message):
     For a share of the users, chosen by their ids and always the same ones, what they ask of `Recommend` under the alias
     is put to both versions once more, by a thread of low priority after the answer: CompareModelVersions tells what came
     of it. Only users whom both versions know are compared. A reply that the server has kept is given without being
-    compared again. Calls that come while 128 wait, or are larger than 4 KiB, are dropped and counted. An alias moves to
-    its targets also while its shadow cannot be loaded.
+    compared again. Calls that come while 128 wait, are larger than 4 KiB, or wait when their server ends, are dropped and
+    counted. An alias moves to its targets also while its shadow cannot be loaded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1110,7 +1110,7 @@ class ShadowComparison(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     dropped: _builtins.int
-    """Calls that were not put to the shadow, because too many waited."""
+    """Calls that were not put to the shadow: too many waited, they were too large, or their server ended first."""
     failed: _builtins.int
     """Calls that one of the two could not answer."""
     @_builtins.property
