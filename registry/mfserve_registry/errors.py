@@ -102,5 +102,5 @@ class DamagedArchive(RegistryError):
 
 class Unavailable(RegistryError):
     default_reason = "UNAVAILABLE"
-    retry_seconds: ClassVar[float] = 1.0
-    """How long the caller should wait before the same call is made again."""
+    retry_seconds: float = 1.0
+    """How long the caller should wait before the same call is made again. May be set on an instance."""

@@ -52,7 +52,10 @@ class LoadFailure:
 
     def raised(self) -> RegistryError:
         """The same error anew: one instance raised often would gather a traceback without end."""
-        return type(self.error)(self.error.message, reason=self.error.reason, metadata=self.error.metadata)
+        error = type(self.error)(self.error.message, reason=self.error.reason, metadata=self.error.metadata)
+        if isinstance(error, Unavailable):
+            error.retry_seconds = max(self.retry_at - time.monotonic(), 0.0)
+        return error
 
 
 class Catalog:
@@ -302,6 +305,8 @@ class Catalog:
         key = (wanted.model, wanted.version)
         before = self._failures.pop(key, None)
         delay = FIRST_RETRY_SECONDS if before is None else min(2 * before.delay, LAST_RETRY_SECONDS)
+        if isinstance(error, Unavailable):
+            error.retry_seconds = delay
         self._failures[key] = LoadFailure(wanted, error, delay, time.monotonic() + delay)
         while len(self._failures) > _FAILURES_KEPT:
             del self._failures[next(iter(self._failures))]

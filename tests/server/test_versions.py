@@ -14,9 +14,11 @@ import pytest
 from mfserve.v1 import common_pb2
 from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_registry import Registry, publishing
+from mfserve_registry import Registry, ResolvedVersion, publishing
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
+from mfserve_server import catalog
+from mfserve_server.loading import LoadedVersion, Loader
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, Told, eventually, failure
 from tests.server.conftest import MakeServer
@@ -184,6 +186,23 @@ async def test_a_version_that_could_not_be_loaded_is_tried_again(
     folder.with_suffix(".away").rename(folder)
     await wait_for_version(server, 2)
     assert (await states(server))["movies", 2].state == models_pb.SERVING_STATE_AVAILABLE
+
+
+async def test_callers_are_told_when_a_version_is_tried_again(
+    serve: MakeServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(loader: Loader, wanted: ResolvedVersion) -> LoadedVersion:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Loader, "load", fail)
+    monkeypatch.setattr(catalog, "FIRST_RETRY_SECONDS", 40.0)
+    server = await serve()
+    publish(registry)
+    first, again = [await _fails(server, 1) for _ in range(2)]
+    assert first.retry_seconds == 40.0
+    assert again.message == first.message
+    assert again.retry_seconds is not None
+    assert 1.0 < again.retry_seconds < 40.0
 
 
 async def test_what_answers_goes_on_without_its_registry(serve: MakeServer, registry: Registry) -> None:
