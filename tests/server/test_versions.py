@@ -196,7 +196,7 @@ async def test_callers_are_told_when_a_version_is_tried_again(
 
     monkeypatch.setattr(Loader, "load", fail)
     monkeypatch.setattr(catalog, "FIRST_RETRY_SECONDS", 40.0)
-    server = await serve()
+    server = await serve(poll_seconds=60)  # so that the first to try is a caller
     publish(registry)
     first, again = [await _fails(server, 1) for _ in range(2)]
     assert first.retry_seconds == 40.0
