@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mfserve_registry import Registry
 from tests.backends import Postgres, bucket, place_of, postgres
 from tests.integration.service import RunningService, running_service
 from tests.places import Place
-from tests.server.samples import publish
+from tests.server.samples import PICTURE, publish
 from tests.waiting import eventually
 
 __all__ = ["bucket", "postgres"]
@@ -47,18 +48,22 @@ def contact(service: RunningService) -> RegistryContact:
 
 def refusals(client: Client) -> set[tuple[str, float | None]]:
     """What is said to calls that need the database."""
-    calls = (
+    calls: list[Callable[[], object]] = [
         lambda: client.get_job("job"),
         lambda: client.train("movies", dataset="movielens-100k"),
         lambda: client.set_alias("movies", "production", 2, expected_revision=1),
         lambda: client.recommend("movies", "u1", version=7),
-    )
-    found = set()
-    for call in calls:
+        lambda: client.get_artifact("movies", PICTURE.name),
+        lambda: client.upload_dataset({"user_id": ["u1"], "item_id": ["i1"], "rating": [4.0]}),
+    ]
+
+    def refused(call: Callable[[], object]) -> tuple[str, float | None]:
         with pytest.raises(UnavailableError) as caught:
             call()
-        found.add((caught.value.reason, caught.value.retry_seconds))
-    return found
+        return caught.value.reason, caught.value.retry_seconds
+
+    with ThreadPoolExecutor(len(calls)) as pool:  # as each is tried again for a while
+        return set(pool.map(refused, calls))
 
 
 def test_a_start_with_database_and_bucket_away(
