@@ -243,8 +243,9 @@ async def test_a_reader_who_does_not_read_holds_up_its_stream_and_no_other(
         iter([config(limit=limit, include_seen=True), *(batch(ids, n) for n, ids in enumerate(asked))])
     )
     await stands_still(server, scored)
-    # All that was ever made of it: what the server holds, and what the connection's windows and buffers took.
-    assert sum(scored) < 8 << 20
+    # All that was ever made of it: what the server holds, and what the connection's windows and buffers took. That of
+    # the socket alone grows up to 4 MiB.
+    assert sum(scored) < 12 << 20
     assert len(scored) < batches / 2
     await call.read()
     for number in range(batches):
