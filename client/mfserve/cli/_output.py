@@ -119,7 +119,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         )
     for row in cells:
         drawn.add_row(*(Text(wrapped(cell, width)) for cell, width in zip(row, widths, strict=True)))
-    output.print(drawn, width=max(output.width, sum(widths) + between), soft_wrap=True)
+    if not output.is_terminal:
+        # Rich draws no wider than it takes its console to be, and leaves out the columns that have no room.
+        output = Console(width=max(_PIPED_WIDTH, sum(widths) + between), emoji=False)
+    output.print(drawn, soft_wrap=True)
 
 
 def _print_lists(output: Console, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

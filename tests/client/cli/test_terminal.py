@@ -115,6 +115,33 @@ def test_a_pipe_gets_lines_as_long_as_they_need_to_be(process: Run, client: Clie
     assert all(any(job.job_id in line and "movies" in line for line in lines) for job in client.list_jobs())
 
 
+def test_a_pipe_gets_every_column_of_a_table_however_long_its_cells_are(process: Run, client: Client) -> None:
+    (model,) = client.list_models()
+    (alias,) = model.aliases
+    reason = " ".join(["because"] * 60)
+    client.set_alias(
+        model.model, alias.alias, alias.targets[0].version, expected_revision=alias.revision, reason=reason
+    )
+    first, *_, last = process("alias-history", model.model, alias.alias, "--limit", "1").out.splitlines()[1:]
+    assert first.split() == [
+        "revision",
+        "┃",
+        "when",
+        "┃",
+        "action",
+        "┃",
+        "from",
+        "┃",
+        "to",
+        "┃",
+        "by",
+        "┃",
+        "reason",
+    ]
+    assert last.split()[0] == str(alias.revision + 1)
+    assert last.endswith(reason)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_encoding_of_the_reader_will_do(process: Run, client: Client, encoding: str) -> None:
     user = client.get_embeddings("movies", "user").ids[0]
