@@ -100,7 +100,9 @@ def unopened(settings: ProcessSettings, error: RegistryError) -> StartError:
 
 def require_registry(settings: ProcessSettings) -> None:
     """StartError where opening the registry would make a new one."""
-    if settings.url is None and not (settings.home / "registry.db").is_file():
+    if settings.url is None and not any(
+        (settings.home / name).exists() for name in ("registry.db", "snapshots")
+    ):
         raise StartError(f"There is no registry in {settings.home}; --home names another folder.")
 
 

@@ -56,6 +56,16 @@ class Database:
         """Tells this database from others. Neither user nor password is in it."""
         return public_url(self.engine.url)
 
+    def make_file(self) -> None:
+        """Makes an SQLite file, empty, where there is none. Of PostgreSQL somebody else makes the database."""
+        if self.is_sqlite:
+            sqlite.make_file(self.engine)
+
+    @property
+    def has_file(self) -> bool:
+        """False: it is an SQLite file, and it is not there."""
+        return not self.is_sqlite or sqlite.file_of(self.engine).exists()
+
     def check_first(self, check: Callable[[Connection], None]) -> None:
         """Has transactions begin with ``check``, until it has passed once."""
         self._check = check
@@ -127,6 +137,10 @@ def _unavailable_if_broken() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:
+        if _name(error) == "SQLITE_CANTOPEN":
+            raise Unavailable(
+                "The file of the registry's database cannot be opened; is it missing? Restore it."
+            ) from error
         if _is_full(error):
             raise Unavailable(
                 "The disk of the registry's database is full; make room and try again."
@@ -139,10 +153,12 @@ def _unavailable_if_broken() -> Iterator[None]:
 
 
 def _is_full(error: exc.SQLAlchemyError) -> bool:
-    said = getattr(error, "orig", None)
-    return (
-        getattr(said, "sqlite_errorname", None) == "SQLITE_FULL" or getattr(said, "sqlstate", None) == "53100"
-    )
+    return _name(error) == "SQLITE_FULL" or getattr(getattr(error, "orig", None), "sqlstate", None) == "53100"
+
+
+def _name(error: exc.SQLAlchemyError) -> str | None:
+    """What SQLite calls it."""
+    return getattr(getattr(error, "orig", None), "sqlite_errorname", None)
 
 
 def _is_away(error: exc.SQLAlchemyError) -> bool:

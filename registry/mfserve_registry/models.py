@@ -166,13 +166,19 @@ class Models:
         with self._database.write() as connection:
             delete_model(connection, model, self._database.now())
 
-    def deleted(self, keys: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Those of the versions (model, number) that were deleted. One that the registry never knew is not."""
-        query = select(versions.c.model, versions.c.version).where(
-            versions.c.deleted_at.is_not(None), tuple_(versions.c.model, versions.c.version).in_(keys)
+    def digests(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], str | None]:
+        """The digests of versions (model, number), None of those that were deleted.
+
+        Those that the registry never knew are not among them.
+        """
+        query = select(versions.c.model, versions.c.version, versions.c.digest, versions.c.deleted_at).where(
+            tuple_(versions.c.model, versions.c.version).in_(numbers)
         )
         with self._database.read() as connection:
-            return {(row.model, row.version) for row in connection.execute(query)}
+            return {
+                (row.model, row.version): row.digest if row.deleted_at is None else None
+                for row in connection.execute(query)
+            }
 
 
 def version_of(connection: Connection, model: str, version: int, field: str = "version") -> Version:

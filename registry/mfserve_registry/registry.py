@@ -102,7 +102,7 @@ class Registry:
             InvalidArgument: a URL that cannot be used.
             FailedPrecondition: REGISTRY_TOO_NEW, a later release made the database; REGISTRY_NOT_MIGRATED, it is
                 missing or old and ``migrate`` is False.
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, or is missing though the store has snapshots.
         """
         home = Path(home).absolute()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class Registry:
             if check_later:
                 database.check_first(_later)
             elif migrate:
-                ensure_schema(database, home / "registry.lock")
+                ensure_schema(database, home / "registry.lock", SnapshotStore(store).any)
             else:
                 with database.read() as connection:
                     require_schema(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,20 +12,32 @@ from sqlalchemy import Connection, inspect, text
 
 from mfserve_registry import sqlite
 from mfserve_registry.database import Database
-from mfserve_registry.errors import FailedPrecondition
+from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.migrations import HEAD, REVISIONS
 
 
-def ensure_schema(database: Database, lock: Path) -> None:
+def ensure_schema(database: Database, lock: Path, has_lost: Callable[[], bool]) -> None:
     """Migrates where needed, one process at a time.
+
+    Args:
+        has_lost: whether a database without tables cannot be a new one, as what it named is there.
 
     Raises:
         FailedPrecondition: REGISTRY_TOO_NEW where a later release of mfserve made the tables.
+        Unavailable: there are no tables, or no file, and there must have been.
     """
-    if _is_current(database):
+    if _found(database) == HEAD:
         return
     with _exclusive(lock):
-        if not _is_current(database):
+        found = _found(database)
+        if found is None:
+            if has_lost():
+                raise Unavailable(
+                    "The registry's database is missing or empty, but there are snapshots in its store. Restore it "
+                    "from a backup; or move the folder snapshots away to begin anew."
+                )
+            database.make_file()
+        if found != HEAD:
             _upgrade(database)
 
 
@@ -38,9 +50,11 @@ def require_schema(connection: Connection) -> None:
         )
 
 
-def _is_current(database: Database) -> bool:
+def _found(database: Database) -> str | None:
+    if not database.has_file:
+        return None
     with database.read() as connection:
-        return _known_revision(connection) == HEAD
+        return _known_revision(connection)
 
 
 def _known_revision(connection: Connection) -> str | None:

@@ -24,8 +24,10 @@ from mfserve_server.routes import Route, resolved_for
 
 Name = tuple[str, str]
 """Model and alias."""
-Key = tuple[str, int]
+Number = tuple[str, int]
 """Model and version."""
+Key = tuple[str, int, str]
+"""Model, version and digest: in a database that was restored, or made anew, a number may be another snapshot's."""
 
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
@@ -93,14 +95,12 @@ class Catalog:
         self._left = left
         self._by_alias: Mapping[Name, Route] = MappingProxyType({})
         self._shadowed: Mapping[Name, Route] = {}
-        self._aliased: dict[Key, LoadedVersion] = {}
-        self._on_demand: OrderedDict[Key, LoadedVersion] = OrderedDict()
+        self._aliased: dict[Number, LoadedVersion] = {}
+        self._on_demand: OrderedDict[Number, LoadedVersion] = OrderedDict()
         self._loads: dict[Key, asyncio.Task[LoadedVersion]] = {}
-        self._wanted: dict[Key, ResolvedVersion] = {}
         self._failures: dict[Key, LoadFailure] = {}
         self._latest: dict[str, int] = {}
-        # By model, version and digest.
-        self._streams: Counter[tuple[str, int, str]] = Counter()
+        self._streams: Counter[Key] = Counter()
 
     @property
     def by_alias(self) -> Mapping[Name, Route]:
@@ -115,7 +115,8 @@ class Catalog:
     @property
     def unnamed(self) -> set[Key]:
         """The versions, loaded or not to be loaded, that no alias needs."""
-        return {*self._on_demand, *self._failures} - self._aliased.keys()
+        held = {key_of(loaded) for loaded in self._on_demand.values()}
+        return {*held, *self._failures} - {key_of(loaded) for loaded in self._aliased.values()}
 
     @property
     def answers(self) -> bool:
@@ -153,7 +154,7 @@ class Catalog:
             raise
         if alias == LATEST:
             self._latest[model] = wanted.version
-        return self.held(model, version=wanted.version) or await self.load(wanted)
+        return await self.load(wanted)
 
     def held(
         self, model: str, *, version: int | None = None, alias: str | None = None, user_id: str = ""
@@ -162,12 +163,17 @@ class Catalog:
         if version is None:
             route = self.route(model, alias=alias)
             return None if route is None else route.answering(user_id)
-        key = (model, version)
-        if (found := self._aliased.get(key)) is not None:
+        number = (model, version)
+        if (found := self._aliased.get(number)) is not None:
             return found
-        if (found := self._on_demand.get(key)) is not None:
-            self._on_demand.move_to_end(key)
+        if (found := self._on_demand.get(number)) is not None:
+            self._on_demand.move_to_end(number)
         return found
+
+    def holds(self, wanted: ResolvedVersion) -> bool:
+        """Whether it is here, and not another snapshot that had its number."""
+        held = self.held(wanted.model, version=wanted.version)
+        return held is not None and held.digest == wanted.digest
 
     def route(self, model: str, *, version: int | None = None, alias: str | None = None) -> Route | None:
         """Where the calls of an alias go; None where it is not here, or the caller names a version."""
@@ -189,15 +195,15 @@ class Catalog:
         Raises:
             DamagedSnapshot, Unavailable: it cannot be loaded.
         """
-        key = (wanted.model, wanted.version)
-        if (found := self.held(wanted.model, version=wanted.version)) is not None:
+        key = key_of(wanted)
+        found = self.held(wanted.model, version=wanted.version)
+        if found is not None and found.digest == wanted.digest:
             return found
         if (failed := self._failures.get(key)) is not None and time.monotonic() < failed.retry_at:
             raise failed.raised()
         task = self._loads.get(key)
         if task is None:
             task = self._loads[key] = asyncio.create_task(self._load(wanted))
-            self._wanted[key] = wanted
             # Where every caller has hung up, nobody else looks at the error.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._changed()
@@ -215,7 +221,9 @@ class Catalog:
     def drop(self, keys: Collection[Key]) -> None:
         """Versions that exist no longer; requests under way keep them to their end."""
         for key in keys:
-            self._on_demand.pop(key, None)
+            model, version, digest = key
+            if (held := self._on_demand.get((model, version))) is not None and held.digest == digest:
+                del self._on_demand[model, version]
             self._failures.pop(key, None)
         if keys:
             self._changed()
@@ -226,7 +234,7 @@ class Catalog:
 
         ``leases`` tells of it; it is no change that would have to be told at once, as most streams are short.
         """
-        key = (loaded.model, loaded.version, loaded.digest)
+        key = key_of(loaded)
         self._streams[key] += 1
         try:
             yield
@@ -237,30 +245,32 @@ class Catalog:
 
     def leases(self) -> list[ServingLease]:
         """What is here or streams are on, what is being loaded and what could not be; one entry per version."""
-        names: dict[Key, list[str]] = {}
+        names: dict[Number, list[str]] = {}
         for (model, alias), route in self._by_alias.items():
             for loaded in route.targets:
                 names.setdefault((model, loaded.version), []).append(alias)
-        held = {key: loaded.digest for key, loaded in [*self._aliased.items(), *self._on_demand.items()]}
+        held = {
+            number: loaded.digest for number, loaded in [*self._aliased.items(), *self._on_demand.items()]
+        }
         held |= {(model, version): digest for model, version, digest in self._streams}
         found = {
-            key: ServingLease(
-                *key,
+            number: ServingLease(
+                *number,
                 digest,
                 ServingState.AVAILABLE,
-                aliases=tuple(sorted(names.get(key, ()))),
-                streams=self._streams[*key, digest],
+                aliases=tuple(sorted(names.get(number, ()))),
+                streams=self._streams[*number, digest],
             )
-            for key, digest in held.items()
+            for number, digest in held.items()
         }
-        for key in self._loads:
-            found.setdefault(key, ServingLease(*key, self._wanted[key].digest, ServingState.LOADING))
-        for key, failed in self._failures.items():
+        for model, version, digest in self._loads:
+            found.setdefault((model, version), ServingLease(model, version, digest, ServingState.LOADING))
+        for (model, version, digest), failed in self._failures.items():
             lease = ServingLease(
-                *key, failed.wanted.digest, ServingState.FAILED, failed.error.reason, failed.error.message
+                model, version, digest, ServingState.FAILED, failed.error.reason, failed.error.message
             )
-            found.setdefault(key, lease)
-        return [found[key] for key in sorted(found)]
+            found.setdefault((model, version), lease)
+        return [found[number] for number in sorted(found)]
 
     async def close(self) -> None:
         """Stops what is being loaded."""
@@ -277,7 +287,7 @@ class Catalog:
         return resolved_for(named, user_id)
 
     async def _load(self, wanted: ResolvedVersion) -> LoadedVersion:
-        key = (wanted.model, wanted.version)
+        key = key_of(wanted)
         try:
             loaded = await self._executors.loading(self._loader.load, wanted)
         except RegistryError as error:
@@ -294,15 +304,15 @@ class Catalog:
             self._note_failure(wanted, unavailable)
             raise unavailable from error
         finally:
-            del self._loads[key], self._wanted[key]
+            del self._loads[key]
             self._changed()
         self._failures.pop(key, None)
-        self._keep(key, loaded)
+        self._keep(loaded)
         _log.info("loaded", model=wanted.model, version=wanted.version, digest=wanted.digest)
         return loaded
 
     def _note_failure(self, wanted: ResolvedVersion, error: RegistryError) -> None:
-        key = (wanted.model, wanted.version)
+        key = key_of(wanted)
         before = self._failures.pop(key, None)
         delay = FIRST_RETRY_SECONDS if before is None else min(2 * before.delay, LAST_RETRY_SECONDS)
         if isinstance(error, Unavailable):
@@ -319,8 +329,8 @@ class Catalog:
             retry_in_seconds=delay,
         )
 
-    def _keep(self, key: Key, loaded: LoadedVersion) -> None:
-        self._on_demand[key] = loaded
+    def _keep(self, loaded: LoadedVersion) -> None:
+        self._on_demand[loaded.model, loaded.version] = loaded
         size = sum(version.snapshot.size_bytes for version in self._on_demand.values())
         while len(self._on_demand) > self._max_versions or (
             len(self._on_demand) > 1 and size > self._max_bytes
@@ -336,8 +346,12 @@ class Catalog:
         self._aliased = {
             (loaded.model, loaded.version): loaded for route in by_alias.values() for loaded in route.versions
         }
-        for key in self._aliased:
-            self._on_demand.pop(key, None)
+        for number in self._aliased:
+            self._on_demand.pop(number, None)
         if left:
             self._left(left)
         self._changed()
+
+
+def key_of(version: ResolvedVersion | LoadedVersion) -> Key:
+    return (version.model, version.version, version.digest)

@@ -13,7 +13,7 @@ import structlog
 from mfserve_registry import Registry
 from mfserve_registry.aliases import ResolvedAlias
 from mfserve_registry.errors import RegistryError
-from mfserve_server.catalog import Catalog, Key, Name
+from mfserve_server.catalog import Catalog, Key, Name, Number
 from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.record import RecordFile
@@ -26,11 +26,15 @@ _log = structlog.get_logger(__name__)
 
 
 class _News(NamedTuple):
-    """What the registry says: what each alias names, and what was deleted of that which is known here."""
+    """What the registry says: what each alias names, and what became of that which is known here.
+
+    Attributes:
+        digests: of versions that no alias names; None of those that were deleted.
+    """
 
     named: Mapping[Name, ResolvedAlias]
     aliases_deleted: set[Name]
-    versions_deleted: set[Key]
+    digests: Mapping[Number, str | None]
 
 
 class Watcher:
@@ -101,22 +105,28 @@ class Watcher:
             _log.exception("following failed; it is tried again")
 
     async def _ask(self) -> None:
+        unnamed = self._catalog.unnamed
         try:
-            news = await self._executors.watching(
-                self._news, self._wanted.keys(), self._catalog.unnamed, self._last
-            )
+            news = await self._executors.watching(self._news, self._wanted.keys(), unnamed, self._last)
         except RegistryError as error:
             self._contact.failed(error)
             return
         self._contact.found()
         self._catalog.forget(news.aliases_deleted)
-        self._catalog.drop(news.versions_deleted)
+        self._catalog.drop(
+            {
+                (model, version, digest)
+                for model, version, digest in unnamed
+                if news.digests.get((model, version), digest) != digest
+            }
+        )
         kept = {name: alias for name, alias in self._wanted.items() if name not in news.aliases_deleted}
         self._wanted = {**kept, **news.named}
         self._last = {
             name: alias
             for name, alias in self._last.items()
-            if name in self._wanted and not _keys(alias) & news.versions_deleted
+            if name in self._wanted
+            and not any(number in news.digests and news.digests[number] is None for number in _numbers(alias))
         }
 
     def _news(self, names: Collection[Name], unnamed: set[Key], last: Mapping[Name, ResolvedAlias]) -> _News:
@@ -124,12 +134,12 @@ class Watcher:
         aliases, models = self._registry.aliases, self._registry.models
         named = _by_name(aliases.aliased())
         missing = set(names) - named.keys()
-        left = [_keys(alias) for name, alias in last.items() if named.get(name) != alias]
-        not_named = unnamed.union(*left)
+        left = [_numbers(alias) for name, alias in last.items() if named.get(name) != alias]
+        numbers = {(model, version) for model, version, _ in unnamed}.union(*left)
         return _News(
             named,
             aliases.deleted(missing) if missing else set(),
-            models.deleted(not_named) if not_named else set(),
+            models.digests(numbers) if numbers else {},
         )
 
     def _moved(self) -> Sequence[Name]:
@@ -141,9 +151,7 @@ class Watcher:
         return now is not None and now.wanted == wanted and (now.shadow is None) == (wanted.shadow is None)
 
     def _is_loaded(self, wanted: ResolvedAlias) -> bool:
-        return all(
-            self._catalog.held(target.model, version=target.version) is not None for target in wanted.targets
-        )
+        return all(self._catalog.holds(target) for target in wanted.targets)
 
     async def _move(self, name: Name) -> None:
         wanted = self._wanted.get(name)
@@ -214,5 +222,5 @@ def _name(alias: ResolvedAlias) -> Name:
     return (alias.model, alias.alias)
 
 
-def _keys(alias: ResolvedAlias) -> set[Key]:
+def _numbers(alias: ResolvedAlias) -> set[Number]:
     return {(target.model, target.version) for target in alias.targets}

@@ -213,6 +213,7 @@ def test_a_bucket_that_does_not_answer_is_unavailable_and_tells_no_secret(
     home: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], away: str
 ) -> None:
     monkeypatch.setattr(store_bucket, "SILENCE_SECONDS", 0.2)
+    Registry.open(home, store_url=bucket).close()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         if away == "forbids":
             monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"] + "/nothing/here")

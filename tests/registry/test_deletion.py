@@ -51,7 +51,10 @@ def test_a_deleted_version_is_gone_and_its_number_does_not_come_again(movies: Re
     movies.models.delete_version("movies", 3)
     assert [version.version for version in movies.models.list_versions("movies").items] == [2, 1]
     assert movies.models.resolve("movies", alias="latest").version == 2
-    assert movies.models.deleted([("movies", 3), ("movies", 2), ("movies", 9)]) == {("movies", 3)}
+    assert movies.models.digests([("movies", 3), ("movies", 2), ("movies", 9)]) == {
+        ("movies", 3): None,
+        ("movies", 2): movies.models.get_version("movies", 2).digest,
+    }
     for call in (
         lambda: movies.models.get_version("movies", 3),
         lambda: movies.models.resolve("movies", version=3),
@@ -127,7 +130,8 @@ def test_a_model_goes_once_nothing_names_it(movies: Registry) -> None:
     movies.jobs.fail(claim, "X", "x", retry=False)
     movies.models.delete("movies")
     assert movies.models.list().items == []
-    assert movies.models.deleted([("movies", 1), ("movies", 2)]) == {("movies", 1), ("movies", 2)}
+    numbers = [("movies", 1), ("movies", 2)]
+    assert movies.models.digests(numbers) == dict.fromkeys(numbers)
     for call in (movies.models.get, movies.models.delete, movies.models.list_versions):
         with pytest.raises(NotFound) as caught:
             call("movies")
@@ -195,7 +199,7 @@ def test_a_publication_and_a_deletion_of_its_model_at_once(movies: Registry) -> 
     )
     assert published == "DONE"
     if deleted == "DONE":  # it came after the job's end
-        assert movies.models.deleted([("movies", 4)])
+        assert movies.models.digests([("movies", 4)]) == {("movies", 4): None}
     else:
         assert deleted == "MODEL_IN_USE"
         assert movies.models.get_version("movies", 4).job_id == claim.job_id

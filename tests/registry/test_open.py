@@ -6,6 +6,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.migrations import HEAD, REVISIONS
 from mfserve_registry.tables import metadata
 from tests.places import Place
-from tests.registry.helpers import request, run_together
+from tests.registry.helpers import publish, request, run_together
 
 
 def test_home_is_made_for_its_owner_only(home: Path) -> None:
@@ -48,6 +50,7 @@ def test_migrations_make_exactly_the_tables_of_the_code(empty: Place) -> None:
 def test_a_registry_of_the_first_form_is_brought_to_this_one(home: Path) -> None:
     home.mkdir()
     database = Database(home / "registry.db")
+    database.make_file()
     config = Config()
     config.set_main_option("script_location", "mfserve_registry:migrations")
     at = {"at": "2030-01-01 00:00:00.000000"}
@@ -103,6 +106,9 @@ def test_a_newer_database_is_refused_and_left_alone(empty: Place) -> None:
 
 
 def test_without_migrating_a_fresh_registry_is_refused(empty: Place) -> None:
+    empty.home.mkdir(exist_ok=True)
+    with empty.database() as database:
+        database.make_file()
     with pytest.raises(FailedPrecondition) as caught:
         empty.open(migrate=False)
     assert caught.value.reason == "REGISTRY_NOT_MIGRATED"
@@ -112,6 +118,9 @@ def test_without_migrating_a_fresh_registry_is_refused(empty: Place) -> None:
 
 def test_what_is_opened_unseen_is_looked_at_when_it_answers(empty: Place) -> None:
     """By every call, until it is found to be as this release knows it; an answer is never taken from another form."""
+    empty.home.mkdir(exist_ok=True)
+    with empty.database() as database:
+        database.make_file()
     with empty.open(check_later=True) as registry:
         for _ in range(2):
             with pytest.raises(Unavailable, match="empty or of an older release"):
@@ -136,6 +145,63 @@ def test_a_database_without_its_tables_is_unavailable(place: Place) -> None:
         finally:
             with place.database() as database, database.write() as connection:
                 connection.exec_driver_sql("ALTER TABLE models_away RENAME TO models")
+
+
+def test_a_lost_database_is_not_replaced(place: Place) -> None:
+    """Nobody may take what it named for garbage, or begin to number versions anew."""
+    with place.open() as registry:
+        published = publish(registry)
+    with _lost(place):
+        with pytest.raises(Unavailable, match=r"missing or empty.* Restore it from a backup"):
+            place.open()
+        with place.open(check_later=True) as unseen, pytest.raises(Unavailable):
+            unseen.models.list()
+    with place.open() as registry:
+        assert registry.models.get_version("movies", 1) == published
+
+
+def test_a_registry_is_begun_anew_where_the_snapshots_are_gone(place: Place) -> None:
+    with place.open() as registry:
+        publish(registry)
+    with _lost(place):
+        for name in place.stored("snapshots"):
+            place.damage(f"snapshots/{name}")
+        with place.open() as registry:
+            assert registry.models.list().items == []
+        if place.database_url is None:
+            (place.home / "registry.db").unlink()
+
+
+def test_a_database_that_is_taken_away_and_put_back_under_way(home: Path) -> None:
+    """Nobody goes on with a file that has no name any more."""
+    file = home / "registry.db"
+    with Registry.open(home) as registry:
+        publish(registry)
+        kept = file.rename(home / "kept.db")
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="cannot be opened"):
+                registry.models.list()
+        assert not file.exists()
+        kept.rename(file)
+        assert [model.model for model in registry.models.list().items] == ["movies"]
+
+
+@contextmanager
+def _lost(place: Place) -> Iterator[None]:
+    """Takes the database's file away, or its tables."""
+    if place.database_url is None:
+        file = place.home / "registry.db"
+        kept = file.rename(place.home / "kept.db")
+        yield
+        kept.rename(file)
+    else:
+        with place.database() as database, database.write() as connection:
+            connection.exec_driver_sql("ALTER SCHEMA public RENAME TO kept")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+        yield
+        with place.database() as database, database.write() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("ALTER SCHEMA kept RENAME TO public")
 
 
 def test_a_file_that_is_no_database_is_unavailable(home: Path) -> None:

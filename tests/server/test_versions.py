@@ -10,11 +10,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from sqlalchemy import update
 
 from mfserve.v1 import common_pb2
 from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_registry import Registry, ResolvedVersion, publishing
+from mfserve_registry import Registry, ResolvedVersion, publishing, tables
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from mfserve_server import catalog
@@ -236,6 +237,32 @@ async def test_an_emptied_registry_unloads_nothing(serve: MakeServer, registry: 
         await asyncio.sleep(0.01)
 
 
+async def test_a_number_that_becomes_another_snapshots_is_loaded_anew(
+    serve: MakeServer, registry: Registry
+) -> None:
+    """As after a database was restored: of versions that an alias names, and of others."""
+    before = [publish(registry, seed=seed).digest for seed in (1, 2)]
+    after = [publish(registry, "other", seed=seed).digest for seed in (3, 4)]
+    server = await serve()
+    versions = (1, 2)
+    assert [await _digest(server, version) for version in versions] == before
+    with registry._database.write() as connection:
+        for version, digest in zip(versions, after, strict=True):
+            connection.execute(
+                update(tables.versions)
+                .where(tables.versions.c.model == "movies", tables.versions.c.version == version)
+                .values(digest=digest)
+            )
+
+    async def is_new() -> bool:
+        return [await _digest(server, version) for version in versions] == after
+
+    await eventually(is_new)
+    assert (await answer(server)).served_version.digest == after[0]
+    found = await states(server)
+    assert [found["movies", version].served_version.digest for version in versions] == after
+
+
 async def test_versions_on_demand_are_bounded_by_number(serve: MakeServer, registry: Registry) -> None:
     for seed in range(6):
         publish(registry, seed=seed)
@@ -262,6 +289,10 @@ async def test_versions_with_one_digest_share_one_snapshot(serve: MakeServer, re
     answers = [await answer(server, version=1), await answer(server, version=2)]
     assert [response.served_version.version for response in answers] == [1, 2]
     assert answers[0].recommendations == answers[1].recommendations
+
+
+async def _digest(server: Server, version: int) -> str:
+    return (await answer(server, version=version)).served_version.digest
 
 
 async def _has_failed(server: Server, version: int) -> bool:

@@ -52,6 +52,10 @@ class SnapshotStore:
         _check_manifest(staged, digest)
         keep(self._store, staged, name, lambda: self._is_whole(digest), last=FILE_NAME)
 
+    def any(self) -> bool:
+        """Whether there is a file of any snapshot."""
+        return next(self._store.files("snapshots"), None) is not None
+
     def contains(self, digest: str) -> bool:
         """Whether a snapshot is visible under ``digest`` (its bytes are not checked)."""
         return self._store.contains(f"{self.name(digest)}/{FILE_NAME}")
