@@ -293,7 +293,7 @@ def test_without_its_database_and_anything_remembered_it_does_not_start(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MFSERVE_DATABASE_URL", f"sqlite:///{tmp_path / 'away' / 'registry.db'}")
-    assert "does not answer" in _failing(1, "--home", str(home), "--port", "0")
+    assert "is missing or empty" in _failing(1, "--home", str(home), "--port", "0")
 
 
 def _failing(code: int, *flags: str) -> str:

@@ -21,14 +21,13 @@ def status(
         return
     table(
         "Serving",
-        ("server", "since", "model", "version#", "digest", "aliases", "state", "reason"),
+        ("server", "since", "model", "version#", "aliases", "state", "reason"),
         (
             (
                 f"{server.host}:{server.pid}" + (" *" if server.server_id == found.answered_by else ""),
                 server.start_time,
                 held.served_version.model if held else None,
                 held.served_version.version if held else None,
-                held.served_version.digest[:12] if held else None,
                 ", ".join(held.aliases) if held else "nothing published yet",
                 _state(held) if held else None,
                 held.message if held else None,
