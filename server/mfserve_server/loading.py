@@ -7,10 +7,10 @@ from weakref import WeakValueDictionary
 
 from mfserve.v1.common_pb2 import ServedVersion
 from mfserve_registry.aliases import ResolvedVersion
-from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
 from mfserve_server.conversions.batches import ItemEntries
+from mfserve_server.damage import naming
 from mfserve_server.releasing import Releaser
 from mfserve_server.replies import ItemPieces, RecommendReplies
 from mfserve_server.verification import Verification
@@ -73,14 +73,11 @@ class Loader:
         """The version, ready to answer.
 
         Raises:
-            DamagedSnapshot: its files are not what the digest names.
+            DamagedSnapshot: its files are not what the digest names; the message says which version it is.
             Unavailable: they are not on this machine, and the store does not answer.
         """
-        try:
+        with naming(wanted):
             scorer = self._open.get(wanted.digest) or self._open_scorer(wanted.digest)
-        except DamagedSnapshot as error:
-            error.metadata |= {"model": wanted.model, "version": str(wanted.version)}
-            raise
         served = ServedVersion(model=wanted.model, version=wanted.version, digest=wanted.digest)
         return LoadedVersion(
             wanted.model,

@@ -9,6 +9,7 @@ import structlog
 from mfserve_registry import Registry
 from mfserve_registry.aliases import ResolvedAlias
 from mfserve_registry.errors import RegistryError, Unavailable
+from mfserve_server.damage import naming
 from mfserve_server.opening import open_registry
 from mfserve_server.record import RecordFile
 from mfserve_server.settings import Settings
@@ -56,8 +57,16 @@ def migrate(settings: Settings) -> None:
 
 
 def _verify(registry: Registry, aliases: Sequence[ResolvedAlias], verification: Verification) -> None:
-    for digest in {version.digest for alias in aliases for version in alias.versions}:
+    by_digest = {version.digest: version for alias in aliases for version in alias.versions}
+    for digest, version in by_digest.items():
         try:
-            verification.hold(registry.snapshots, digest).release()
+            with naming(version):
+                verification.hold(registry.snapshots, digest).release()
         except RegistryError as error:
-            _log.error("snapshot cannot be served", digest=digest, reason=error.reason, message=error.message)
+            _log.error(
+                "version cannot be served",
+                model=version.model,
+                version=version.version,
+                reason=error.reason,
+                message=error.message,
+            )

@@ -20,7 +20,9 @@ from mfserve_registry import Registry, filelocks
 from mfserve_registry.errors import DamagedSnapshot
 from mfserve_registry.snapshot import Snapshot, write_snapshot
 from mfserve_server import scoring, verification
+from mfserve_server.preparation import prepare
 from mfserve_server.releasing import Releaser
+from mfserve_server.settings import Settings
 from mfserve_server.verification import Verification
 from tests.registry.snapshot.samples import random_content
 from tests.server.conftest import MakeServer
@@ -253,3 +255,14 @@ async def test_an_old_version_is_let_go_of_beside_the_event_loop(
         await died.wait()  # though nobody asks for anything more
     assert where == ["releasing"]
     assert await answer(server) != before
+
+
+def test_a_start_says_which_version_is_damaged_and_what_mends_it(
+    home: Path, registry: Registry, verdicts: Path
+) -> None:
+    (registry.snapshots.path(publish(registry).digest) / "item_counts.npy").unlink()
+    with capture_logs() as logs:
+        assert prepare(Settings(home=home), Verification(verdicts))
+    (said,) = [log for log in logs if log["event"] == "version cannot be served"]
+    assert (said["model"], said["version"], said["reason"]) == ("movies", 1, "SNAPSHOT_DAMAGED")
+    assert "item_counts.npy is missing. Import an archive of this version" in said["message"]

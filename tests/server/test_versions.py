@@ -137,13 +137,14 @@ async def test_a_damaged_snapshot_is_refused_and_told_while_the_old_version_answ
     registry.aliases.set("movies", "production", 2, expected_revision=1)
     await eventually(lambda: _has_failed(server, 2))
     told = (await states(server))["movies", 2]
-    assert "SNAPSHOT_DAMAGED" in told.message
+    assert told.message.startswith("SNAPSHOT_DAMAGED: Version 2 of model movies cannot be loaded: ")
     assert file in told.message
     assert list((await states(server))["movies", 1].aliases) == ["production"]
     assert await answer(server) == before
     found = await _fails(server, 2)
     assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_DAMAGED")
     assert found.metadata == {"model": "movies", "version": "2"}
+    assert found.message == told.message.removeprefix("SNAPSHOT_DAMAGED: ")
 
 
 async def test_a_missing_snapshot_is_told(serve: MakeServer, registry: Registry) -> None:
@@ -171,6 +172,7 @@ async def test_a_snapshot_of_a_newer_release_is_told(
     server = await serve()
     found = await _fails(server, 1)
     assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_TOO_NEW")
+    assert found.message.endswith("Install a newer mfserve.")
     assert (await states(server))["movies", 1].state == models_pb.SERVING_STATE_FAILED
 
 
@@ -187,6 +189,23 @@ async def test_a_version_that_could_not_be_loaded_is_tried_again(
     folder.with_suffix(".away").rename(folder)
     await wait_for_version(server, 2)
     assert (await states(server))["movies", 2].state == models_pb.SERVING_STATE_AVAILABLE
+
+
+async def test_what_the_error_of_a_damaged_version_advises_mends_it(
+    serve: MakeServer, registry: Registry, tmp_path: Path
+) -> None:
+    folder = registry.snapshots.path(publish(registry).digest)
+    registry.export_version("movies", 1, tmp_path / "archive")
+    (folder / "item_counts.npy").unlink()
+    server = await serve()
+    assert "Import an archive of this version (mfserve import)" in (await _fails(server, 1)).message
+    assert not registry.import_version(tmp_path / "archive").new
+
+    async def mended() -> bool:
+        return (await states(server))["movies", 1].state == models_pb.SERVING_STATE_AVAILABLE
+
+    await eventually(mended)
+    await answer(server)
 
 
 async def test_callers_are_told_when_a_version_is_tried_again(
