@@ -246,9 +246,12 @@ class Catalog:
     def leases(self) -> list[ServingLease]:
         """What is here or streams are on, what is being loaded and what could not be; one entry per version."""
         names: dict[Number, list[str]] = {}
+        missed: dict[Number, list[str]] = {}
         for (model, alias), route in self._by_alias.items():
             for loaded in route.targets:
                 names.setdefault((model, loaded.version), []).append(alias)
+            for version in route.missing:
+                missed.setdefault((model, version), []).append(alias)
         held = {
             number: loaded.digest for number, loaded in [*self._aliased.items(), *self._on_demand.items()]
         }
@@ -266,9 +269,10 @@ class Catalog:
         for model, version, digest in self._loads:
             found.setdefault((model, version), ServingLease(model, version, digest, ServingState.LOADING))
         for (model, version, digest), failed in self._failures.items():
-            lease = ServingLease(
-                model, version, digest, ServingState.FAILED, failed.error.reason, failed.error.message
-            )
+            message = failed.error.message
+            if aliases := missed.get((model, version)):
+                message += f" Until then the other versions answer its users of {', '.join(sorted(aliases))}."
+            lease = ServingLease(model, version, digest, ServingState.FAILED, failed.error.reason, message)
             found.setdefault((model, version), lease)
         return [found[number] for number in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mfserve_registry.aliases import ResolvedAlias, ResolvedVersion
@@ -38,7 +39,7 @@ class Route:
 
     Attributes:
         wanted: what the alias names.
-        split: how its targets share the users.
+        split: how the versions that answer share the users.
         targets: the versions that answer, in the order of the alias's targets: the heaviest first.
         shadow: the one that is asked beside them; None: none, or it has yet to be loaded.
     """
@@ -47,6 +48,22 @@ class Route:
     split: Split
     targets: tuple[LoadedVersion, ...]
     shadow: Shadow | None = None
+
+    @classmethod
+    def of(cls, wanted: ResolvedAlias, loaded: Sequence[LoadedVersion]) -> Route:
+        """To those of the alias's targets that are loaded, at least one, in its order.
+
+        The users of the others go to these as if the alias named no more: all other users stay where they are.
+        """
+        numbers = {version.version for version in loaded}
+        targets = [target for target in wanted.state.targets if target.version in numbers]
+        return cls(wanted, Split(wanted.model, wanted.alias, targets), tuple(loaded))
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the targets that do not answer."""
+        here = {loaded.version for loaded in self.targets}
+        return [target.version for target in self.wanted.targets if target.version not in here]
 
     def with_shadow(self, loaded: LoadedVersion, share: float) -> Route:
         """With this shadow."""
@@ -65,8 +82,4 @@ class Route:
 
 def resolved_for(alias: ResolvedAlias, user_id: str) -> ResolvedVersion:
     """The same of an alias that there is no route for yet."""
-    return alias.versions[split_of(alias).place(user_id)]
-
-
-def split_of(alias: ResolvedAlias) -> Split:
-    return Split(alias.model, alias.alias, alias.state.targets)
+    return alias.versions[Split(alias.model, alias.alias, alias.state.targets).place(user_id)]

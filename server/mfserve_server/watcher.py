@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +18,7 @@ from mfserve_server.catalog import Catalog, Key, Name, Number
 from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.record import RecordFile
-from mfserve_server.routes import Route, split_of
+from mfserve_server.routes import Route
 
 RECORD_SECONDS = 60.0
 """So often the record is written though nothing has changed: it tells how old it is."""
@@ -44,7 +45,8 @@ class Watcher:
     one of several), or does not have the alias: only what it has marked as deleted was deleted, all else is a wrong or
     an emptied database.
     So does, from the start, what the home's record says that aliases answered from last; and where that is no longer
-    what an alias names, it answers as long as what it names cannot be loaded.
+    what an alias names, it answers as long as what it names cannot be loaded. Where nothing can be loaded as a whole,
+    the versions answer that can be, for all users, and the others come in when they can.
 
     Asking (``look``) and loading (``follow``) are two tasks: however long a snapshot takes, a registry that is lost or
     back is noticed, and a rollback to what is loaded already is followed.
@@ -144,38 +146,56 @@ class Watcher:
 
     def _moved(self) -> Sequence[Name]:
         """The aliases that do not answer from what is wanted, or have no shadow yet."""
-        return [name for name, alias in self._wanted.items() if not self._serves(name, alias)]
-
-    def _serves(self, name: Name, wanted: ResolvedAlias) -> bool:
-        now = self._catalog.by_alias.get(name)
-        return now is not None and now.wanted == wanted and (now.shadow is None) == (wanted.shadow is None)
+        return [
+            name
+            for name, alias in self._wanted.items()
+            if not self._answers(alias) or self._unshadowed(alias) is not None
+        ]
 
     def _is_loaded(self, wanted: ResolvedAlias) -> bool:
         return all(self._catalog.holds(target) for target in wanted.targets)
 
     async def _move(self, name: Name) -> None:
         wanted = self._wanted.get(name)
-        if wanted is None or self._route_of(wanted) is not None:
+        if wanted is None or self._answers(wanted):
             return  # a later look has found it deleted, or it is only the shadow that is missing
         # What answers goes on where the wanted one cannot be loaded; where nothing does, what answered last is next.
         last = None if name in self._catalog.by_alias else self._last.get(name)
-        for alias in (wanted, last):
-            if alias is None:
-                return
-            try:
-                targets = [await self._catalog.load(target) for target in alias.targets]
-            except RegistryError:
-                continue  # the catalog has logged and reports it
-            if self._is_welcome(name, wanted):
-                self._catalog.serve(Route(alias, split_of(alias), tuple(targets)))
-                shares = {target.version: target.weight for target in alias.state.targets}
-                _log.info("serves", model=alias.model, alias=alias.alias, weights=shares)
-            return
+        route = await self._best([wanted] if last is None else [wanted, last])
+        if route is not None and self._is_welcome(name, route):
+            self._serve(route)
 
-    def _is_welcome(self, name: Name, loaded: ResolvedAlias) -> bool:
-        """False where a later look has found something else, and something answers until that is loaded."""
-        wanted = self._wanted.get(name)
-        return wanted is not None and (wanted == loaded or name not in self._catalog.by_alias)
+    async def _best(self, aliases: Sequence[ResolvedAlias]) -> Route | None:
+        """To the first that can be loaded as a whole; or else to what can be loaded of the last one that has any."""
+        parts = []
+        for alias in aliases:
+            loaded = []
+            for target in alias.targets:
+                with suppress(RegistryError):  # the catalog has logged and reports it
+                    loaded.append(await self._catalog.load(target))
+            if loaded:
+                parts.append(Route.of(alias, loaded))
+                if not parts[-1].missing:
+                    return parts[-1]
+        return parts[-1] if parts else None
+
+    def _is_welcome(self, name: Name, route: Route) -> bool:
+        """Whether it may take the place of what answers: anything may where nothing does.
+
+        Otherwise only what the last look has found, as a whole, or with more of its versions than answer now.
+        """
+        wanted, now = self._wanted.get(name), self._catalog.by_alias.get(name)
+        if wanted is None or now is None:
+            return wanted is not None
+        more = not route.missing if now.wanted != wanted else len(route.targets) > len(now.targets)
+        return route.wanted == wanted and more
+
+    def _serve(self, route: Route) -> None:
+        self._catalog.serve(route)
+        alias = route.wanted
+        log = _log.warning if route.missing else _log.info
+        shares = {target.version: target.weight for target in alias.state.targets}
+        log("serves", model=alias.model, alias=alias.alias, weights=shares, missing=route.missing)
 
     async def _add_shadow(self, name: Name) -> None:
         alias = self._wanted.get(name)
@@ -183,15 +203,25 @@ class Watcher:
             alias is None
             or alias.shadow is None
             or alias.state.shadow is None
-            or self._route_of(alias) is None
+            or self._unshadowed(alias) is None
         ):
             return
         try:
             loaded = await self._catalog.load(alias.shadow)
         except RegistryError:
             return
-        if (route := self._route_of(alias)) is not None:  # still
+        if (route := self._unshadowed(alias)) is not None:  # still
             self._catalog.serve(route.with_shadow(loaded, alias.state.shadow.share))
+
+    def _answers(self, alias: ResolvedAlias) -> bool:
+        """Whether all the versions answer that it names here; a shadow is none of them."""
+        route = self._route_of(alias)
+        return route is not None and not route.missing
+
+    def _unshadowed(self, alias: ResolvedAlias) -> Route | None:
+        """Where its calls go, if a shadow that it names is not asked yet."""
+        route = None if alias.shadow is None else self._route_of(alias)
+        return route if route is not None and route.shadow is None else None
 
     def _route_of(self, alias: ResolvedAlias) -> Route | None:
         """Where its calls go; None where that is not yet, or no longer, what it names here."""

@@ -10,8 +10,9 @@ import pytest
 
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
-from mfserve_registry import AliasTarget, Registry
+from mfserve_registry import AliasShadow, AliasTarget, Registry
 from mfserve_registry.errors import FailedPrecondition
+from mfserve_server import catalog
 from mfserve_server.splitting import Split
 from tests.registry.snapshot.samples import random_content
 from tests.server.calls import Server, eventually
@@ -130,6 +131,74 @@ async def test_a_target_that_cannot_be_loaded_leaves_everybody_where_they_are(
 
     await eventually(failed)
     await check_all(server, by_the_formula({1: 3, 2: 1}))
+
+
+async def test_where_nothing_else_answers_the_targets_that_can_be_loaded_answer_everybody(
+    serve: MakeServer, two: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who belongs to one of them stays with it, before and after the others come back."""
+    monkeypatch.setattr(catalog, "FIRST_RETRY_SECONDS", 0.05)
+    weights = {1: 3, 2: 1, 3: 2, 4: 2}
+    away = []
+    for seed in (3, 4):
+        folder = two.snapshots.path(publish(two, content=random_content(seed, users=len(USERS))).digest)
+        away.append((folder, folder.rename(folder.with_suffix(".away"))))
+    shadow = publish(two, content=random_content(5, users=len(USERS))).version
+    targets = [AliasTarget(*target) for target in weights.items()]
+    two.aliases.set(
+        "movies", "production", targets=targets, shadow=AliasShadow(shadow, 1.0), expected_revision=2
+    )
+    server = await serve()
+    for _ in range(2):  # the second time from the replies that are kept
+        await check_all(server, by_the_formula({1: 3, 2: 1}))
+    told = await states(server)
+    assert {key: list(held.aliases) for key, held in told.items()} == {
+        ("movies", 1): ["production"],
+        ("movies", 2): ["production"],
+        ("movies", 3): [],
+        ("movies", 4): [],
+        ("movies", shadow): [],
+    }
+    assert told["movies", 3].message.endswith("Until then the other versions answer its users of production.")
+    answering = {1: 3, 2: 1}
+    for version, (folder, moved) in zip((4, 3), reversed(away), strict=True):
+        moved.rename(folder)
+        answering[version] = weights[version]
+
+        async def back(version: int = version) -> bool:
+            held = (await states(server)).get(("movies", version))
+            return held is not None and list(held.aliases) == ["production"]
+
+        await eventually(back)
+        await check_all(server, by_the_formula(answering))
+    assert answering == weights
+    assert list((await states(server))["movies", shadow].aliases) == []
+
+
+async def test_what_answers_without_a_part_makes_way_to_a_whole_alone(
+    serve: MakeServer, two: Registry
+) -> None:
+    for seed in (3, 4):
+        broken = publish(two, content=random_content(seed, users=len(USERS)))
+        shutil.rmtree(two.snapshots.path(broken.digest))
+    point(two, {1: 3, 2: 1, 3: 2})
+    server = await serve()
+    point(two, {1: 1, 4: 1})  # of which less could be loaded
+
+    async def failed() -> bool:
+        return ("movies", 4) in await states(server)
+
+    await eventually(failed)
+    await check_all(server, by_the_formula({1: 3, 2: 1}))
+    # So it is on a server that starts now, by what its home remembers.
+    await check_all(await serve(), by_the_formula({1: 3, 2: 1}))
+    point(two, {2: 1})
+
+    async def swapped() -> bool:
+        return ("movies", 1) not in await states(server)
+
+    await eventually(swapped)
+    await check_all(server, by_the_formula({2: 1}))
 
 
 async def test_each_target_counts_as_served_for_the_alias(serve: MakeServer, two: Registry) -> None:

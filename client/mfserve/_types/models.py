@@ -222,7 +222,7 @@ class ServingVersion:
     """The aliases for which the process answers from it."""
     state: ServingState
     message: str
-    """Why it could not be loaded; empty otherwise."""
+    """Why it could not be loaded, what mends it and who answers its users meanwhile; empty otherwise."""
     streams: int = 0
     """Bulk streams under way that only this version may go on with."""
 

@@ -294,7 +294,8 @@ class AliasTarget(_message.Message):
     one of the highest -weight / ln(h), where h = (b + 1/2) / 2^52 and b is the first 52 bits of BLAKE2b, with a digest
     of 8 bytes and the personalization `mfserve-split`, of the model's name, the alias, the decimal version number and
     the user's id in UTF-8, joined by NUL (weighted rendezvous hashing). A change of the weights moves no more users than
-    it must. Calls that are about no user of the training data, or about several, are answered by the version of the
+    it must. A server that starts and cannot load one of the versions answers as if the alias did not name it, until it
+    can. Calls that are about no user of the training data, or about several, are answered by the version of the
     highest weight, and among equals by that of the lowest number: `Recommend` with a history, `FindSimilarItems`,
     `BatchPredictRatings`, `StreamRecommend`, `GetEmbeddings`, `GetModelVersion` and `GetArtifact`.
     """
@@ -1924,7 +1925,9 @@ class ServingVersion(_message.Message):
     state: Global___ServingState.ValueType
     """The state."""
     message: _builtins.str
-    """Why it could not be loaded; empty otherwise."""
+    """Why it could not be loaded, what mends it, and the aliases whose other versions answer its users meanwhile; empty
+    otherwise.
+    """
     streams: _builtins.int
     """Bulk streams under way that only this version may go on with. They keep it from being deleted."""
     @_builtins.property
