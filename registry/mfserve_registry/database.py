@@ -132,6 +132,15 @@ def public_url(url: URL) -> str:
     return place.render_as_string()
 
 
+def name_in(home: Path, name: str) -> str:
+    """A database's name as its home tells it from others: a file in the home keeps it where the home is moved."""
+    url, home = make_url(name), home.absolute()
+    file = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not file.is_relative_to(home):
+        return name
+    return f"{file.relative_to(home)} in this home"
+
+
 @contextmanager
 def _unavailable_if_broken() -> Iterator[None]:
     try:

@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mfserve_registry.aliases import ResolvedAlias
+from mfserve_registry.database import name_in
 from mfserve_registry.store.durable import sync_folder
 from mfserve_registry.store.staging import Staging
 
@@ -23,7 +24,7 @@ class Record(BaseModel):
     """What the aliases named.
 
     Attributes:
-        registry: its name; another one's record is none.
+        registry: its name, as the home tells it from others; another one's record is none.
         read_at: when the registry told it.
         aliases: each of them, with what it named.
     """
@@ -45,7 +46,9 @@ class RecordFile:
 
     def __init__(self, home: Path, registry: str) -> None:
         self._path = home / FILE_NAME
-        self._registry = registry
+        self._name = name_in(home, registry)
+        # Earlier releases wrote the name of a file in the home with its whole path.
+        self._names = {self._name, registry}
 
     def read(self) -> Record | None:
         """None where there is none, it is unreadable, or it is of another registry."""
@@ -56,11 +59,11 @@ class RecordFile:
         except (OSError, ValidationError) as error:
             _log.warning("ignores an unreadable record", path=str(self._path), message=str(error))
             return None
-        return record if record.registry == self._registry else None
+        return record if record.registry in self._names else None
 
     def write(self, aliases: Sequence[ResolvedAlias]) -> None:
         """Replaces the record, durably, as a whole. A disk that fails leaves the old one."""
-        record = Record(registry=self._registry, read_at=datetime.now(UTC), aliases=tuple(aliases))
+        record = Record(registry=self._name, read_at=datetime.now(UTC), aliases=tuple(aliases))
         try:
             self._replace(record.model_dump_json(indent=1))
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from mfserve.v1 import common_pb2, recommendation_service_pb2
 from mfserve_registry import AliasShadow, AliasTarget, Registry
+from mfserve_server.preparation import prepare
 from mfserve_server.record import FILE_NAME, RecordFile
+from mfserve_server.settings import Settings
+from mfserve_server.verification import Verification
 from tests.server.calls import eventually, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
@@ -52,6 +56,31 @@ def test_what_cannot_be_read_counts_as_none(tmp_path: Path, damage: bytes) -> No
 def test_another_registrys_record_is_none(tmp_path: Path) -> None:
     RecordFile(tmp_path, NAME).write([])
     assert RecordFile(tmp_path, NAME + "2").read() is None
+
+
+@pytest.mark.parametrize("name", ["home", "a b/ü%20/c?d#e"])
+def test_a_home_that_was_moved_keeps_its_record(tmp_path: Path, name: str) -> None:
+    """A server starts from it there, while the database cannot be used; where there is none, it would not."""
+    home = tmp_path / name
+    with Registry.open(home) as registry:
+        publish(registry)
+        RecordFile(home, registry.name).write(registry.aliases.aliased())
+    moved = home.rename(tmp_path / "moved")
+    (moved / "registry.db").write_bytes(b"damaged" * 1000)
+    assert not prepare(Settings(home=moved), Verification(tmp_path))
+    url = f"sqlite:///{moved / 'other.db'}"
+    with Registry.open(moved, database_url=url, check_later=True) as other:
+        assert RecordFile(moved, other.name).read() is None
+
+
+def test_a_record_of_an_earlier_release_is_read(registry: Registry, home: Path) -> None:
+    """It has the whole path of the database."""
+    record = RecordFile(home, registry.name)
+    record.write([])
+    written = json.loads((home / FILE_NAME).read_text())
+    assert written["registry"] == "registry.db in this home"
+    (home / FILE_NAME).write_text(json.dumps({**written, "registry": registry.name}))
+    assert record.read() is not None
 
 
 def test_a_disk_that_takes_none_is_no_harm(tmp_path: Path) -> None:
