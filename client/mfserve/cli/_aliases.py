@@ -10,6 +10,7 @@ import typer
 
 from mfserve import Client
 from mfserve.cli import _options as options
+from mfserve.cli._followed import tell_unless_followed
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.types import Alias, AliasEvent, AliasState, Model
 
@@ -78,14 +79,12 @@ def alias(
     with options.connect(address, timeout, actor=actor) as client:
         revision = _revision(client, model, alias) if expected_revision is None else expected_revision
         why: dict[str, Any] = {"expected_revision": revision, "reason": reason or ""}
-        if delete:
-            client.delete_alias(model, alias, **why)
-            changed = None
-        else:
+        if not delete:
             changed = client.set_alias(model, alias, version, targets=weights, shadow=beside, **why)
-    if changed is not None:
-        show_alias(changed, json=json)
-    elif json:
+            show_change(client, model, changed, json=json)
+            return
+        client.delete_alias(model, alias, **why)
+    if json:
         as_json({"model": model, "alias": alias, "deleted": True})
     else:
         line(f"{plain(alias)} deleted")
@@ -107,7 +106,7 @@ def rollback(
         changed = client.rollback_alias(
             model, alias, expected_revision=expected_revision, reason=reason or ""
         )
-    show_alias(changed, json=json)
+        show_change(client, model, changed, json=json)
 
 
 def alias_history(
@@ -178,12 +177,13 @@ def _list_aliases(model: str, address: str, timeout: float, *, json: bool) -> No
         alias_table(found)
 
 
-def show_alias(changed: Alias, *, json: bool) -> None:
-    """Prints an alias that was changed."""
+def show_change(client: Client, model: str, changed: Alias, *, json: bool) -> None:
+    """Prints an alias that was changed, and tells of servers that do not follow it."""
     if json:
         as_json(changed)
     else:
         line(f"{plain(changed.alias)} → version {named(changed)} (revision {changed.revision})")
+    tell_unless_followed(client, model, changed)
 
 
 def _history(title: str, events: list[AliasEvent]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mfserve.cli import _options as options
-from mfserve.cli._aliases import Actor, AnyRevision, ModelArgument, Reason, show_alias
+from mfserve.cli._aliases import Actor, AnyRevision, ModelArgument, Reason, show_change
 from mfserve.cli._output import UsageError, line, plain, table
 from mfserve.types import GateReport, Promotion
 
@@ -36,7 +36,7 @@ def promote(
         changed = client.promote(
             model, version, alias, force=force, expected_revision=expected_revision, reason=reason or ""
         )
-    show_alias(changed, json=json)
+        show_change(client, model, changed, json=json)
 
 
 def show_gates(report: GateReport) -> None:

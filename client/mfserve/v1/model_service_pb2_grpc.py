@@ -198,7 +198,8 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetAlias(self, request, context):
-        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
+        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read. Server processes
+        follow within moments, one that cannot load a version excepted: GetServingStatus tells of it.
 
         Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
         revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for

@@ -75,7 +75,8 @@ class ModelServiceStub:
     process holds streams on a version.
     """
     SetAlias: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]
-    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
+    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read. Server processes
+    follow within moments, one that cannot load a version excepted: GetServingStatus tells of it.
 
     Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
     revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
@@ -160,7 +161,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     process holds streams on a version.
     """
     SetAlias: _aio.UnaryUnaryMultiCallable[_model_service_pb2.SetAliasRequest, _model_service_pb2.SetAliasResponse]  # type: ignore[assignment]
-    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
+    """SetAlias points an alias to one or several versions, if nobody has changed it since it was read. Server processes
+    follow within moments, one that cannot load a version excepted: GetServingStatus tells of it.
 
     Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
     revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for
@@ -302,7 +304,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.SetAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.SetAliasResponse, _abc.Awaitable[_model_service_pb2.SetAliasResponse]]:
-        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read.
+        """SetAlias points an alias to one or several versions, if nobody has changed it since it was read. Server processes
+        follow within moments, one that cannot load a version excepted: GetServingStatus tells of it.
 
         Errors: NOT_FOUND for an unknown model or version; ABORTED where `expected_revision` is not the alias's
         revision (read it again, decide again); FAILED_PRECONDITION for the reserved alias `latest`; INVALID_ARGUMENT for

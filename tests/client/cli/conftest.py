@@ -37,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     with Registry.open(home) as registry:
         publish(registry, "movies", seed=1, artifacts=[PICTURE])
         publish(registry, "movies", seed=2)
-    with running_service(home, "--no-trainer") as service:
+    with running_service(home, "--no-trainer", MFSERVE_POLL_SECONDS="0.05") as service:
         yield service
 
 
