@@ -187,7 +187,7 @@ class ModelServiceServicer(object):
 
     def DeleteModel(self, request, context):
         """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
-        again; the numbers of versions then go on.
+        again; the numbers of versions then go on, and the first of them takes `production`, as that of a new model does.
 
         Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
         where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server

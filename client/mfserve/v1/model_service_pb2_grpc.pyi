@@ -68,7 +68,7 @@ class ModelServiceStub:
     """
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]
     """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
-    again; the numbers of versions then go on.
+    again; the numbers of versions then go on, and the first of them takes `production`, as that of a new model does.
 
     Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
     where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
@@ -154,7 +154,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
     """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
-    again; the numbers of versions then go on.
+    again; the numbers of versions then go on, and the first of them takes `production`, as that of a new model does.
 
     Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
     where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
@@ -291,7 +291,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.DeleteModelResponse, _abc.Awaitable[_model_service_pb2.DeleteModelResponse]]:
         """DeleteModel takes a model away with all its versions. The history of its aliases stays. Its name may be trained
-        again; the numbers of versions then go on.
+        again; the numbers of versions then go on, and the first of them takes `production`, as that of a new model does.
 
         Errors: NOT_FOUND for an unknown model, so also for one that is deleted already; FAILED_PRECONDITION (MODEL_IN_USE)
         where it has an alias (delete it first: callers are told by then), a job that has yet to end, or where a server
