@@ -24,7 +24,7 @@ from mfserve_registry.commands import (
     settings_of,
 )
 from mfserve_registry.durations import Duration
-from mfserve_registry.settings import ProcessSettings
+from mfserve_registry.settings import ProcessSettings, SettingsError
 
 if TYPE_CHECKING:
     from mfserve_registry import Collected
@@ -80,6 +80,11 @@ def gc(
     }
     with one_line("gc"):
         settings = settings_of("gc", Settings, given, config)
+        if named_within is not None and settings.keep_last is None:
+            raise SettingsError(
+                "--named-within keeps versions from --keep-last, and without that none is deleted: add "
+                "--keep-last N, or leave it out."
+            )
         require_registry(settings)
         retention = Retention(
             keep_last=settings.keep_last,
@@ -116,7 +121,10 @@ def _show(collected: Collected, *, dry_run: bool) -> None:
             console.print()
     freed = f"{_size(collected.freed_bytes)} {'would be ' if dry_run else ''}freed"
     named = f"{collected.named} that the database names ({_size(collected.named_bytes)})"
-    typer.echo(f"{freed}; of the snapshots, artifacts and uploads, the {named} stay.")
+    later = [verdict.size_bytes for verdict in collected.verdicts if verdict.size_bytes and not verdict.goes]
+    others = f", and {len(later)} more for now ({_size(sum(later))})" if later else ""
+    why = "; --dry-run shows why" if later and not dry_run else ""
+    typer.echo(f"{freed}; of the snapshots, artifacts and uploads, the {named} stay{others}{why}.")
 
 
 def _size(count: int) -> str:

@@ -113,6 +113,29 @@ def test_a_dry_run_tells_what_a_run_does_and_changes_nothing(place: Place, movie
     assert [version.version for version in movies.models.list_versions("movies").items] == [4, 1]
 
 
+def test_what_waits_for_its_grace_is_not_counted_as_named(
+    place: Place, clock: Clock, movies: Registry
+) -> None:
+    """Of a version that is deleted by now, or by this collection, which a dry run tells alike."""
+    sent = upload(movies, "u1")
+    clock.advance(2 * DAY)
+    movies.models.delete_version("movies", 5)
+    stored = kept(place)
+    # By the store's clock, which is the wall's, all files are young: but for the upload's, none is without a row.
+    retention = Retention(keep_last=1, keep_uploads=timedelta(), named_within=timedelta(), grace=DAY)
+    told = movies.collect(retention, dry_run=True)
+    assert told == movies.collect(retention)
+    assert kept(place) == stored
+    whys = {verdict.name.rpartition("/")[2]: verdict.why for verdict in told.verdicts if not verdict.goes}
+    waiting = {
+        name for name, why in whys.items() if why == "its version is deleted, and the grace is not over"
+    }
+    assert waiting == stored - needed(movies) - {sent}
+    assert told.named == len(needed(movies))
+    assert waiting <= {name.rpartition("/")[2] for name in gone(movies)}
+    assert kept(place) == needed(movies)
+
+
 def test_nothing_young_goes(place: Place, clock: Clock, movies: Registry) -> None:
     """Files by the store's clock, and what belonged to a version by when that was deleted."""
     movies.models.delete_version("movies", 5)
@@ -143,7 +166,8 @@ def test_versions_stay_that_somebody_needs(clock: Clock, movies: Registry) -> No
     publish(movies, "r6", seed=6)
     held(movies, 4, "d" * 64)
     strict = Retention(keep_last=1, named_within=9 * DAY, grace=DAY)
-    assert reasons(movies, strict) == {
+    whys = reasons(movies, strict)
+    assert {name: why for name, why in whys.items() if name.startswith("movies")} == {
         "movies version 6": "among the newest",
         "movies version 4": "held by host:42",
         "movies version 3": "named by production",

@@ -7,7 +7,7 @@ shares, after another look into the database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
@@ -37,44 +37,47 @@ class Collector:
 
     def collect(self, retention: Retention, *, dry_run: bool, progress: Progress | None) -> Collected:
         """See ``Registry.collect``."""
-        marked = self._mark(retention, dry_run=dry_run)
+        deleted, dropped = self._mark(retention, dry_run=dry_run)
         things = stored(self._store)
         with self._database.read() as connection:
             now = self._database.now()
-            needs = named(connection, now, now - retention.grace)
-        if dry_run and not retention.grace:  # otherwise what belongs to them would stay until the next run
-            going = {verdict.name for verdict in marked if verdict.goes}
-            needs = {name: users for name, users in needs.items() if not users <= going}
-        kept = [thing for thing in things if thing.name in needs]
+            # Less what a dry run has only told of: it is to tell what a run does.
+            alive = _without(named(connection, now, now), (*deleted, *dropped))
+            needs = _without(named(connection, now, now - retention.grace), dropped)
+        if not retention.grace:
+            needs = alive
+        kept = [thing for thing in things if thing.name in alive]
+        waiting = [thing for thing in things if thing.name in needs and thing.name not in alive]
         others = [thing for thing in things if thing.name not in needs]
-        removed: list[Verdict] = []
+        verdicts = [*deleted, *dropped]
+        verdicts += [Verdict(thing.name, False, _WAITING, thing.size_bytes) for thing in waiting]
         done, total = 0, sum(thing.size_bytes for thing in others)
         for thing in others:
-            removed.append(self._verdict(thing, retention.grace, dry_run=dry_run))
+            verdicts.append(self._verdict(thing, retention.grace, dry_run=dry_run))
             done += thing.size_bytes
             if progress is not None:
                 progress(done, total)
         if not dry_run:
             self._store.clean_staging(max(retention.grace, _STAGED))
-        return Collected((*marked, *removed), len(kept), sum(thing.size_bytes for thing in kept))
+        return Collected(tuple(verdicts), len(kept), sum(thing.size_bytes for thing in kept))
 
-    def _mark(self, retention: Retention, *, dry_run: bool) -> list[Verdict]:
-        """Deletes versions, a transaction for each model, and other rows: all writers wait for each of them."""
+    def _mark(self, retention: Retention, *, dry_run: bool) -> tuple[list[Verdict], list[Verdict]]:
+        """Deletes versions, a transaction for each model, and uploads: all writers wait for each of them."""
         transaction = self._database.read if dry_run else self._database.write
-        verdicts: list[Verdict] = []
+        deleted: list[Verdict] = []
         if retention.keep_last is not None:
             with self._database.read() as connection:
                 names = live_models(connection)
             for model in names:
                 with transaction() as connection:
                     now = self._database.now()
-                    verdicts += delete_versions(connection, model, retention, now, dry_run=dry_run)
+                    deleted += delete_versions(connection, model, retention, now, dry_run=dry_run)
         with transaction() as connection:
             now = self._database.now()
-            verdicts += delete_uploads(connection, retention, now, dry_run=dry_run)
+            dropped = list(delete_uploads(connection, retention, now, dry_run=dry_run))
             if not dry_run:
                 fold(connection, now - retention.grace)
-        return verdicts
+        return deleted, dropped
 
     def _verdict(self, thing: Stored, grace: timedelta, *, dry_run: bool) -> Verdict:
         def verdict(why: str, *, goes: bool = False) -> Verdict:
@@ -100,4 +103,11 @@ class Collector:
         return verdict(_NAMELESS, goes=True)
 
 
+def _without(needs: dict[str, set[str]], verdicts: Iterable[Verdict]) -> dict[str, set[str]]:
+    """Less what nobody needs but those that go."""
+    going = {verdict.name for verdict in verdicts if verdict.goes}
+    return {name: users for name, users in needs.items() if not users <= going}
+
+
 _NAMELESS = "nothing names it"
+_WAITING = "its version is deleted, and the grace is not over"

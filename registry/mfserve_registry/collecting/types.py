@@ -59,7 +59,7 @@ class Collected:
 
     Attributes:
         verdicts: on the versions, and on the uploads, where some were to be deleted; and on everything in the store
-            that nothing in the database names.
+            that nothing in the database names, or only a version that is deleted.
         named: how many things in the store are named, and stay.
         named_bytes: their bytes.
     """

@@ -68,8 +68,25 @@ def test_for_programs(run: Run, home: Path) -> None:
 def test_without_options_nothing_young_goes(run: Run, home: Path) -> None:
     done = run("gc", "--home", str(home))
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("0 B freed; ")
+    named, later = done.out.split(" stay, and ")
+    assert named.startswith(
+        "0 B freed; of the snapshots, artifacts and uploads, the 3 that the database names ("
+    )
+    assert later.startswith("1 more for now (")
+    assert later.endswith("); --dry-run shows why.\n")
     assert snapshots(home) == 3
+    [waits] = json.loads(run("gc", "--home", str(home), "--dry-run", "--json").out)["verdicts"]
+    assert (waits["goes"], waits["why"]) == (False, "its version is deleted, and the grace is not over")
+
+
+def test_a_time_that_nothing_would_heed_is_refused(run: Run, home: Path, tmp_path: Path) -> None:
+    """On the command line: a settings file may go with runs that delete versions and with others."""
+    done = run("gc", "--home", str(home), "--named-within", "7d")
+    assert (done.code, done.out) == (2, "")
+    assert "add --keep-last N" in done.err
+    config = tmp_path / "mfserve.toml"
+    config.write_text('named_within = "7d"\n')
+    assert run("gc", "--home", str(home), "--config", str(config)).code == 0
 
 
 @pytest.mark.parametrize(
