@@ -68,12 +68,7 @@ def alias(
             )
         _list_aliases(model, address, timeout, json=json)
         return
-    if [version is not None, bool(split), delete].count(True) != 1:
-        raise UsageError(
-            "to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION; or else --split or --delete"
-        )
-    if delete and shadow:
-        raise UsageError("--delete and --shadow do not go together")
+    _check_change(version, split, shadow, delete=delete)
     weights = _weights(split) if split else None
     beside = _beside(shadow) if shadow else None
     with options.connect(address, timeout, actor=actor) as client:
@@ -200,6 +195,23 @@ def _history(title: str, events: list[AliasEvent]) -> None:
 def _action(event: AliasEvent) -> str:
     back = "" if event.restored_revision is None else f" to revision {event.restored_revision}"
     return event.action.value + back
+
+
+def _check_change(version: int | None, split: list[str] | None, shadow: str | None, *, delete: bool) -> None:
+    """UsageError unless it is one change, and a whole one."""
+    if delete:
+        if version is not None or split or shadow:
+            raise UsageError("--delete takes the alias away: leave out VERSION, --split and --shadow")
+    elif version is not None and split:
+        raise UsageError("--split names all versions that share the users: leave out VERSION")
+    elif version is None and not split:
+        if shadow:
+            raise UsageError(
+                "--shadow goes beside the versions that answer: give VERSION or --split too, those of now if they stay"
+            )
+        raise UsageError(
+            "to point an alias to a version give both: mfserve alias MODEL ALIAS VERSION; or else --split or --delete"
+        )
 
 
 def _revision(client: Client, model: str, alias: str) -> int:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mfserve import Client
 from mfserve.cli import _options as options
-from mfserve.cli._output import as_json, line, table
+from mfserve.cli._output import UsageError, as_json, line, table
 from mfserve.cli._tables import PREDICTORS, RANKERS
 from mfserve.types import AnswerComparison, ModelVersion, VersionComparison
 
@@ -18,8 +19,8 @@ _QUALITIES = {"ndcg_at_10": "nDCG@10", "recall_at_20": "Recall@20", "coverage_at
 
 def compare(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
-    version: Annotated[int, typer.Argument(min=1, help="Version number.")],
-    other_version: Annotated[int, typer.Argument(min=1, help="Another version's number.")],
+    version: Annotated[str, typer.Argument(help="A version number, an alias, or latest.")],
+    other_version: Annotated[str, typer.Argument(help="The same of another version.")],
     *,
     sample: Annotated[
         int,
@@ -31,11 +32,21 @@ def compare(
 ) -> None:
     """Compare two versions: their metrics, what shadowing has found, and what both recommend to some users."""
     with options.connect(address, timeout) as client:
-        found = client.compare_versions(model, version, other_version, sample_size=sample)
+        ours, theirs = (_number(client, model, text) for text in (version, other_version))
+        if ours == theirs:
+            names = version if version == other_version else f"{version} and {other_version}"
+            raise UsageError(f"{names}: version {ours} cannot be compared with itself")
+        found = client.compare_versions(model, ours, theirs, sample_size=sample)
     if json:
         as_json(found)
     else:
         _show(found)
+
+
+def _number(client: Client, model: str, text: str) -> int:
+    """That of the version, which an alias may name."""
+    chosen = options.version_or_alias(text)
+    return chosen["version"] or client.get_version(model, **chosen).version
 
 
 def _show(found: VersionComparison) -> None:

@@ -27,7 +27,7 @@ from mfserve.cli import (
 from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
-from mfserve.errors import InvalidArgumentError
+from mfserve.errors import InvalidArgumentError, StatusError
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
@@ -83,6 +83,14 @@ for command in (
     app.command()(command)
 
 
+def _is_usage(error: MfserveError) -> bool:
+    """What a server finds wrong in itself is no different from what typer refuses."""
+    return isinstance(error, InvalidArgumentError) or (
+        isinstance(error, StatusError)
+        and error.reason == "ALIAS_RESERVED"  # no state of any server allows it
+    )
+
+
 def main() -> NoReturn:
     """Runs the command line and exits; see ``mfserve --help`` for the exit codes."""
     prepare()
@@ -93,8 +101,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except MfserveError as error:
         say(f"[bold red]error:[/] {describe(error)}")
-        # What a server finds wrong in itself is no different from what typer refuses.
-        sys.exit((UsageError if isinstance(error, InvalidArgumentError) else CommandError).exit_code)
+        sys.exit((UsageError if _is_usage(error) else CommandError).exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except OSError as error:  # the output cannot be written

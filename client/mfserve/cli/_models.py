@@ -18,8 +18,6 @@ from mfserve.types import (
     NoRanking,
     NoRating,
     Ranker,
-    RankingMetrics,
-    RatingMetrics,
     RatingPredictor,
 )
 
@@ -60,6 +58,9 @@ def models(
             for one in everything
         ),
     )
+
+
+_NOT_MEASURED = "–"
 
 
 def versions(
@@ -121,13 +122,15 @@ def versions(
                 ", ".join(one.aliases),
                 ", ".join(filter(None, (engines(one), indexed(one)))),
                 one.dataset.name,
-                next((m.mse for m in _rating(one) if m.predictor is RatingPredictor.RATING_HEAD), None),
-                next((m.ndcg_at_10 for m in _ranking(one) if m.ranker is Ranker.RANKING_HEAD), None),
+                _mse(one),
+                _ndcg(one),
                 one.create_time,
             )
             for one in everything
         ),
     )
+    if any(_NOT_MEASURED in (_mse(one), _ndcg(one)) for one in everything):
+        line(f"{_NOT_MEASURED} not measured: nothing was held out, or no ratings are predicted")
 
 
 def show_version(version: ModelVersion) -> None:
@@ -177,9 +180,13 @@ def indexed(version: ModelVersion) -> str:
     return "" if version.index is None else f"{version.index.kind} index of recall {version.index.recall:.3f}"
 
 
-def _rating(version: ModelVersion) -> tuple[RatingMetrics, ...]:
-    return version.evaluation.rating if version.evaluation else ()
+def _mse(version: ModelVersion) -> float | str:
+    """Of its predictions."""
+    found = {one.predictor: one.mse for one in version.evaluation.rating} if version.evaluation else {}
+    return found.get(RatingPredictor.RATING_HEAD, _NOT_MEASURED)
 
 
-def _ranking(version: ModelVersion) -> tuple[RankingMetrics, ...]:
-    return version.evaluation.ranking if version.evaluation else ()
+def _ndcg(version: ModelVersion) -> float | str:
+    """Of what it recommends, which is by the rating head where there is no ranking head."""
+    found = {one.ranker: one.ndcg_at_10 for one in version.evaluation.ranking} if version.evaluation else {}
+    return found.get(Ranker.RANKING_HEAD, found.get(Ranker.RATING_HEAD, _NOT_MEASURED))

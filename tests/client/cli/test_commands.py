@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from mfserve_registry.shadowing import AnswerSums, Pair, ShadowSums, Sums
 from tests.client.cli.conftest import Run
 from tests.client.services import VERSION, Served
 from tests.integration.service import RunningService
-from tests.server.samples import publish
+from tests.registry.snapshot.samples import random_content
+from tests.server.samples import FACTS, publish
 
 
 @pytest.fixture
@@ -189,6 +190,8 @@ def test_two_versions_are_compared(run: Run, client: Client, registry: Registry)
     assert "share │ 0.5000 │ 0.2500 │ 2" in shadowed
     assert "ms that the other took more │ 2.0000 │ 0.0000 │ 1" in shadowed
     assert "1,234 calls were dropped, 5 failed." in shadowed
+    named = run("compare", "movies", "production", "latest", "--sample", "0").out
+    assert " ".join(named.split()) == shadowed
     refused = run("compare", "movies", "1", "9")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "no version 9" in refused.err
@@ -312,3 +315,25 @@ def test_jobs_from_queue_to_cancel(run: Run, client: Client) -> None:
     again = run("jobs", queued["job_id"], "--wait")
     assert (again.code, again.out) == (1, "")
     assert "cancelled" in again.err
+
+
+def test_versions_show_the_quality_of_what_recommends(run: Run, registry: Registry) -> None:
+    """That is the rating head where there is no ranking head. What was not measured is told as such."""
+    rated = {**FACTS["metrics"], "ranking": [{**FACTS["metrics"]["ranking"][0], "ranker": "RATING_HEAD"}]}
+    clicked = {**FACTS["metrics"], "rating": [], "ranking": FACTS["metrics"]["ranking"]}
+    for seed, metrics in enumerate((rated, clicked, None), 5):
+        publish(registry, "heads", content=replace(random_content(seed), facts={**FACTS, "metrics": metrics}))
+    rows = [
+        [cell.strip() for cell in line.split("│")]
+        for line in run("versions", "heads").out.splitlines()
+        if "│" in line
+    ]
+    assert [(row[0], row[4], row[5]) for row in rows] == [
+        ("3", "–", "–"),
+        ("2", "–", "0.4000"),
+        ("1", "0.8100", "0.4000"),
+    ]
+    assert run("versions", "heads").out.endswith(
+        "– not measured: nothing was held out, or no ratings are predicted\n"
+    )
+    assert "not measured" not in run("versions", "movies").out

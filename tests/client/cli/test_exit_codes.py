@@ -43,7 +43,7 @@ WRONG = {
     "jobs": [["--limit", "0"], ["--wait"], ["--model", "M!"]],
     "status": [["more"], ["--address", "http://here"]],
     "embeddings": [["movies"], ["movies", "--output", "x.csv"], ["M!", "--output", "x.npz"]],
-    "compare": [["movies", "1"], ["movies", "1", "one"], ["M!", "1", "2"]],
+    "compare": [["movies", "1"], ["movies", "1", "1"], ["M!", "1", "2"]],
     "gc": [["more"], ["--keep-last", "0"], ["--grace", "soon"]],
     "bench": [["movies", "--only", "neither"], ["movies", "--only", "bulk", "--rate", "5"], ["M!"]],
     "serve": [["--port", "http"], ["--port", "70000"], ["--reply-cache-bytes", "64MB"]],
