@@ -13,9 +13,7 @@ from sqlalchemy import URL, Connection, exc, make_url
 from mfserve_registry import postgres, sqlite
 from mfserve_registry.claims import Claim, Claims
 from mfserve_registry.errors import InvalidArgument, Unavailable
-
-_UNDEFINED = ("42P01", "42703")
-"""PostgreSQL's undefined_table and undefined_column."""
+from mfserve_registry.outages import outage
 
 Clock = Callable[[], datetime]
 
@@ -146,36 +144,6 @@ def _unavailable_if_broken() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:
-        if _name(error) == "SQLITE_CANTOPEN":
-            raise Unavailable(
-                "The file of the registry's database cannot be opened; is it missing? Restore it."
-            ) from error
-        if _is_full(error):
-            raise Unavailable(
-                "The disk of the registry's database is full; make room and try again."
-            ) from error
-        if _is_useless(error):
-            raise Unavailable("The registry's database cannot be used; try again.") from error
-        if _is_away(error):
-            raise Unavailable("The registry's database does not answer; try again.") from error
+        if (why := outage(error)) is not None:
+            raise Unavailable(why) from error
         raise
-
-
-def _is_full(error: exc.SQLAlchemyError) -> bool:
-    return _name(error) == "SQLITE_FULL" or getattr(getattr(error, "orig", None), "sqlstate", None) == "53100"
-
-
-def _name(error: exc.SQLAlchemyError) -> str | None:
-    """What SQLite calls it."""
-    return getattr(getattr(error, "orig", None), "sqlite_errorname", None)
-
-
-def _is_away(error: exc.SQLAlchemyError) -> bool:
-    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
-
-
-def _is_useless(error: exc.SQLAlchemyError) -> bool:
-    """Whether it is no database of a registry: it was emptied, or its file is damaged."""
-    # sqlite3 has the class itself, and none below it, for files that are no databases.
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return type(error) is exc.DatabaseError or state in _UNDEFINED

@@ -16,14 +16,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from mfserve_registry import Registry
 from mfserve_registry import sqlite as sqlite_module
 from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition, Unavailable
 from mfserve_registry.migrations import HEAD, REVISIONS
-from mfserve_registry.tables import metadata
+from mfserve_registry.tables import metadata, servers
 from tests.places import Place
 from tests.registry.helpers import publish, request, run_together
 
@@ -140,7 +140,7 @@ def test_a_database_without_its_tables_is_unavailable(place: Place) -> None:
         with place.database() as database, database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE models RENAME TO models_away")
         try:
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unavailable, match="lacks tables of the registry; restore it"):
                 registry.models.list()
         finally:
             with place.database() as database, database.write() as connection:
@@ -204,11 +204,29 @@ def _lost(place: Place) -> Iterator[None]:
             connection.exec_driver_sql("ALTER SCHEMA kept RENAME TO public")
 
 
-def test_a_file_that_is_no_database_is_unavailable(home: Path) -> None:
-    home.mkdir()
-    (home / "registry.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(Unavailable, match="cannot be used"):
+@pytest.mark.parametrize("kept", [0, 100], ids=["no database", "damaged"])
+def test_a_damaged_file_is_told_of_as_such(home: Path, kept: int) -> None:
+    """In our own words; that it is a database is in the first 100 bytes."""
+    Registry.open(home).close()
+    file = home / "registry.db"
+    file.write_bytes(file.read_bytes()[:kept] + b"no database at all" * 100)
+    with pytest.raises(Unavailable) as caught:
         Registry.open(home)
+    assert caught.value.message == (
+        "The registry's database is damaged or no database; restore it from a backup."
+    )
+
+
+def test_a_database_that_takes_no_writes_is_told_of_as_read_only(place: Place) -> None:
+    statement = "PRAGMA query_only = ON" if place.database_url is None else "SET transaction_read_only = on"
+
+    def write() -> None:
+        with place.database() as database, database.write() as connection:
+            connection.exec_driver_sql(statement)
+            connection.execute(delete(servers))
+
+    with pytest.raises(Unavailable, match="is read-only; make it writable"):
+        write()
 
 
 def test_several_processes_open_a_fresh_registry_at_once(empty: Place) -> None:
