@@ -96,7 +96,7 @@ class Artifacts:
         return data
 
     def keep(self, files: Sequence[Artifact]) -> Sequence[ArtifactInfo]:
-        """Makes the files durable, under a claim on their names, before any version names them.
+        """Makes the files durable, under a lock on their names, before any version names them.
 
         Raises:
             InvalidArgument: a name or media type that cannot be kept, or a name twice.

@@ -11,8 +11,8 @@ from threading import Event
 from sqlalchemy import URL, Connection, exc, make_url
 
 from mfserve_registry import postgres, sqlite
-from mfserve_registry.claims import Claim, Claims
 from mfserve_registry.errors import InvalidArgument, Unavailable
+from mfserve_registry.namelocks import NameLock, NameLocks
 from mfserve_registry.outages import outage
 
 Clock = Callable[[], datetime]
@@ -46,7 +46,7 @@ class Database:
         dialect = sqlite if self.is_sqlite else postgres
         self._reader = dialect.reading(self.engine)
         self._writer = dialect.writing(self.engine)
-        self._claims: Claims = dialect.claims(self.engine)
+        self._name_locks: NameLocks = dialect.name_locks(self.engine)
         self.now = clock
 
     @property
@@ -81,16 +81,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def claim(self, names: Collection[str]) -> Iterator[Claim]:
-        """A claim on names of the store, for who puts what has them and then names it; see ``claims``."""
-        with _unavailable_if_broken(), self._claims.shared(names) as claim:
-            yield claim
+    def lock_shared(self, names: Collection[str]) -> Iterator[NameLock]:
+        """A lock on names of the store, for who puts what has them and then names it; see ``namelocks``."""
+        with _unavailable_if_broken(), self._name_locks.shared(names) as lock:
+            yield lock
 
     @contextmanager
-    def claim_alone(self, name: str) -> Iterator[Claim | None]:
-        """A claim on a name of the store, for who removes what has it; None where somebody else has a claim."""
-        with _unavailable_if_broken(), self._claims.alone(name) as claim:
-            yield claim
+    def lock_alone(self, name: str) -> Iterator[NameLock | None]:
+        """A lock on a name of the store, for who removes what has it; None where somebody else has one."""
+        with _unavailable_if_broken(), self._name_locks.alone(name) as lock:
+            yield lock
 
     def close(self) -> None:
         """Whoever still waits for the database gets Unavailable."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from mfserve_registry.claims import SessionClaims
+from mfserve_registry.namelocks import SessionNameLocks
 
 # Whoever waits for the database should hear soon that it does not answer, and not when the network gives up.
 _PATIENCE = {
@@ -79,6 +79,6 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
-def claims(engine: Engine) -> SessionClaims:
-    """Claims on the names of a store, for all who use the engine's database."""
-    return SessionClaims(engine, writing(engine))
+def name_locks(engine: Engine) -> SessionNameLocks:
+    """Locks on the names of a store, for all who use the engine's database."""
+    return SessionNameLocks(engine, writing(engine))

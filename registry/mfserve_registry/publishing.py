@@ -3,7 +3,7 @@
 The order makes it so: the snapshot's files are flushed, renamed into the store and the store's folder flushed, the
 artifacts likewise, and only then does one transaction name them. A crash before that transaction leaves files that
 nothing names, which do no harm: publishing the same snapshot again finds them and goes on, or a collection removes
-them. From the first look at the store to that transaction a claim keeps collections away.
+them. From the first look at the store to that transaction a lock on their names keeps collections away.
 """
 
 from __future__ import annotations
@@ -138,12 +138,12 @@ class Publisher:
         # writer's defect and no NaN becomes a version.
         Snapshot.open(staged, digest)
         size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
-        with self._database.claim([self._store.name(digest), *names_of(artifacts)]) as claim:
+        with self._database.lock_shared([self._store.name(digest), *names_of(artifacts)]) as lock:
             kept = self._artifacts.keep(artifacts)
             self._store.commit(staged, digest)
-            if not (claim.renew() or self._are_there(digest, kept)):
+            if not (lock.renew() or self._are_there(digest, kept)):
                 raise Unavailable("What was stored has been removed before it could be published; try again.")
-            with claim.write() as connection:
+            with lock.write() as connection:
                 now = self._database.now()
                 if found := origin.check(connection, digest, now):
                     return Publication(found, new=False)

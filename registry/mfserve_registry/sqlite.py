@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mfserve_registry.claims import FileClaims
+from mfserve_registry.namelocks import FileNameLocks
 
 BUSY_TIMEOUT_SECONDS = 20.0
 
@@ -78,9 +78,9 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
-def claims(engine: Engine) -> FileClaims:
-    """Claims on the names of a store, for the processes that use the engine's file."""
-    return FileClaims(file_of(engine), writing(engine))
+def name_locks(engine: Engine) -> FileNameLocks:
+    """Locks on the names of a store, for the processes that use the engine's file."""
+    return FileNameLocks(file_of(engine), writing(engine))
 
 
 def use_write_ahead_log(engine: Engine) -> None:

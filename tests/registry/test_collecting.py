@@ -306,7 +306,7 @@ def test_a_publisher_waits_for_a_removal_and_puts_its_files_again(
         return keep(files)
 
     registry._store.remove = slow  # type: ignore[method-assign] # a slow disk
-    registry.artifacts.keep = after_it  # type: ignore[method-assign] # the first that a publisher does under its claim
+    registry.artifacts.keep = after_it  # type: ignore[method-assign] # the first that a publisher does under its lock
     is_waiting = waiting(place, monkeypatch)
     with ThreadPoolExecutor() as pool:
         collected = pool.submit(registry.collect, AT_ONCE)
@@ -322,7 +322,7 @@ def test_a_publisher_waits_for_a_removal_and_puts_its_files_again(
 
 
 def waiting(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """Tells whether somebody has had to wait for a claim since."""
+    """Tells whether somebody has had to wait for a lock since."""
     if place.database_url is not None:
         locks = (
             select(sql("1")).select_from(sql("pg_locks")).where(sql("locktype = 'advisory' AND NOT granted"))
@@ -345,7 +345,7 @@ def waiting(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]
 def test_a_publisher_whose_session_breaks_names_nothing_that_is_gone(
     place: Place, registry: Registry, removed: bool
 ) -> None:
-    """Its claim ended with the session. What is still there it publishes all the same."""
+    """Its lock ended with the session. What is still there it publishes all the same."""
     claim = claimed(registry, request())
     commit = registry.snapshots.commit
 
@@ -392,13 +392,13 @@ def test_a_file_of_an_upload_that_is_gone_before_it_is_known_makes_no_upload(
     assert kept(place) == {sent}
 
 
-def test_claims_on_several_names(place: Place) -> None:
+def test_locks_on_several_names(place: Place) -> None:
     """One that nobody shares shuts others out, and is not to be had beside any."""
     with place.database() as one, place.database() as two:
-        with one.claim(["a", "b"]), two.claim(["b", "c"]), two.claim_alone("a") as claim:
-            assert claim is None
-        with one.claim_alone("b") as claim, two.claim_alone("b") as second:
-            assert claim is not None
+        with one.lock_shared(["a", "b"]), two.lock_shared(["b", "c"]), two.lock_alone("a") as lock:
+            assert lock is None
+        with one.lock_alone("b") as lock, two.lock_alone("b") as second:
+            assert lock is not None
             assert second is None
-        with two.claim_alone("a") as claim:
-            assert claim is not None
+        with two.lock_alone("a") as lock:
+            assert lock is not None

@@ -236,15 +236,15 @@ def _plain(place: Place) -> str:
     return place.database_url
 
 
-def test_a_claim_that_has_written_ends_while_another_writes(place: Place) -> None:
+def test_a_lock_that_has_written_ends_while_another_writes(place: Place) -> None:
     """It only lets go of its locks: to wait for the writer in vain would cost the session."""
     session = select(func.pg_backend_pid())
     with place.database() as one, place.database() as other, ExitStack() as writing:
-        with one.claim(["a"]) as claim:
-            with claim.write() as connection:
-                claimed_by = connection.execute(session).scalar_one()
+        with one.lock_shared(["a"]) as lock:
+            with lock.write() as connection:
+                locked_by = connection.execute(session).scalar_one()
             writing.enter_context(other.write())
         with one.read() as connection:
-            assert connection.execute(session).scalar_one() == claimed_by
-        with one.claim_alone("a") as alone:
+            assert connection.execute(session).scalar_one() == locked_by
+        with one.lock_alone("a") as alone:
             assert alone is not None

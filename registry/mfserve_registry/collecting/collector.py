@@ -1,7 +1,7 @@
 """Deletes what is not to be kept, and removes from the store what nothing in the database names.
 
 First rows, then files, and each step leaves what the next run goes on with: a version that is deleted and still has its
-files, a snapshot that is marked as collected and still there. A file goes under a claim that no publisher of the same
+files, a snapshot that is marked as collected and still there. A file goes under a lock that no publisher of the same
 shares, after another look into the database.
 """
 
@@ -24,7 +24,7 @@ from mfserve_registry.tables import snapshots
 Progress = Callable[[int, int], None]
 """Told how many bytes have been looked at, and of how many."""
 
-# What is staged makes no claims: a fit that has just begun must not lose its folder, whatever the grace.
+# What is staged takes no locks: a fit that has just begun must not lose its folder, whatever the grace.
 _STAGED = timedelta(days=1)
 
 
@@ -88,10 +88,10 @@ class Collector:
             return verdict("too young: it may be about to be published")
         if dry_run:
             return verdict(_NAMELESS, goes=True)
-        with self._database.claim_alone(thing.name) as claim:
-            if claim is None:
+        with self._database.lock_alone(thing.name) as lock:
+            if lock is None:
                 return verdict("just being published")
-            with claim.write() as connection:
+            with lock.write() as connection:
                 now = self._database.now()
                 if thing.name in named(connection, now, now - grace, thing.key):
                     return verdict("named meanwhile")

@@ -17,7 +17,7 @@ class Retention:
         keep_uploads: uploads for so long after they came or a training with them ended. None: for good.
         named_within: versions that an alias named within so long; for ``keep_last``.
         grace: whatever is younger: versions, files, and the files of what was deleted. As long as a publication or an
-            upload takes at least, where one of an earlier release may be under way: those make no claims.
+            upload takes at least, where one of an earlier release may be under way: those take no locks.
 
     Raises:
         InvalidArgument: a number below 1, a negative time.

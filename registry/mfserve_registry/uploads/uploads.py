@@ -138,10 +138,10 @@ class Uploads:
         name = upload_name(upload_id)
         # Before the transaction: a store may be slow, and all other writers would wait for it.
         self._store.put(staged, name)
-        with self._database.claim([name]) as claim:
+        with self._database.lock_shared([name]) as lock:
             if not self._store.contains(name):
                 raise Unavailable("The upload was removed before it was known; send it again.")
-            with claim.write() as connection:
+            with lock.write() as connection:
                 twin = known(connection)
                 if twin is None:
                     connection.execute(

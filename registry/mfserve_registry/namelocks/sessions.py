@@ -1,6 +1,6 @@
-"""Claims by advisory locks of PostgreSQL: they end with the session, on whatever machine its process was.
+"""Locks on names by advisory locks of PostgreSQL: they end with the session, on whatever machine its process was.
 
-What a claim is for is written in the very session that holds it: where that was broken, nothing is committed.
+What a lock is for is written in the very session that holds it: where that was broken, nothing is committed.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, exc, func, select
 
-from mfserve_registry.claims.base import Claim
+from mfserve_registry.namelocks.base import NameLock
 
 
-class SessionClaims:
-    """Each claim takes one of the engine's connections."""
+class SessionNameLocks:
+    """Each lock takes one of the engine's connections."""
 
     def __init__(self, engine: Engine, writer: Engine) -> None:
         self._engine = engine
         self._writing = writer.get_execution_options()
 
     @contextmanager
-    def shared(self, names: Collection[str]) -> Iterator[Claim]:
+    def shared(self, names: Collection[str]) -> Iterator[NameLock]:
         with self._engine.connect() as connection:
-            claim = _SessionClaim(connection, {_key(name) for name in names}, self._writing)
+            lock = _SessionNameLock(connection, {_key(name) for name in names}, self._writing)
             try:
-                claim.take()
-                yield claim
+                lock.take()
+                yield lock
             finally:
-                claim.end()
+                lock.end()
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[Claim | None]:
+    def alone(self, name: str) -> Iterator[NameLock | None]:
         with self._engine.connect() as connection:
-            claim = _SessionClaim(connection, {_key(name)}, self._writing)
+            lock = _SessionNameLock(connection, {_key(name)}, self._writing)
             try:
-                yield claim if claim.try_alone() else None
+                yield lock if lock.try_alone() else None
             finally:
-                claim.end()
+                lock.end()
 
 
-class _SessionClaim:
+class _SessionNameLock:
     def __init__(self, connection: Connection, keys: Collection[int], writing: Any) -> None:
         self._connection = connection
         self._keys = keys
@@ -79,7 +79,7 @@ class _SessionClaim:
             self._connection.execution_options(**dict.fromkeys(self._writing))
 
     def end(self) -> None:
-        """The locks are the session's: back in the pool, the connection would keep them."""
+        """They are the session's: back in the pool, the connection would keep them."""
         try:
             with self._connection.begin():
                 self._connection.execute(select(func.pg_advisory_unlock_all()))
@@ -88,5 +88,5 @@ class _SessionClaim:
 
 
 def _key(name: str) -> int:
-    """Of 64 bits, signed. Names that share one share a claim, which does no harm."""
+    """Of 64 bits, signed. Names that share one share a lock, which does no harm."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
