@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -37,6 +37,7 @@ class Child:
         environment: its whole environment.
         orders: the line that it is given on its standard input, once it is known. A child with orders prints a line
             when it is ready; one without is ready when it runs, and prints where our log goes.
+        lost: given that line when the process has died.
     """
 
     def __init__(
@@ -45,11 +46,14 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         orders: asyncio.Future[bytes] | None = None,
+        lost: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self._orders = orders
+        self._lost = lost
+        self._said = b""
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
@@ -70,6 +74,8 @@ class Child:
             if self._stopping.is_set():
                 return
             deaths += 1
+            if self._said:
+                self._lost(self._said)
             if self._orders is not None and not self.ready.is_set() and deaths == STARTS:
                 raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
             if time.monotonic() - started > STEADY_SECONDS:
@@ -95,6 +101,7 @@ class Child:
                 self._process.send_signal(number)
 
     async def _run(self) -> int:
+        self._said = b""
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
@@ -125,6 +132,7 @@ class Child:
         with suppress(ConnectionError):
             process.stdin.write(orders.result() + b"\n")
             await process.stdin.drain()
-        if await process.stdout.readline():
+        self._said = await process.stdout.readline()
+        if self._said:
             self.ready.set()
         await process.stdout.read()

@@ -1,4 +1,4 @@
-"""What is done once per start, before any server process answers."""
+"""What the parent asks of the registry: once per start, before any server process answers, and for those that die."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def migrate(settings: Settings) -> None:
     """Brings the registry to this release's form. Raises as ``prepare`` without a record."""
     with open_registry(settings, migrate=True) as registry:
         registry.clean_staging()
+
+
+def withdraw(settings: Settings, server_id: str) -> None:
+    """Takes a server process that has died out of the registry. Where that fails, its leases end by themselves."""
+    try:
+        with open_registry(settings, migrate=False, check_later=True) as registry:
+            registry.serving.unregister(server_id)
+    except RegistryError as error:
+        _log.warning("a dead process is not withdrawn", reason=error.reason, message=error.message)
 
 
 def _verify(registry: Registry, aliases: Sequence[ResolvedAlias], verification: Verification) -> None:

@@ -116,6 +116,11 @@ class Service:
         self._stopped: asyncio.Task[None] | None = None
         self._register_servicers(registry)
 
+    @property
+    def server_id(self) -> str:
+        """By which the registry knows this process."""
+        return self._reporter.server_id
+
     async def start(self) -> int:
         """Listens, loads what aliases name, and goes on following them. Returns the port.
 

@@ -6,6 +6,7 @@ It serves nothing itself and knows no gRPC: an error in a call can never take it
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
         self._asked_at = 0.0
+        self._withdrawing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills, unless it comes with the first.
@@ -178,7 +180,14 @@ class Supervisor:
     def _worker(self, number: int, orders: asyncio.Future[bytes]) -> Child:
         environment = {**os.environ, **worker_environment(self._settings.workers, os.environ)}
         command = [sys.executable, "-m", "mfserve_server.worker"]
-        return Child(f"worker {number}", command, environment, orders)
+        return Child(f"worker {number}", command, environment, orders, lost=self._withdraw)
+
+    def _withdraw(self, said: bytes) -> None:
+        """Nobody is to be told for as long as a lease lasts that a worker serves which has died."""
+        server_id = json.loads(said)["server_id"]
+        task = asyncio.create_task(asyncio.to_thread(_withdraw, self._settings, server_id))
+        self._withdrawing.add(task)
+        task.add_done_callback(self._withdrawing.discard)
 
     def _orders(self, number: int, verdicts: Path) -> bytes:
         orders = Orders(settings=self._settings, worker=number, verdicts=verdicts)
@@ -209,6 +218,12 @@ def _migrate(settings: Settings) -> None:
     from mfserve_server.preparation import migrate
 
     migrate(settings)
+
+
+def _withdraw(settings: Settings, server_id: str) -> None:
+    from mfserve_server.preparation import withdraw
+
+    withdraw(settings, server_id)
 
 
 def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:

@@ -44,7 +44,8 @@ async def run(orders: Orders) -> int:
             _log.error("cannot serve", message=str(error))
             return 1
         _spare_collections()
-        print(json.dumps({"port": port}), flush=True)  # noqa: T201 - the parent waits for it
+        # The parent waits for it, and takes us out of the registry should we die.
+        print(json.dumps({"port": port, "server_id": service.server_id}), flush=True)  # noqa: T201 - as said
         await stopping.wait()
         _log.info("drains")
         await service.stop()

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve_registry import Registry
+from mfserve_registry.database import utc_now
 from tests.server.samples import publish
 from tests.waiting import eventually
 
@@ -113,6 +115,12 @@ def test_a_worker_that_is_killed_is_started_again_while_the_other_answers(home: 
         os.kill(running.workers[0], signal.SIGKILL)
         for _ in range(20):
             assert running.recommend().served_version.version == 1
+        # By a clock that is behind its leases do not end: it is taken out.
+        with Registry.open(home, clock=lambda: utc_now() - timedelta(minutes=5)) as registry:
+            eventually(
+                lambda: running.workers[0] not in {known.server.pid for known in registry.serving.list()},
+                "the dead worker is taken out",
+            )
 
         def another_is_there() -> bool:
             return any(
