@@ -158,8 +158,7 @@ def test_a_server_that_says_nothing_is_given_up(
     monkeypatch.setattr(impatient, "PING_SECONDS", 600.0)
     with ThreadPoolExecutor(1) as pool, server.silent():
         waiting = pool.submit(registry.jobs.list)
-        while not waiting.running():
-            pass
+        eventually(waiting.running, "it waits")
         registry.close()
         assert isinstance(waiting.exception(), Unavailable)
 

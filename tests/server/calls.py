@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,9 +82,3 @@ async def failure(call: Awaitable[Any] | AsyncIterator[Any]) -> Told:
 
 async def _result(call: Awaitable[Any]) -> Any:
     return await call
-
-
-async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until ``look`` is true; fails by the test's timeout."""
-    while not await look():  # noqa: ASYNC110 - nothing here tells of a change of the server's
-        await asyncio.sleep(0.01)

@@ -12,10 +12,11 @@ from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_server import reporting
-from tests.server.calls import Server, Told, eventually, failure, told
+from tests.server.calls import Server, Told, failure, told
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer, states, wait_for_version
+from tests.waiting import until
 
 
 async def deletion(server: Server, version: int) -> Told | None:
@@ -56,7 +57,7 @@ async def test_a_deleted_version_is_let_go_of_by_every_server(serve: MakeServer,
         async def gone(server: Server = server) -> bool:
             return ("movies", 2) not in await states(server)
 
-        await eventually(gone)
+        await until(gone)
         assert await not_found(server, version=2) == "VERSION_NOT_FOUND"
         assert (await answer(server, alias="latest")).served_version.version == 1
 
@@ -75,7 +76,7 @@ async def test_a_version_that_could_not_be_loaded_is_told_of_until_it_is_deleted
     async def gone() -> bool:
         return ("movies", 2) not in await states(server)
 
-    await eventually(gone)
+    await until(gone)
 
 
 async def test_a_version_in_production_is_not_deleted_until_every_server_has_left_it(
@@ -102,7 +103,7 @@ async def test_a_version_in_production_is_not_deleted_until_every_server_has_lef
     async def deleted() -> bool:
         return await deletion(server, 1) is None
 
-    await eventually(deleted)
+    await until(deleted)
 
 
 async def test_a_stream_keeps_its_version_and_ends_as_it_began(
@@ -122,7 +123,7 @@ async def test_a_stream_keeps_its_version_and_ends_as_it_began(
         (status,) = registry.serving.list()
         return any(lease.streams for lease in status.leases)
 
-    await eventually(is_told)
+    await until(is_told)
     refused = await deletion(server, 2)
     assert refused is not None
     assert refused.metadata.keys() == {"model", "version", "servers"}
@@ -134,7 +135,7 @@ async def test_a_stream_keeps_its_version_and_ends_as_it_began(
     async def deleted() -> bool:
         return await deletion(server, 2) is None
 
-    await eventually(deleted)
+    await until(deleted)
 
 
 async def test_a_call_under_way_ends_though_its_version_is_deleted(
@@ -156,7 +157,7 @@ async def test_a_call_under_way_ends_though_its_version_is_deleted(
         refused = await told_of(server, version=2)
         return refused is not None and refused.code is grpc.StatusCode.NOT_FOUND
 
-    await eventually(gone)
+    await until(gone)
     await call.write(pb.StreamRecommendRequest(batch=pb.UserBatch(batch_id=1, user_ids=["u1"])))
     await call.done_writing()
     assert (await call.read()).batch.batch_id == 1
@@ -183,11 +184,11 @@ async def test_a_deleted_alias_answers_no_more_and_then_the_model_may_go(
     async def gone() -> bool:
         return not await states(server)
 
-    await eventually(gone)
+    await until(gone)
     assert await not_found(server) == "ALIAS_NOT_FOUND"
     assert (await answer(server, version=1)).served_version.version == 1
     await server.models.DeleteModel(request)
-    await eventually(gone)
+    await until(gone)
     assert await not_found(server, version=1) == "MODEL_NOT_FOUND"
     assert not (await server.models.ListModels(models_pb.ListModelsRequest())).models
     assert publish(registry, seed=3).version == 2

@@ -19,9 +19,10 @@ from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve_registry import Registry
 from mfserve_server.health import MODEL, RECOMMENDATION, TRAINING
 from mfserve_server.healthcheck import check
-from tests.server.calls import Server, eventually, failure
+from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import job_request, publish
+from tests.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -42,7 +43,7 @@ async def test_an_empty_registry_can_be_trained_but_recommends_nothing(
     async def serves() -> bool:
         return bool(await health(server) == SERVING)
 
-    await eventually(serves)
+    await until(serves)
     assert await health(server, RECOMMENDATION) == SERVING
 
 

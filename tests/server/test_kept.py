@@ -17,6 +17,7 @@ from mfserve_server.kept import LARGEST, KeptReplies
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -154,8 +155,11 @@ async def test_an_alias_that_moves_costs_the_replies_of_what_it_leaves_alone(
     assert kept() == [True] * 4
     revision = registry.aliases.get("movies", "production").revision
     registry.aliases.set("movies", "production", 2, expected_revision=revision)
-    while (await server.recommendations.Recommend(request())).served_version.version != 2:
-        pass
+
+    async def moved() -> bool:
+        return bool((await server.recommendations.Recommend(request())).served_version.version == 2)
+
+    await until(moved)
     assert kept() == [True, True, False, False]
     assert await served() == [1, 2, 2, 1]
     assert kept() == [True, True, True, False]  # no alias names version 1 any more

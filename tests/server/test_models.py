@@ -14,9 +14,10 @@ from mfserve.v1 import model_service_pb2 as pb
 from mfserve_registry import Artifact, Registry
 from mfserve_server.modeling import PART_BYTES
 from tests.registry.snapshot.samples import random_content
-from tests.server.calls import Server, eventually, failure
+from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import FACTS, publish
+from tests.waiting import until
 
 MOVIES = common_pb2.ModelSpec(model="movies")
 
@@ -219,7 +220,7 @@ async def test_every_process_tells_what_it_holds(serve: MakeServer, registry: Re
         status = await first.models.GetServingStatus(pb.GetServingStatusRequest())
         return len(status.servers) == 2
 
-    await eventually(both_are_told)
+    await until(both_are_told)
     status = await second.models.GetServingStatus(pb.GetServingStatusRequest())
     assert status.answered_by in {server.server_id for server in status.servers}
     for server in status.servers:

@@ -15,10 +15,11 @@ from mfserve_server.preparation import prepare
 from mfserve_server.record import FILE_NAME, RecordFile
 from mfserve_server.settings import Settings
 from mfserve_server.verification import Verification
-from tests.server.calls import eventually, failure
+from tests.server.calls import failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer, wait_for_version
+from tests.waiting import until
 
 NAME = "postgresql+psycopg://db.example/mfserve"
 
@@ -186,7 +187,4 @@ async def test_it_does_not_fall_back_to_what_was_deleted(serve: MakeServer, regi
 
 
 async def _until(record: RecordFile, expected: dict[str, list[int]]) -> None:
-    async def there() -> bool:
-        return names(record) == expected
-
-    await eventually(there)
+    await until(lambda: names(record) == expected)

@@ -16,10 +16,11 @@ from mfserve_registry import Registry
 from mfserve_registry.errors import Unavailable
 from mfserve_registry.snapshot import SnapshotStore
 from mfserve_server import executors
-from tests.server.calls import Server, eventually, failure
+from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import PICTURE, publish
 from tests.server.test_upload import batch, end, header, left_behind
+from tests.waiting import until
 
 SPEC = common_pb2.ModelSpec(model="movies", version=1)
 VERSIONS = pb.ListModelVersionsRequest(model="movies")
@@ -61,11 +62,8 @@ async def test_an_upload_does_not_end_without_the_registry(server: Server, home:
         await lost.wait()
         yield end(2)
 
-    async def arrived() -> bool:
-        return left_behind(home) != []
-
     call = asyncio.create_task(failure(server.trainings.UploadDataset(sent())))
-    await eventually(arrived)
+    await until(lambda: left_behind(home) != [])
     lose(server)
     lost.set()
     assert (await call).message == "It is away."

@@ -15,7 +15,7 @@ from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.reporting import Reporter
 from mfserve_server.tally import Tally
-from tests.server.calls import eventually
+from tests.waiting import until
 
 
 def lease(version: int) -> ServingLease:
@@ -82,10 +82,7 @@ async def test_a_report_that_was_given_up_overtakes_no_later_one(
     monkeypatch.setattr(registry.serving, "heartbeat", heartbeat)
     later = asyncio.create_task(reporter.report())
 
-    async def waits() -> bool:
-        return executors._reporting._work_queue.qsize() == 1
-
-    await eventually(waits)
+    await until(lambda: executors._reporting._work_queue.qsize() == 1)
     go_on.set()
     await later
     assert told(registry) == [2]

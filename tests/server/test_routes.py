@@ -15,10 +15,11 @@ from mfserve_registry.errors import FailedPrecondition
 from mfserve_server import catalog
 from mfserve_server.splitting import Split
 from tests.registry.snapshot.samples import random_content
-from tests.server.calls import Server, eventually
+from tests.server.calls import Server
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer, states
+from tests.waiting import until
 
 USERS = [f"u{number}" for number in range(60)]
 
@@ -86,7 +87,7 @@ async def test_every_user_is_answered_by_the_version_of_the_formula_also_after_a
         async def swapped(user: str = moved[0], version: int = then[moved[0]]) -> bool:
             return (await recommended(server, user)).served_version.version == version
 
-        await eventually(swapped)
+        await until(swapped)
         await check_all(server, then)
         weights = after
 
@@ -129,7 +130,7 @@ async def test_a_target_that_cannot_be_loaded_leaves_everybody_where_they_are(
     async def failed() -> bool:
         return ("movies", 3) in await states(server)
 
-    await eventually(failed)
+    await until(failed)
     await check_all(server, by_the_formula({1: 3, 2: 1}))
 
 
@@ -169,7 +170,7 @@ async def test_where_nothing_else_answers_the_targets_that_can_be_loaded_answer_
             held = (await states(server)).get(("movies", version))
             return held is not None and list(held.aliases) == ["production"]
 
-        await eventually(back)
+        await until(back)
         await check_all(server, by_the_formula(answering))
     assert answering == weights
     assert list((await states(server))["movies", shadow].aliases) == []
@@ -188,7 +189,7 @@ async def test_what_answers_without_a_part_makes_way_to_a_whole_alone(
     async def failed() -> bool:
         return ("movies", 4) in await states(server)
 
-    await eventually(failed)
+    await until(failed)
     await check_all(server, by_the_formula({1: 3, 2: 1}))
     # So it is on a server that starts now, by what its home remembers.
     await check_all(await serve(), by_the_formula({1: 3, 2: 1}))
@@ -197,7 +198,7 @@ async def test_what_answers_without_a_part_makes_way_to_a_whole_alone(
     async def swapped() -> bool:
         return ("movies", 1) not in await states(server)
 
-    await eventually(swapped)
+    await until(swapped)
     await check_all(server, by_the_formula({2: 1}))
 
 
@@ -216,7 +217,7 @@ async def test_each_target_counts_as_served_for_the_alias(serve: MakeServer, two
     async def failed() -> bool:
         return ("movies", 3) in await states(server)
 
-    await eventually(failed)
+    await until(failed)
     await server.service._reporter.report()
     for version in (1, 2):
         with pytest.raises(FailedPrecondition) as caught:

@@ -21,11 +21,12 @@ from mfserve_server import shadowing
 from mfserve_server.likenesses import Answer, answer_sums
 from mfserve_server.tally import Tally
 from tests.registry.snapshot.samples import random_content
-from tests.server.calls import Server, eventually
+from tests.server.calls import Server
 from tests.server.conftest import MakeServer
 from tests.server.oracle import likeness
 from tests.server.samples import publish
 from tests.server.test_routes import point
+from tests.waiting import until
 
 USERS = [f"u{number}" for number in range(40)]
 SHARE = 0.5
@@ -81,7 +82,7 @@ async def told(server: Server, registry: Registry, *, questions: int) -> ShadowS
         found = registry.shadowing.between("movies", 1, 2)
         return found.answers.overlap.count + found.dropped + found.failed >= questions
 
-    await eventually(all_told)
+    await until(all_told)
     return registry.shadowing.between("movies", 1, 2)
 
 
@@ -94,7 +95,7 @@ async def test_the_calls_of_a_share_of_the_known_users_are_put_to_the_shadow_and
     serve: MakeServer, registry: Registry, shadowed: list[SnapshotContent]
 ) -> None:
     server = await serve()
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     for user in USERS * 2:  # the second time the replies are kept, and nobody is asked
         assert (await recommend(server, user)).served_version.version == 1
     users = [user for user in USERS[: len(USERS) // 2] if hears(user)]
@@ -116,7 +117,7 @@ async def test_what_is_about_no_known_user_is_not_put_to_it(
 ) -> None:
     shadow_it(registry, share=1.0)
     server = await serve()
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     spec = common_pb2.ModelSpec(model="movies")
     rated = pb.History(ratings=[pb.RatedItem(item_id="i1", rating=4)])
     ask = server.recommendations
@@ -142,7 +143,7 @@ async def test_a_full_queue_drops_and_counts(
     monkeypatch.setattr(shadowing, "MOST_WAITING", 0)
     shadow_it(registry, share=1.0)
     server = await serve()
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     for user in USERS:
         await recommend(server, user)
     assert await told(server, registry, questions=len(USERS)) == ShadowSums(dropped=len(USERS))
@@ -155,7 +156,7 @@ async def test_a_shadow_that_cannot_answer_is_counted_and_no_caller_feels_it(
         publish(registry, content=content)
     shadow_it(registry, share=1.0)
     server = await serve()
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     with capture_logs() as logs:
         for user in ("u1", "u2"):
             answered = await recommend(server, user, ranking_head=common_pb2.HEAD_RANKING)
@@ -176,16 +177,13 @@ async def test_a_shadow_that_cannot_be_loaded_holds_up_no_move(
     async def moved() -> bool:
         return (await recommend(server, "u1")).served_version.version == 2
 
-    await eventually(moved)
+    await until(moved)
     assert not server.service._catalog.shadowed
     folder.with_suffix(".away").rename(folder)
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     point(registry, {2: 1})
 
-    async def ended() -> bool:
-        return not server.service._catalog.shadowed
-
-    await eventually(ended)
+    await until(lambda: not server.service._catalog.shadowed)
 
 
 def tally() -> Tally:
@@ -241,16 +239,13 @@ async def test_a_server_that_ends_tells_what_it_found_and_counts_what_waits_as_d
     monkeypatch.setattr(shadowing, "answer_sums", slowly)
     shadow_it(registry, share=1.0)
     server = await serve()
-    await eventually(lambda: _has_shadow(server))
+    await until(lambda: _has_shadow(server))
     for user in ("u1", "u2", "u3"):
         await recommend(server, user)
     await asyncio.to_thread(asked.wait)
     stopping = asyncio.create_task(server.service.stop())
 
-    async def ends() -> bool:
-        return server.service._shadowing._closed.is_set()
-
-    await eventually(ends)  # and meanwhile the loop goes on
+    await until(server.service._shadowing._closed.is_set)  # and meanwhile the loop goes on
     go_on.set()
     await stopping
     found = registry.shadowing.between("movies", 1, 2)

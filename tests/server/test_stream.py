@@ -18,9 +18,10 @@ from mfserve_scoring import RecommendationBatch, Recommender
 from mfserve_server import bulk
 from mfserve_server.conversions.batches import BatchEncoder
 from tests.registry.snapshot.samples import random_content
-from tests.server.calls import Server, eventually, failure
+from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
 
 MOVIES = common_pb2.ModelSpec(model="movies")
 
@@ -122,7 +123,7 @@ async def test_a_stream_stays_on_its_version_across_a_swap(server: Server, regis
         )
         return bool(response.served_version.version == 2)
 
-    await eventually(swapped)
+    await until(swapped)
     await stream.write(batch(["u1"]))
     assert (await stream.read()).batch == before
     await stream.done_writing()
@@ -189,16 +190,10 @@ async def test_others_get_their_turn_between_the_pieces_of_a_large_batch(
     monkeypatch.setattr(Recommender, "recommend_many", held)
     waiting = server.service._executors._scoring._work_queue
 
-    async def piece_begun() -> bool:
-        return sizes == [piece]
-
-    async def another_waits() -> bool:
-        return waiting.qsize() == 1
-
     large = asyncio.create_task(answers(server, config(), batch(["u1"] * (3 * piece + 10))))
-    await eventually(piece_begun)
+    await until(lambda: sizes == [piece])
     small = asyncio.create_task(answers(server, config(), batch(["u2"])))
-    await eventually(another_waits)
+    await until(lambda: waiting.qsize() == 1)
     go_on.set()
     await asyncio.gather(large, small)
     assert sizes == [piece, 1, piece, piece, 10]

@@ -16,8 +16,9 @@ from mfserve.v1 import training_service_pb2 as pb
 from mfserve.v1 import training_spec_pb2 as spec_pb
 from mfserve.v1.training_service_pb2_grpc import TrainingServiceStub
 from mfserve_registry import Registry
-from tests.server.calls import Server, eventually, failure
+from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
+from tests.waiting import until
 
 
 def header(**fields: Any) -> pb.UploadDatasetRequest:
@@ -153,24 +154,18 @@ async def test_a_caller_who_hangs_up_leaves_nothing(server: Server, home: Path) 
         sent.set()
         await asyncio.Event().wait()
 
-    async def something_is_there() -> bool:
-        return left_behind(home) != []
-
-    async def nothing_is_there() -> bool:
-        return left_behind(home) == []
-
     call = server.trainings.UploadDataset(messages())
     await sent.wait()
-    await eventually(something_is_there)
+    await until(lambda: left_behind(home) != [])
     call.cancel()
-    await eventually(nothing_is_there)
+    await until(lambda: left_behind(home) == [])
 
 
 async def test_what_breaks_off_is_never_taken_for_a_whole_upload(server: Server, home: Path) -> None:
     # Of a call that is cancelled while its stream ends, grpc passes on now and then the end before the cancellation.
     before: set[Path] = set()
 
-    async def it_has_begun() -> bool:
+    def it_has_begun() -> bool:
         return not before.issuperset(left_behind(home))
 
     with grpc.insecure_channel(server.address) as channel:
@@ -181,7 +176,7 @@ async def test_what_breaks_off_is_never_taken_for_a_whole_upload(server: Server,
                 messages.put(message)
             before = set(left_behind(home))
             call = blocking.UploadDataset.future(iter(messages.get, None))
-            await eventually(it_has_begun)
+            await until(it_has_begun)
             call.cancel()
             messages.put(None)
         await server.service.stop()  # waits for the calls under way

@@ -21,9 +21,10 @@ from mfserve_registry.snapshot.manifest import FILE_NAME, digest_of
 from mfserve_server import catalog
 from mfserve_server.loading import LoadedVersion, Loader
 from tests.registry.snapshot.samples import random_content
-from tests.server.calls import Server, Told, eventually, failure
+from tests.server.calls import Server, Told, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import claim, publish
+from tests.waiting import until
 
 
 async def answer(server: Server, model: str = "movies", **choice: object) -> pb.RecommendResponse:
@@ -38,7 +39,7 @@ async def wait_for_version(server: Server, version: int, model: str = "movies") 
     async def serves() -> bool:
         return bool((await answer(server, model)).served_version.version == version)
 
-    await eventually(serves)
+    await until(serves)
 
 
 async def states(server: Server) -> dict[tuple[str, int], models_pb.ServingVersion]:
@@ -135,7 +136,7 @@ async def test_a_damaged_snapshot_is_refused_and_told_while_the_old_version_answ
     else:
         path.unlink()
     registry.aliases.set("movies", "production", 2, expected_revision=1)
-    await eventually(lambda: _has_failed(server, 2))
+    await until(lambda: _has_failed(server, 2))
     told = (await states(server))["movies", 2]
     assert told.message.startswith("SNAPSHOT_DAMAGED: Version 2 of model movies cannot be loaded: ")
     assert file in told.message
@@ -185,7 +186,7 @@ async def test_a_version_that_could_not_be_loaded_is_tried_again(
     folder = registry.snapshots.path(published.digest)
     folder.rename(folder.with_suffix(".away"))
     registry.aliases.set("movies", "production", 2, expected_revision=1)
-    await eventually(lambda: _has_failed(server, 2))
+    await until(lambda: _has_failed(server, 2))
     folder.with_suffix(".away").rename(folder)
     await wait_for_version(server, 2)
     assert (await states(server))["movies", 2].state == models_pb.SERVING_STATE_AVAILABLE
@@ -204,7 +205,7 @@ async def test_what_the_error_of_a_damaged_version_advises_mends_it(
     async def mended() -> bool:
         return (await states(server))["movies", 1].state == models_pb.SERVING_STATE_AVAILABLE
 
-    await eventually(mended)
+    await until(mended)
     await answer(server)
 
 
@@ -276,7 +277,7 @@ async def test_a_number_that_becomes_another_snapshots_is_loaded_anew(
     async def is_new() -> bool:
         return [await _digest(server, version) for version in versions] == after
 
-    await eventually(is_new)
+    await until(is_new)
     assert (await answer(server)).served_version.digest == after[0]
     found = await states(server)
     assert [found["movies", version].served_version.digest for version in versions] == after

@@ -17,10 +17,11 @@ from mfserve_server.opening import open_registry
 from mfserve_server.record import RecordFile
 from mfserve_server.service import Service
 from mfserve_server.settings import Settings
-from tests.server.calls import Server, eventually
+from tests.server.calls import Server
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer, database_away, states, wait_for_version
+from tests.waiting import until
 
 
 class Gate:
@@ -70,8 +71,8 @@ async def test_a_long_load_hides_neither_a_loss_nor_a_rollback(
     registry.aliases.set("movies", "production", 1, expected_revision=2)
     await wait_for_version(server, 1)
     with database_away(registry):
-        await eventually(lambda: _is_lost(server))
-    await eventually(lambda: _is_found(server))
+        await until(lambda: _is_lost(server))
+    await until(lambda: _is_found(server))
     assert (await states(server))["songs", 1].state == pb.SERVING_STATE_LOADING
     gate.open.set()
     await wait_for_version(server, 1, "songs")
@@ -93,7 +94,7 @@ async def test_a_server_that_starts_is_registered_while_it_loads(
         with database_away(registry):
             starting = asyncio.create_task(service.start())
             await asyncio.to_thread(gate.reached.wait, 60)
-        await eventually(lambda: _is_registered_loading(registry))
+        await until(lambda: _is_registered_loading(registry))
         assert not starting.done()
         gate.open.set()
         await starting

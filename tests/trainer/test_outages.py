@@ -26,7 +26,7 @@ from tests.registry.helpers import Clock
 from tests.registry.snapshot.samples import random_content
 from tests.trainer.samples import ENDLESS, SECONDS_LONG
 from tests.trainer.trainers import claimed, finished, fitting, running_trainer, submit, versions
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 __all__ = ["bucket", "postgres"]
 
@@ -119,8 +119,7 @@ async def test_a_finished_fit_waits_for_the_registry(registry: Registry, home: P
     rename(home, "versions", "versions_away")
     with capture_logs() as logs:
         running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
-        while not any("published later" in entry["event"] for entry in logs):  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0)
+        await until(lambda: any("published later" in entry["event"] for entry in logs))
     assert list((home / "snapshots").iterdir())
     rename(home, "versions_away", "versions")
     await running
