@@ -8,26 +8,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mfserve import MfserveError, __version__
-from mfserve.cli import (
-    _aliases,
-    _asking,
-    _bench,
-    _comparing,
-    _deletion,
-    _embeddings,
-    _jobs,
-    _models,
-    _promotion,
-    _report,
-    _status,
-    _training,
-    _tuning,
-)
 from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
-from mfserve.errors import InvalidArgumentError, StatusError
+from mfserve.errors import InvalidArgumentError, MfserveError, StatusError
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
@@ -45,6 +29,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from mfserve import __version__
+
         print(f"mfserve {__version__}")
         raise typer.Exit
 
@@ -57,30 +43,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-for command in (
-    _training.train,
-    _tuning.tune,
-    _asking.recommend,
-    _asking.predict,
-    _asking.similar,
-    _models.models,
-    _models.versions,
-    _comparing.compare,
-    _aliases.alias,
-    _promotion.promote,
-    _aliases.rollback,
-    _aliases.alias_history,
-    _deletion.delete_version,
-    _deletion.delete_model,
-    _report.report,
-    _jobs.jobs,
-    _status.status,
-    _embeddings.embeddings,
-    _bench.bench,
-):
-    app.command()(command)
 
 
 def _is_usage(error: MfserveError) -> bool:

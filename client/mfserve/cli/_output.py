@@ -21,7 +21,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mfserve._types.spec import ENGINES, SPLITS
 from mfserve.cli._wrapping import fitted, wrapped
 
 
@@ -173,6 +172,8 @@ def jsonable(value: object) -> Any:
 
 def chosen(value: object) -> dict[str, str]:
     """Which engine or split an option is: ``{"engine": "als"}``, ``{"kind": "random"}``; empty for anything else."""
+    from mfserve._types.spec import ENGINES, SPLITS  # by then those who need it have imported it
+
     if engine := ENGINES.get(type(value)):
         return {"engine": engine}
     if split := SPLITS.get(type(value)):

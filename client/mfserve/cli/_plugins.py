@@ -1,7 +1,8 @@
-"""Commands that come with an extra: found through entry points, explained where the extra is not installed."""
+"""The commands: imported when they are asked for, and explained where the extra that one comes with is missing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
@@ -15,24 +16,61 @@ from mfserve.cli._output import CommandError
 _GROUP = "mfserve.commands"
 _EXTRAS = {"mfserve_registry": "server", "mfserve_server": "server", "mfserve_trainer": "trainer"}
 
+_OWN = {
+    name: EntryPoint(name, f"mfserve.cli.{module}:{name.replace('-', '_')}", _GROUP)
+    for module, *names in (
+        ("_training", "train"),
+        ("_tuning", "tune"),
+        ("_asking", "recommend", "predict", "similar"),
+        ("_models", "models", "versions"),
+        ("_comparing", "compare"),
+        ("_aliases", "alias"),
+        ("_promotion", "promote"),
+        ("_aliases", "rollback", "alias-history"),
+        ("_deletion", "delete-version", "delete-model"),
+        ("_report", "report"),
+        ("_jobs", "jobs"),
+        ("_status", "status"),
+        ("_embeddings", "embeddings"),
+        ("_bench", "bench"),
+    )
+    for name in names
+}
+"""Those that need no extra, in the order of the help."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Our own commands, and those of the entry-point group ``mfserve.commands``.
+
+    Each is imported when it is looked up, not before: ``mfserve recommend`` imports no server, and ``mfserve serve``
+    no client.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        found = _OWN.get(name) or _plugin(name)
+        if found is None:
+            raise KeyError(name)
+        return _load(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*_OWN, *sorted({plugin.name for plugin in _plugins()} - set(_OWN))])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 class PluginGroup(typer.core.TyperGroup):
-    """A group whose commands are its own and those of the entry-point group ``mfserve.commands``.
+    """A group of commands that nothing has imported yet.
 
-    An entry point is loaded only when its command is asked for, so that ``mfserve recommend`` imports no server.
     Contexts and commands are Any: typer took Click into a private module of its own, and no public name is left.
     """
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        return [*own, *sorted({plugin.name for plugin in _plugins()} - set(own))]
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()  # type: ignore[assignment]  # nobody adds to them
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        found = _plugin(cmd_name)
-        return None if found is None else _load(found)
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:
         try:

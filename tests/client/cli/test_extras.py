@@ -126,18 +126,23 @@ finally:
 """
 
 
-@pytest.mark.parametrize("arguments", [["recommend", "movies", "1"], ["recommend", "--help"]], ids=" ".join)
-def test_a_call_to_a_server_imports_no_extra(service: RunningService, arguments: list[str]) -> None:
+def imported_by(address: str, *arguments: str) -> set[str]:
+    """The packages that a command line has imported at its end."""
     finished = subprocess.run(
         [sys.executable, "-c", IMPORTED, *arguments],
-        env=environment(service.address),
+        env=environment(address),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert finished.returncode == 0
-    loaded = set(finished.stderr.split())
+    return set(finished.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [["recommend", "movies", "1"], ["recommend", "--help"]], ids=" ".join)
+def test_a_call_to_a_server_imports_no_extra(service: RunningService, arguments: list[str]) -> None:
+    loaded = imported_by(service.address, *arguments)
     assert {"grpc", "rich", "typer"} <= loaded
     heavy = {
         "numpy",
@@ -150,3 +155,15 @@ def test_a_call_to_a_server_imports_no_extra(service: RunningService, arguments:
         "uvloop",
     }
     assert not loaded & (heavy | {"mfserve_registry", "mfserve_scoring", "mfserve_server", "mfserve_trainer"})
+
+
+def test_a_command_of_an_extra_imports_no_client(service: RunningService) -> None:
+    loaded = imported_by(service.address, "serve", "--help")
+    assert "mfserve_server" in loaded
+    assert "grpc" not in loaded
+
+
+def test_a_misspelt_command_of_an_extra_is_recognized(run: Run) -> None:
+    refused = run("srve")
+    assert refused.code == 2
+    assert "Did you mean 'serve'?" in refused.err
