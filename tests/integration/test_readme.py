@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mfserve import Client
-from tests.integration.conftest import MovieLens
+from tests.integration.conftest import TRAIN, MovieLens, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -55,13 +54,23 @@ def test_command_lines_run(movielens: MovieLens, tmp_path: Path) -> None:
     lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
     assert len(lines) == 15
     (tmp_path / "protos").symlink_to(ROOT / "protos")
-    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"MFSERVE_ADDRESS": movielens.service.address, "PATH": scripts}
-    for line in lines:
+    # The service was trained by the first one.
+    assert lines[0] == TRAIN
+    outcomes = [movielens.command]
+    for line in lines[1:]:
         command = shlex.split(line.replace("127.0.0.1:50051", movielens.service.address))
-        finished = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False
+        outcomes.append(
+            subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                cwd=tmp_path,
+                env=environment(movielens.service),
+                timeout=120,
+                check=False,
+            )
         )
+    for line, finished in zip(lines, outcomes, strict=True):
         assert finished.returncode == 0, (line, finished.stderr)
         assert finished.stdout.strip(), line
 
