@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class PromotionGates(BaseModel):
     """The bounds of the gates: the single source of their defaults and limits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     off: bool = False
     """Compare nothing: the alias moves whatever was trained."""
@@ -49,7 +49,7 @@ class GateOutcome(StrEnum):
 
 class _Found(BaseModel):
     # What a newer release has written besides is no reason not to read it.
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class GateResult(_Found):

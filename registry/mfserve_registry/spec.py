@@ -21,8 +21,7 @@ BUILTIN_DATASETS = (
 
 
 class _Spec(BaseModel):
-    # use_attribute_docstrings: the string under each field is its description.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RatingScale(_Spec):

@@ -32,7 +32,7 @@ _ARRAY = re.compile(r"[a-z0-9_]{1,64}\.npy")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _absent(value: object) -> bool:
