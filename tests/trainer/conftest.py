@@ -22,8 +22,9 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains without the report's pictures, which nobody looks at here: they take most of a small training's time."""
+    """Trains without pictures, which nobody looks at here: they take most of a small training's time."""
     monkeypatch.setattr(training, "draw", lambda *parts: [])
+    monkeypatch.setattr("mfserve_trainer.engines.network_pictures._drawn", lambda dot: None)
 
 
 @pytest.fixture
