@@ -82,8 +82,9 @@ $(VENV_PEERS)/spark/.installed: benchmarks/peers/spark.lock benchmarks/peers/spa
 demo: $(READY)
 	@$(BIN)/python demo/run.py $(ARGS)
 
-# How many processes share the tests; each takes whole files (tests/conftest.py). ARGS="-n0 --pdb" for a debugger.
-JOBS ?= 2
+# How many processes share the tests; each takes whole files (tests/conftest.py). ARGS="-n0 --pdb" for a debugger. One
+# more than two cores need, as many tests wait: for a lease to end, or for another process to start.
+JOBS ?= 3
 # The tests start hundreds of processes: what one of them has compiled is for all, whatever the environment says of it.
 test: $(READY)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)

@@ -1,4 +1,4 @@
-"""Callers who ask without a pause while something else happens."""
+"""Callers who ask again and again while something else happens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from mfserve import Client
 def asked_in_a_loop(
     address: str, model: str = "movies", user: str = "196"
 ) -> Iterator[list[Exception | int]]:
-    """Calls Recommend without a pause; yields what every call gave: its version, or its error."""
+    """Calls Recommend up to a hundred times a second; yields what every call gave: its version, or its error.
+
+    What happens beside it lasts for seconds, and needs the processor.
+    """
     outcomes: list[Exception | int] = []
     done = threading.Event()
 
     def ask() -> None:
         with Client(address) as client:
-            while not done.is_set():
+            while not done.wait(0.01):
                 try:
                     outcomes.append(client.recommend(model, user).served_version.version)
                 except Exception as error:  # noqa: BLE001 - any error is a failed call

@@ -123,7 +123,8 @@ class EngineContract(ABC, Generic[HeadT]):
         heads: list[RatingHead | RankingHead] = []
 
         def look(epoch: Epoch) -> None:
-            if epoch.head is not None:  # some engines have none in the first epochs
+            # Some engines have none in the first epochs. The first one and the last are looked at.
+            if epoch.head is not None and (not heads or epoch.number == epoch.total):
                 heads.append(epoch.head())
 
         ratings = random_table(seed=3)
