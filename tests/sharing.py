@@ -12,21 +12,27 @@ TOGETHER = {
 
 LONG = (
     "movielens",
-    "tests/integration/test_cluster.py",
     "tests/trainer/test_trainers.py",
-    "tests/trainer/tuning/test_tune.py",
+    "tests/client/real/test_documentation.py",
+    "tests/integration/test_cluster.py",
     "tests/trainer/test_jobs.py",
+    "tests/trainer/test_outages.py",
+    "tests/trainer/test_fitter.py",
+    "tests/integration/test_without_registry.py",
     "tests/trainer/tuning/test_tuning_jobs.py",
-    "tests/trainer/engines/test_keras_network.py",
+    "tests/trainer/tuning/test_tune.py",
     "tests/integration/test_promotion.py",
+    "tests/registry/crashes/test_killed_publishers.py",
+    "tests/trainer/engines/test_keras_network.py",
+    "tests/integration/test_full_disk.py",
     "tests/trainer/test_bad_input.py",
     "tests/trainer/test_training.py",
-    "tests/client/real/test_documentation.py",
-    "tests/client/cli/test_wrong_input.py",
     "tests/server/test_processes.py",
+    "tests/client/cli/test_exit_codes.py",
+    "tests/client/cli/test_wrong_input.py",
     "tests/client/cli/test_terminal.py",
 )
-"""What takes longest, in this order: whoever begins with it does not end with it, the other process long idle."""
+"""What takes longest, in this order: whoever begins with it does not end with it, the others long idle."""
 
 SHORT = ("tests/registry/", "tests/scoring/")
 """Folders whose files take a few seconds each: kept for the end, to which the processes come together."""

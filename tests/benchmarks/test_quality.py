@@ -121,7 +121,6 @@ def test_calibration_counts_the_rows_that_have_a_deviation(split: Split) -> None
     assert figures["within_2"] == pytest.approx(2 / 3, abs=0.02)
 
 
-@pytest.mark.timeout(300)  # two processes, a fit in TensorFlow and a server
 def test_a_small_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ratings = small_ratings()
     quick = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -14,8 +13,6 @@ from mfserve.v1 import recommendation_service_pb2 as messages
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from tests.integration.conftest import MovieLens
-
-pytestmark = pytest.mark.timeout(300)  # the first test waits until the service is trained
 
 
 def expected(movielens: MovieLens) -> list[str]:

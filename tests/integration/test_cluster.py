@@ -28,8 +28,6 @@ from tests.waiting import eventually
 
 __all__ = ["bucket", "postgres"]
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits until seven processes have started
-
 MODEL = "shop"
 TRAINING_SECONDS = 120.0
 SLOW = Keras(factors=8, epochs=30, batch_size=256)

@@ -64,7 +64,6 @@ def failing(folder: Path, real: Path) -> Iterator[None]:
         real.rename(folder)
 
 
-@pytest.mark.timeout(300)
 @needs("strace")
 def test_jobs_on_a_disk_that_is_full_or_fails_say_so_and_the_next_ones_work(
     tmp_path: Path, csv: Path

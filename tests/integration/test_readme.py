@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from mfserve import Client
 from tests.integration.conftest import TRAIN, MovieLens, environment
 
@@ -27,7 +25,6 @@ def trainings(movielens: MovieLens) -> set[tuple[int, str]]:
         return {(version.version, version.digest) for version in client.list_versions("movies")}
 
 
-@pytest.mark.timeout(300)
 def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
     assert len(blocks("python")) == 3
     before = trainings(movielens)
@@ -49,7 +46,6 @@ def test_python_snippets_run(movielens: MovieLens, tmp_path: Path) -> None:
     assert again[1] == movielens.version.digest
 
 
-@pytest.mark.timeout(300)
 def test_command_lines_run(movielens: MovieLens, tmp_path: Path) -> None:
     lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
     assert len(lines) == 15

@@ -12,8 +12,6 @@ import pytest
 from tests.client.cli.conftest import Run
 from tests.integration.service import RunningService, running_service
 
-pytestmark = pytest.mark.timeout(300)
-
 COLUMNS = ["--user-column", "who", "--item-column", "what", "--rating-column", "stars"]
 
 

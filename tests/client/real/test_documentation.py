@@ -38,7 +38,6 @@ def trained_on(home: Path, registry: Registry, tmp_path: Path) -> Iterator[Path]
         yield write_csv(replace(ratings, user_ids=ids), folder / "ratings.csv")
 
 
-@pytest.mark.timeout(300)
 async def test_every_example_runs(
     trained_on: Path, serve: MakeServer, registry: Registry, content: SnapshotContent, capsys: Any
 ) -> None:
