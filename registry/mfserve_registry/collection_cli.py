@@ -24,7 +24,7 @@ from mfserve_registry.commands import (
     settings_of,
 )
 from mfserve_registry.durations import Duration
-from mfserve_registry.settings import ProcessSettings, SettingsError
+from mfserve_registry.settings import ProcessSettings, SettingsError, StartError
 
 if TYPE_CHECKING:
     from mfserve_registry import Collected
@@ -100,6 +100,9 @@ def gc(
         )
     else:
         _show(collected, dry_run=dry_run)
+    if collected.missing:
+        with one_line("gc"):
+            raise StartError(_missing(collected.missing))
 
 
 def _show(collected: Collected, *, dry_run: bool) -> None:
@@ -125,6 +128,13 @@ def _show(collected: Collected, *, dry_run: bool) -> None:
     others = f", and {len(later)} more for now ({_size(sum(later))})" if later else ""
     why = "; --dry-run shows why" if later and not dry_run else ""
     typer.echo(f"{freed}; of the snapshots, artifacts and uploads, the {named} stay{others}{why}.")
+
+
+def _missing(names: tuple[str, ...]) -> str:
+    return (
+        f"{len(names)} of what the database names is not in the store, {names[0]} for one: either the store is the "
+        "wrong one, or its files were lost; import an archive of these versions, or delete them."
+    )
 
 
 def _size(count: int) -> str:

@@ -24,6 +24,7 @@ from mfserve_registry.gates import GateReport, Promotion
 from mfserve_registry.jobs.lifecycle import finish, hold, refuse_if_cancelled
 from mfserve_registry.jobs.types import Claim, JobState, Outcome
 from mfserve_registry.models import Version, version_of
+from mfserve_registry.ownership import Ownership
 from mfserve_registry.promoting import Candidate, settle_aliases
 from mfserve_registry.snapshot.reader import Snapshot
 from mfserve_registry.snapshot.store import SnapshotStore
@@ -110,10 +111,13 @@ class Training:
 class Publisher:
     """Publishes versions."""
 
-    def __init__(self, database: Database, store: SnapshotStore, artifacts: Artifacts) -> None:
+    def __init__(
+        self, database: Database, store: SnapshotStore, artifacts: Artifacts, ownership: Ownership
+    ) -> None:
         self._database = database
         self._store = store
         self._artifacts = artifacts
+        self._ownership = ownership
 
     def publish(
         self,
@@ -134,6 +138,7 @@ class Publisher:
         # already goes on until then too: its files are replaced where they were damaged.
         with self._database.read() as connection:
             origin.check(connection, digest, self._database.now())
+        self._ownership.claim()
         # Here, where it costs a second read of files that the system still has in memory, and not at the servers: no
         # writer's defect and no NaN becomes a version.
         Snapshot.open(staged, digest)

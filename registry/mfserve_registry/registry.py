@@ -20,6 +20,7 @@ from mfserve_registry.gates import GateReport
 from mfserve_registry.jobs import Claim, Jobs
 from mfserve_registry.models import Models, Version
 from mfserve_registry.names import PRODUCTION
+from mfserve_registry.ownership import Ownership
 from mfserve_registry.promoting import Promoter
 from mfserve_registry.publishing import Publication, Publisher, Training
 from mfserve_registry.schema import ensure_schema, require_schema
@@ -69,7 +70,8 @@ class Registry:
         self.shadowing = Shadowing(database)
         self.snapshots = SnapshotStore(store)
         self._promoter = Promoter(database)
-        self._publisher = Publisher(database, self.snapshots, self.artifacts)
+        ownership = Ownership(database, store)
+        self._publisher = Publisher(database, self.snapshots, self.artifacts, ownership)
         self._collector = Collector(database, store)
         self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
@@ -155,7 +157,8 @@ class Registry:
 
         Raises:
             LeaseLost: the attempt no longer holds the job.
-            FailedPrecondition: JOB_CANCELLED, a cancel was asked for: call ``jobs.cancelled``.
+            FailedPrecondition: JOB_CANCELLED, a cancel was asked for: call ``jobs.cancelled``; STORAGE_FAILED, the
+                store belongs to another database.
             InvalidArgument: an artifact that cannot be kept, or metrics or facts that are no JSON.
             DamagedSnapshot: ``staged`` does not hold the snapshot ``digest``.
             OSError: the disk failed; nothing was published.
@@ -262,6 +265,7 @@ class Registry:
             progress: called with the bytes looked at and their total, of what nothing names.
 
         Raises:
+            FailedPrecondition: STORAGE_FAILED, the store belongs to another database.
             Unavailable: the database or the store does not answer; what has been done until then stays done.
             OSError: the disk of a store in a folder failed, or does not let us; the same.
         """

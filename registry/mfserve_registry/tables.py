@@ -225,6 +225,9 @@ serving_leases = Table(
     Index(None, "model", "version"),
 )
 
+# One row, made when it is asked for: what tells this registry from others.
+identity = Table("identity", metadata, Column("registry_id", _ID, primary_key=True))
+
 shadow_sums = Table(
     "shadow_sums",
     metadata,

@@ -25,7 +25,7 @@ from mfserve_registry import (
     ServingState,
     filelocks,
 )
-from mfserve_registry.errors import InvalidArgument, Unavailable
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument, Unavailable
 from mfserve_registry.snapshot import verify_snapshot
 from mfserve_registry.spec import DatasetSpec, TrainingSpec, UploadedDataset
 from mfserve_registry.tables import snapshots
@@ -59,6 +59,7 @@ def upload(registry: Registry, request_id: str) -> str:
 
 def die_before_publishing(registry: Registry, seed: int) -> str:
     """Leaves what a publisher does that died just before it named its files; the snapshot's digest."""
+    registry.collect()  # claims the store, as a publisher does before it leaves anything there
     staged, digest = stage(registry, seed)
     registry.snapshots.commit(staged, digest)
     registry.artifacts.keep([text(f"orphan {seed}")])
@@ -378,6 +379,7 @@ def break_sessions(url: str) -> None:
 def test_a_file_of_an_upload_that_is_gone_before_it_is_known_makes_no_upload(
     place: Place, registry: Registry
 ) -> None:
+    registry.collect()  # claims the store
     put = registry._store.put
 
     def pause(staged: Path, name: str, *, last: str | None = None) -> None:
@@ -402,3 +404,53 @@ def test_locks_on_several_names(place: Place) -> None:
             assert second is None
         with two.lock_alone("a") as lock:
             assert lock is not None
+
+
+def another_on(place: Place, folder: Path) -> Registry:
+    """A registry that exists already, and is pointed to the store of this one."""
+    Registry.open(folder / "other").close()
+    return Registry.open(folder / "other", store_url=place.store_url or place.home.as_uri())
+
+
+def test_a_store_is_one_databases_alone(place: Place, movies: Registry, tmp_path: Path) -> None:
+    """As where a variable is forgotten: neither a collection nor a publisher of another database touches it."""
+    before = kept(place)
+    with another_on(place, tmp_path) as other:
+        for act in (
+            lambda: other.collect(Retention(grace=timedelta())),
+            lambda: other.collect(Retention(grace=timedelta()), dry_run=True),
+            lambda: publish(other, seed=99),
+        ):
+            with pytest.raises(FailedPrecondition, match="belongs to another database"):
+                act()
+    assert kept(place) == before
+    movies.collect(Retention(grace=timedelta()))
+
+
+def test_a_store_without_a_mark_is_anothers_where_nothing_of_it_is_known(
+    place: Place, movies: Registry, tmp_path: Path
+) -> None:
+    place.damage("registry-id")
+    refused = pytest.raises(FailedPrecondition, match="names nothing of what is in its store")
+    with another_on(place, tmp_path) as other, refused:
+        other.collect(Retention(grace=timedelta()))
+    movies.collect(Retention(grace=timedelta()))
+    with another_on(place, tmp_path) as other, pytest.raises(FailedPrecondition, match="belongs to another"):
+        other.collect()
+
+
+def test_a_store_whose_snapshots_are_gone_is_anybodys(place: Place, movies: Registry, tmp_path: Path) -> None:
+    for name in place.stored("snapshots"):
+        place.damage(f"snapshots/{name}")
+    with another_on(place, tmp_path) as other:
+        assert publish(other).version == 1
+    with pytest.raises(FailedPrecondition, match="belongs to another database"):
+        movies.collect()
+
+
+def test_what_is_named_and_missing_is_told(place: Place, movies: Registry) -> None:
+    assert movies.collect().missing == ()
+    digest = movies.models.get_version("movies", 3).digest
+    for name in place.stored(f"snapshots/{digest}"):
+        place.damage(f"snapshots/{digest}/{name}")
+    assert movies.collect(dry_run=True).missing == (f"snapshots/{digest}",)

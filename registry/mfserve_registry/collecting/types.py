@@ -62,11 +62,13 @@ class Collected:
             that nothing in the database names, or only a version that is deleted.
         named: how many things in the store are named, and stay.
         named_bytes: their bytes.
+        missing: names in the store that the database knows, and nothing has.
     """
 
     verdicts: tuple[Verdict, ...]
     named: int
     named_bytes: int
+    missing: tuple[str, ...] = ()
 
     @property
     def freed_bytes(self) -> int:
