@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import Unavailable
-from mfserve_server.contact import Contact
 from mfserve_server.threads import lower_priority
 
 P = ParamSpec("P")

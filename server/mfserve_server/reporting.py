@@ -15,8 +15,8 @@ from uuid import uuid4
 import structlog
 
 from mfserve_registry import Registry, ServerInfo, ServerStatus, ServingLease
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import NotFound, RegistryError, Unavailable
-from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.tally import Tally
 

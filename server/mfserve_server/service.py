@@ -13,10 +13,10 @@ from google.protobuf.descriptor import FileDescriptor
 
 from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
 from mfserve_registry import Registry
+from mfserve_registry.contact import Contact
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.comparing import Comparing
-from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register
 from mfserve_server.health import Health

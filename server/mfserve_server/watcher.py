@@ -13,9 +13,9 @@ import structlog
 
 from mfserve_registry import Registry
 from mfserve_registry.aliases import ResolvedAlias
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import RegistryError
 from mfserve_server.catalog import Catalog, Key, Name, Number
-from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.record import RecordFile
 from mfserve_server.routes import Route

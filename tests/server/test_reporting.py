@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from mfserve_registry import Registry, ServingLease
+from mfserve_registry.contact import Contact
 from mfserve_registry.serving import ServingState
-from mfserve_server.contact import Contact
 from mfserve_server.executors import Executors
 from mfserve_server.reporting import Reporter
 from mfserve_server.tally import Tally

@@ -13,10 +13,10 @@ import pytest
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import InvalidArgument, RegistryError
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server import scoring, sharing
-from mfserve_server.contact import Contact
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion, Scorer

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfserve_registry import JobState, Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.snapshot import verify_snapshot, write_snapshot
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import Fitter
@@ -72,7 +73,7 @@ async def test_what_would_come_out_the_same_again_is_not_tried_again(
     claim = registry.jobs.claim("trainer", timedelta(minutes=5))
     assert claim is not None
     settings = Settings(home=home, data_roots=(csv.parent,))
-    await Attempt(claim, settings, registry, Fitting(settings, write)).run(asyncio.Event())
+    await Attempt(claim, settings, registry, Fitting(settings, write), Contact()).run(asyncio.Event())
     job = registry.jobs.get(job_id)
     assert (job.state, job.attempt) == (state, 1)
     assert (job.error_reason, job.error_message) == ("SNAPSHOT_DAMAGED", told)
@@ -89,7 +90,7 @@ async def test_a_version_is_published_where_files_cannot_be_linked(
     claim = registry.jobs.claim("trainer", timedelta(minutes=5))
     assert claim is not None
     settings = Settings(home=home, data_roots=(csv.parent,))
-    await Attempt(claim, settings, registry, Fitting(settings, whole)).run(asyncio.Event())
+    await Attempt(claim, settings, registry, Fitting(settings, whole), Contact()).run(asyncio.Event())
     assert registry.jobs.get(job_id).state is JobState.SUCCEEDED
     digest = registry.models.get_version("movies", 1).digest
     verify_snapshot(registry.snapshots.path(digest), digest)

@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mfserve_registry import Job, JobState, Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import Fitter
@@ -47,6 +48,9 @@ def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: P
         rename(home, "jobs", "jobs_away")
         eventually(lambda: "does not answer" in trainer.log.read_text(), "the trainer has noticed")
         rename(home, "jobs_away", "jobs")
+        eventually(
+            lambda: "answers again" in trainer.log.read_text(), "the trainer has noticed that it is over"
+        )
         job = finished(registry, job_id)
         assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
         # Nothing of what happened meanwhile is lost.
@@ -98,7 +102,9 @@ async def test_a_fit_outlives_a_database_that_says_nothing_for_longer_than_its_l
         settings = Settings(home=home, lease_seconds=lease.total_seconds())
         fitter = Written(settings)
         monkeypatch.setattr(registry.jobs, "get", seen_to_ask)
-        running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
+        running = asyncio.create_task(
+            Attempt(claim, settings, registry, fitter, Contact()).run(asyncio.Event())
+        )
         with postgres.silent():
             assert await asyncio.to_thread(asking.wait, 60)
             clock.advance(2 * lease)
@@ -118,7 +124,9 @@ async def test_a_finished_fit_waits_for_the_registry(registry: Registry, home: P
     fitter.end.set()
     rename(home, "versions", "versions_away")
     with capture_logs() as logs:
-        running = asyncio.create_task(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
+        running = asyncio.create_task(
+            Attempt(claim, settings, registry, fitter, Contact()).run(asyncio.Event())
+        )
         await until(lambda: any("published later" in entry["event"] for entry in logs))
     assert list((home / "snapshots").iterdir())
     rename(home, "versions_away", "versions")

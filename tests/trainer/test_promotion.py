@@ -12,6 +12,7 @@ import pytest
 
 from mfserve_registry import Job, JobRequest, Registry, Version
 from mfserve_registry.aliases import AliasTarget
+from mfserve_registry.contact import Contact
 from mfserve_registry.gates import Gate, GateOutcome, PromotionGates
 from mfserve_registry.spec import AlsConfig, IalsConfig, KeyedHashSplit, NoSplit, TrainingSpec
 from mfserve_trainer.attempt import Attempt
@@ -64,7 +65,7 @@ def run(registry: Registry, home: Path, csv: Path, fitter: InProcess) -> Train:
         claim = registry.jobs.claim("trainer", timedelta(minutes=5))
         assert claim is not None
         settings = Settings(home=home, data_roots=(data.parent,))
-        asyncio.run(Attempt(claim, settings, registry, fitter).run(asyncio.Event()))
+        asyncio.run(Attempt(claim, settings, registry, fitter, Contact()).run(asyncio.Event()))
         job = registry.jobs.get(job_id)
         assert job.version is not None, job.error_message
         return registry.models.get_version("movies", job.version), job

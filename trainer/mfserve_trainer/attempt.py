@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from mfserve_registry import Claim, Progress, Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import DamagedSnapshot, LeaseLost, RegistryError, Unavailable, UnsoundSnapshot
 from mfserve_registry.spec import UploadedDataset
 from mfserve_registry.store import Held, copy_durably
@@ -59,14 +60,18 @@ class Attempt:
         settings: of the worker.
         registry: open.
         fitter: does the fit; its process is dead after an attempt that ended in mid-fit.
+        contact: is told whether the registry answers.
     """
 
-    def __init__(self, claim: Claim, settings: Settings, registry: Registry, fitter: Fitter) -> None:
+    def __init__(
+        self, claim: Claim, settings: Settings, registry: Registry, fitter: Fitter, contact: Contact
+    ) -> None:
         self._claim = claim
         self._settings = settings
         self._registry = registry
         self._jobs = registry.jobs
         self._fitter = fitter
+        self._contact = contact
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._folders: list[Path] = []
         self._log = structlog.get_logger(__name__).bind(
@@ -156,8 +161,9 @@ class Attempt:
                     self._show_use()
             except Unavailable as error:
                 # The lease may outlive this; if it does not, nothing can be published.
-                self._log.warning("the registry does not answer; it is asked again", message=error.message)
+                self._contact.failed(error)
             else:
+                self._contact.found()
                 if cancelled:
                     raise _Cancelled
 
@@ -190,7 +196,10 @@ class Attempt:
         try:
             with await asyncio.to_thread(self._hold_upload) as upload:
                 task = self._task(staged, scratch, upload.path if upload is not None else None)
-                async with recording(self._record) as record, aclosing(self._fitter.perform(task)) as answers:
+                async with (
+                    recording(self._record, self._contact) as record,
+                    aclosing(self._fitter.perform(task)) as answers,
+                ):
                     async for answer in answers:
                         match answer:
                             case Step():
@@ -239,6 +248,7 @@ class Attempt:
     async def _publish_in_the_end(self, staged: Path, done: Done, stop: asyncio.Event) -> int:
         """A fit of hours is not thrown away for a registry that does not answer just then."""
         give_up = time.monotonic() + _PUBLISHING_SECONDS
+        told = ""
         while True:
             try:
                 # It may have been away for longer than the lease lasts.
@@ -249,9 +259,12 @@ class Attempt:
             except Unavailable as error:
                 if stop.is_set() or time.monotonic() > give_up:
                     raise _JobFailed(error.reason, error.message, retry=True) from error
-                self._log.warning(
-                    "the registry does not answer; it is published later", message=error.message
-                )
+                # By itself, and once: where it is the store that is away, the database that the contact is of answers.
+                if told != error.message:
+                    self._log.warning(
+                        "the registry does not answer; it is published later", message=error.message
+                    )
+                told = error.message
             with suppress(TimeoutError):
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await stop.wait()

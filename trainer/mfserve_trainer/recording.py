@@ -6,25 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-import structlog
-
 from mfserve_registry import Progress
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import Unavailable
 
 _TOGETHER_SECONDS = 0.1
 """Steps that come within this time are written together."""
 _AGAIN_SECONDS = 1.0
 
-_log = structlog.get_logger(__name__)
-
 
 @asynccontextmanager
-async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterator[Callable[[Progress], None]]:
+async def recording(
+    write: Callable[[Sequence[Progress]], None], contact: Contact
+) -> AsyncIterator[Callable[[Progress], None]]:
     """Yields what takes a step; all steps are written, in order, by the end of the context.
 
     Args:
         write: stores steps; may block, so it runs in a thread. While it raises Unavailable the steps are kept and
             written later, but the end of the context tries only once more.
+        contact: is told whether the registry answers.
 
     Raises:
         RegistryError: what ``write`` raised; nothing was written from then on. Unavailable gives way to what the
@@ -43,7 +43,7 @@ async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterato
                 batch.append(steps.get_nowait())
             last = batch[-1] is None
             if found := [step for step in batch if step is not None]:
-                await _write(write, found, ending)
+                await _write(write, found, contact, ending)
 
     async def end() -> None:
         ending.set()
@@ -62,16 +62,22 @@ async def recording(write: Callable[[Sequence[Progress]], None]) -> AsyncIterato
 
 
 async def _write(
-    write: Callable[[Sequence[Progress]], None], steps: Sequence[Progress], ending: asyncio.Event
+    write: Callable[[Sequence[Progress]], None],
+    steps: Sequence[Progress],
+    contact: Contact,
+    ending: asyncio.Event,
 ) -> None:
     while True:
         last_try = ending.is_set()
         try:
-            return await asyncio.to_thread(write, steps)
+            await asyncio.to_thread(write, steps)
         except Unavailable as error:
             if last_try:
                 raise
-            _log.warning("the registry does not answer; progress is written later", message=error.message)
+            contact.failed(error)
+        else:
+            contact.found()
+            return
         await _wait(ending, _AGAIN_SECONDS)
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from mfserve_registry import Claim, Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.errors import RegistryError
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import FitProcessDied, Fitter
@@ -33,6 +34,7 @@ class Worker:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._fitter = Fitter(settings)
+        self._contact = Contact()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -47,7 +49,8 @@ class Worker:
                 if claim is None:
                     await self._wait(self._settings.job_poll_seconds)
                     continue
-                await Attempt(claim, self._settings, self._registry, self._fitter).run(self._stop)
+                attempt = Attempt(claim, self._settings, self._registry, self._fitter, self._contact)
+                await attempt.run(self._stop)
         finally:
             await self._fitter.kill()
 
@@ -55,13 +58,16 @@ class Worker:
         try:
             # So that the process is ready when the job comes, also after one that had to be killed.
             await self._fitter.start()
-            return await asyncio.to_thread(self._registry.jobs.claim, self._name, self._lease)
+            claim = await asyncio.to_thread(self._registry.jobs.claim, self._name, self._lease)
         except FitProcessDied as error:
             _log.warning("nothing can be fitted; it is tried again", message=str(error))
         except RegistryError as error:
-            _log.warning("the registry does not answer; it is asked again", message=error.message)
+            self._contact.failed(error)
         except Exception:  # noqa: BLE001 - a worker that ends would be started again, and find the same
             _log.exception("the registry cannot be used; it is asked again")
+        else:
+            self._contact.found()
+            return claim
         return None
 
     async def _wait(self, seconds: float) -> None:

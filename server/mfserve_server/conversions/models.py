@@ -11,10 +11,10 @@ from mfserve.v1 import model_service_pb2 as pb
 from mfserve.v1.common_pb2 import RatingScale, ServedVersion
 from mfserve.v1.training_spec_pb2 import TrainingSpec as TrainingSpecMessage
 from mfserve_registry.artifacts import ArtifactInfo
+from mfserve_registry.contact import Contact
 from mfserve_registry.models import Model, Version
 from mfserve_registry.serving import ServerStatus, ServingLease
 from mfserve_registry.spec import TrainingSpec
-from mfserve_server.contact import Contact
 from mfserve_server.conversions.aliases import alias_message
 from mfserve_server.conversions.gates import report_message
 from mfserve_server.conversions.specs import training_spec_message

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from mfserve.v1 import model_service_pb2 as pb
+from mfserve_registry.contact import Contact
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.checks import page_size_of, required
 from mfserve_server.comparing import Comparing
-from mfserve_server.contact import Contact
 from mfserve_server.conversions.aliases import alias_message, event_message
 from mfserve_server.conversions.models import contact_message, model_message, server_message
 from mfserve_server.embeddings import EmbeddingStream

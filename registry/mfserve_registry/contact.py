@@ -1,4 +1,4 @@
-"""Whether the registry answers this process."""
+"""Whether the registry answers this process. The log has one line when it is lost and one when it is back."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Loss:
 
 
 class Contact:
-    """What the watcher, who asks the registry all the time, knows of it. Lives on the event loop.
+    """What who asks the registry all the time (a server's watcher, a trainer) knows of it. Lives on the event loop.
 
     Args:
         regained: called when the registry answers again.
 
     Attributes:
         loss: None while it answers, and until it was first asked.
-        read_at: when it last told which versions the aliases name; None: never.
+        read_at: when it last answered; None: never.
     """
 
     def __init__(self, regained: Callable[[], None] = lambda: None) -> None:
@@ -43,7 +43,7 @@ class Contact:
         self.read_at: datetime | None = None
 
     def found(self) -> None:
-        """It has told which versions the aliases name."""
+        """It has answered."""
         self.read_at = datetime.now(UTC)
         if self.loss is not None:
             self.loss = None
