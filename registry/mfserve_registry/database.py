@@ -62,7 +62,7 @@ class Database:
     @property
     def has_file(self) -> bool:
         """False: it is an SQLite file, and it is not there."""
-        return not self.is_sqlite or sqlite.file_of(self.engine).exists()
+        return not self.is_sqlite or not sqlite.is_missing(self.engine)
 
     def check_first(self, check: Callable[[Connection], None]) -> None:
         """Has transactions begin with ``check``, until it has passed once."""
@@ -70,32 +70,41 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with _unavailable_if_broken(), self._reader.begin() as connection:
+        with self._unavailable_if_broken(), self._reader.begin() as connection:
             self._pass_check(connection)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with _unavailable_if_broken(), self._writer.begin() as connection:
+        with self._unavailable_if_broken(), self._writer.begin() as connection:
             self._pass_check(connection)
             yield connection
 
     @contextmanager
     def lock_shared(self, names: Collection[str]) -> Iterator[NameLock]:
         """A lock on names of the store, for who puts what has them and then names it; see ``namelocks``."""
-        with _unavailable_if_broken(), self._name_locks.shared(names) as lock:
+        with self._unavailable_if_broken(), self._name_locks.shared(names) as lock:
             yield lock
 
     @contextmanager
     def lock_alone(self, name: str) -> Iterator[NameLock | None]:
         """A lock on a name of the store, for who removes what has it; None where somebody else has one."""
-        with _unavailable_if_broken(), self._name_locks.alone(name) as lock:
+        with self._unavailable_if_broken(), self._name_locks.alone(name) as lock:
             yield lock
 
     def close(self) -> None:
         """Whoever still waits for the database gets Unavailable."""
         self._closed.set()
         self.engine.dispose()
+
+    @contextmanager
+    def _unavailable_if_broken(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            if (why := outage(error, has_file=self.has_file)) is not None:
+                raise Unavailable(why) from error
+            raise
 
     def _pass_check(self, connection: Connection) -> None:
         if (check := self._check) is not None:
@@ -137,13 +146,3 @@ def name_in(home: Path, name: str) -> str:
     if url.get_backend_name() != "sqlite" or not file.is_relative_to(home):
         return name
     return f"{file.relative_to(home)} in this home"
-
-
-@contextmanager
-def _unavailable_if_broken() -> Iterator[None]:
-    try:
-        yield
-    except (exc.DBAPIError, exc.TimeoutError) as error:
-        if (why := outage(error)) is not None:
-            raise Unavailable(why) from error
-        raise

@@ -15,7 +15,11 @@ _READ_ONLY = (
 )
 _DAMAGED = "The registry's database is damaged or no database; restore it from a backup."
 _INCOMPLETE = "The registry's database lacks tables of the registry; restore it from a backup."
-_UNOPENED = "The file of the registry's database cannot be opened; is it missing? Restore it."
+_MISSING = "The file of the registry's database is missing; put it back, or restore it from a backup."
+_UNOPENED = (
+    "The file of the registry's database is there and cannot be opened: its file system may be read-only, or it or its "
+    "folder not this user's to write; mend that and try again."
+)
 _SILENT = "The registry's database does not answer; try again."
 
 _CODES: dict[object, str] = {
@@ -34,8 +38,14 @@ _CODES: dict[object, str] = {
 }
 
 
-def outage(error: exc.SQLAlchemyError) -> str | None:
-    """One sentence, or None where the database is well and refuses what it was asked."""
+def outage(error: exc.SQLAlchemyError, *, has_file: bool) -> str | None:
+    """One sentence, or None where the database is well and refuses what it was asked.
+
+    Args:
+        error: what was raised.
+        has_file: False: the database is a file, and that is missing. SQLite says the same of one that is there, and
+            beside which it cannot make its others.
+    """
     said = getattr(error, "orig", None)
     if isinstance(said, sqlite3.Error):
         if str(said).startswith("no such table"):  # which has no code of its own
@@ -43,6 +53,8 @@ def outage(error: exc.SQLAlchemyError) -> str | None:
         code: object = getattr(said, "sqlite_errorcode", 0) & 0xFF  # without the detail in the higher bits
     else:
         code = getattr(said, "sqlstate", None)
+    if code == sqlite3.SQLITE_CANTOPEN and not has_file:
+        return _MISSING
     if code in _CODES:
         return _CODES[code]
     away = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)

@@ -64,6 +64,15 @@ def make_file(engine: Engine) -> None:
     file_of(engine).touch()
 
 
+def is_missing(engine: Engine) -> bool:
+    """False too where nobody can tell, as in a folder that may not be entered."""
+    try:
+        file_of(engine).stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
+
+
 def reading(engine: Engine) -> Engine:
     """The same engine: every transaction sees one moment."""
     return engine

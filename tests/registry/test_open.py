@@ -179,7 +179,7 @@ def test_a_database_that_is_taken_away_and_put_back_under_way(home: Path) -> Non
         publish(registry)
         kept = file.rename(home / "kept.db")
         for _ in range(2):
-            with pytest.raises(Unavailable, match="cannot be opened"):
+            with pytest.raises(Unavailable, match="is missing"):
                 registry.models.list()
         assert not file.exists()
         kept.rename(file)
@@ -215,6 +215,16 @@ def test_a_damaged_file_is_told_of_as_such(home: Path, kept: int) -> None:
     assert caught.value.message == (
         "The registry's database is damaged or no database; restore it from a backup."
     )
+
+
+def test_a_file_that_is_there_and_cannot_be_opened_is_not_told_of_as_lost(home: Path) -> None:
+    """As on a file system that has become read-only, where SQLite cannot make its other files."""
+    Registry.open(home).close()
+    (home / "registry.db-wal").mkdir()
+    with Registry.open(home, check_later=True) as registry, pytest.raises(Unavailable) as caught:
+        registry.models.list()
+    assert "is there and cannot be opened: its file system may be read-only" in caught.value.message
+    assert "estore" not in caught.value.message
 
 
 def test_a_database_that_takes_no_writes_is_told_of_as_read_only(place: Place) -> None:
