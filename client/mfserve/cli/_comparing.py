@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from enum import Enum
+from typing import Annotated, TypeVar
 
 import typer
 
 from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._output import UsageError, as_json, line, table
-from mfserve.cli._tables import PREDICTORS, RANKERS
+from mfserve.cli._tables import NOT_MEASURED, PREDICTORS, RANKERS
 from mfserve.types import AnswerComparison, ModelVersion, VersionComparison
+
+Measured = TypeVar("Measured", bound=Enum)
 
 _ERRORS = {"rmse": "RMSE", "mae": "MAE"}
 _QUALITIES = {"ndcg_at_10": "nDCG@10", "recall_at_20": "Recall@20", "coverage_at_10": "coverage@10"}
@@ -69,27 +72,33 @@ def _show(found: VersionComparison) -> None:
 
 
 def _metrics(ours: ModelVersion, theirs: ModelVersion) -> Iterator[tuple[object, ...]]:
-    """Rows of what was measured of both."""
-    if ours.evaluation is None or theirs.evaluation is None:
-        return
-    errors = {one.predictor: one for one in theirs.evaluation.rating}
-    for error in ours.evaluation.rating:
-        if error.predictor in errors:
-            what = PREDICTORS.get(error.predictor, error.predictor.value)
-            yield from _differences(what, _ERRORS, error, errors[error.predictor])
-    qualities = {one.ranker: one for one in theirs.evaluation.ranking}
-    for quality in ours.evaluation.ranking:
-        if quality.ranker in qualities:
-            what = RANKERS.get(quality.ranker, quality.ranker.value)
-            yield from _differences(what, _QUALITIES, quality, qualities[quality.ranker])
+    """Rows of what was measured of either."""
+    evaluations = (ours.evaluation, theirs.evaluation)
+    yield from _differences(
+        PREDICTORS,
+        _ERRORS,
+        *({one.predictor: one for one in found.rating} if found else {} for found in evaluations),
+    )
+    yield from _differences(
+        RANKERS,
+        _QUALITIES,
+        *({one.ranker: one for one in found.ranking} if found else {} for found in evaluations),
+    )
 
 
 def _differences(
-    what: str, measures: Mapping[str, str], ours: object, theirs: object
+    names: Mapping[Measured, str],
+    measures: Mapping[str, str],
+    ours: Mapping[Measured, object],
+    theirs: Mapping[Measured, object],
 ) -> Iterator[tuple[object, ...]]:
-    for field, name in measures.items():
-        value, other = getattr(ours, field), getattr(theirs, field)
-        yield what, name, value, other, f"{other - value:+.4f}"
+    for what in dict.fromkeys([*ours, *theirs]):
+        for field, measure in measures.items():
+            values = [getattr(side.get(what), field, None) for side in (ours, theirs)]
+            value, other = values
+            difference = NOT_MEASURED if value is None or other is None else f"{other - value:+.4f}"
+            shown = (NOT_MEASURED if one is None else one for one in values)
+            yield names.get(what, what.value), measure, *shown, difference
 
 
 def _answers(title: str, found: AnswerComparison) -> None:

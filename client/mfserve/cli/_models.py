@@ -12,7 +12,7 @@ from mfserve.cli import _options as options
 from mfserve.cli._aliases import alias_table, named
 from mfserve.cli._output import STDOUT, UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._promotion import show_gates
-from mfserve.cli._tables import ranking_table, rating_table
+from mfserve.cli._tables import NOT_MEASURED, ranking_table, rating_table
 from mfserve.types import (
     ModelVersion,
     NoRanking,
@@ -58,9 +58,6 @@ def models(
             for one in everything
         ),
     )
-
-
-_NOT_MEASURED = "–"
 
 
 def versions(
@@ -129,8 +126,8 @@ def versions(
             for one in everything
         ),
     )
-    if any(_NOT_MEASURED in (_mse(one), _ndcg(one)) for one in everything):
-        line(f"{_NOT_MEASURED} not measured: nothing was held out, or no ratings are predicted")
+    if any(NOT_MEASURED in (_mse(one), _ndcg(one)) for one in everything):
+        line(f"{NOT_MEASURED} not measured: nothing was held out, or no ratings are predicted")
 
 
 def show_version(version: ModelVersion) -> None:
@@ -183,10 +180,10 @@ def indexed(version: ModelVersion) -> str:
 def _mse(version: ModelVersion) -> float | str:
     """Of its predictions."""
     found = {one.predictor: one.mse for one in version.evaluation.rating} if version.evaluation else {}
-    return found.get(RatingPredictor.RATING_HEAD, _NOT_MEASURED)
+    return found.get(RatingPredictor.RATING_HEAD, NOT_MEASURED)
 
 
 def _ndcg(version: ModelVersion) -> float | str:
     """Of what it recommends, which is by the rating head where there is no ranking head."""
     found = {one.ranker: one.ndcg_at_10 for one in version.evaluation.ranking} if version.evaluation else {}
-    return found.get(Ranker.RANKING_HEAD, found.get(Ranker.RATING_HEAD, _NOT_MEASURED))
+    return found.get(Ranker.RANKING_HEAD, found.get(Ranker.RATING_HEAD, NOT_MEASURED))

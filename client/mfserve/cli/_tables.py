@@ -5,6 +5,7 @@ from __future__ import annotations
 from mfserve.cli._output import table
 from mfserve.types import Evaluation, Ranker, RatingPredictor
 
+NOT_MEASURED = "–"
 PREDICTORS = {
     RatingPredictor.RATING_HEAD: "rating head, as served",
     RatingPredictor.RATING_HEAD_UNCLIPPED: "rating head, unclipped",

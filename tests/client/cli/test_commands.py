@@ -197,6 +197,18 @@ def test_two_versions_are_compared(run: Run, client: Client, registry: Registry)
     assert "no version 9" in refused.err
 
 
+def test_what_one_of_two_versions_lacks_is_shown(run: Run, registry: Registry) -> None:
+    metrics = FACTS["metrics"]
+    headless = {**FACTS, "metrics": {**metrics, "ranking": metrics["ranking"][1:]}}
+    publish(registry, "bare", content=replace(random_content(1), facts=FACTS))
+    publish(registry, "bare", content=replace(random_content(2), facts=headless))
+    out = " ".join(run("compare", "bare", "1", "2", "--sample", "0").out.split())
+    assert "ranking head │ nDCG@10 │ 0.4000 │ – │ –" in out
+    assert "most popular │ nDCG@10 │ 0.2000 │ 0.2000 │ +0.0000" in out
+    back = " ".join(run("compare", "bare", "2", "1", "--sample", "0").out.split())
+    assert "ranking head │ nDCG@10 │ – │ 0.4000 │ –" in back
+
+
 def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> None:
     assert run("alias", "movies", "canary", "1", "--actor", "ann").code == 0
     split = run("alias", "movies", "canary", "--split", "1=10", "--split", "2=90", "--reason", "to try")
