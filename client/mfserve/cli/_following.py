@@ -13,6 +13,7 @@ from mfserve.cli._output import NotPromotedError, as_json, line, plain, say
 from mfserve.cli._progress import follow
 from mfserve.cli._promotion import show_promotion
 from mfserve.cli._trials import show_trials, trials
+from mfserve.errors import DeadlineExceededError, UnavailableError
 from mfserve.types import JobState
 
 PATIENCE_SECONDS = 5.0
@@ -47,6 +48,9 @@ def wait_for(client: Client, job: TrainingJob, *, json: bool) -> None:
                 follow(job.watch())
     except KeyboardInterrupt:
         say(f"The training goes on: mfserve jobs {plain(job.job_id)} --wait follows it, --cancel ends it.")
+        raise
+    except (UnavailableError, DeadlineExceededError):  # for longer than is waited for
+        say(f"The job is kept: mfserve jobs {plain(job.job_id)} --wait follows it again when that is over.")
         raise
     version = job.result()
     tables = {} if job.info.spec.tuning is None else trials(client, version)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from mfserve import Client
+from mfserve.cli._following import wait_for
+from mfserve.errors import UnavailableError
 from mfserve_registry import Claim, Progress, Registry
 from tests.client.cli.conftest import Run, Start
 from tests.registry.snapshot.samples import random_content
@@ -108,6 +111,23 @@ def test_a_job_that_nobody_takes_is_told_of(start: Start, client: Client, flags:
     out, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 1
     assert "Still waiting" not in out + err
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_an_outage_that_is_too_long_says_that_the_job_is_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], json: bool
+) -> None:
+    job = client.train("away", dataset="movielens-100k")
+
+    def lost() -> Iterator[Progress]:
+        raise UnavailableError("The registry's database does not answer; try again.")
+
+    monkeypatch.setattr(job, "watch", lost)
+    with pytest.raises(UnavailableError):
+        wait_for(client, job, json=json)
+    kept = f"The job is kept: mfserve jobs {job.job_id} --wait follows it again when that is over."
+    assert capsys.readouterr().err.splitlines()[-1] == kept
+    job.cancel()
 
 
 def test_a_job_of_before_is_followed_by_its_id(start: Start, run: Run, registry: Registry) -> None:
