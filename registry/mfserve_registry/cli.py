@@ -15,11 +15,13 @@ from pydantic import ConfigDict
 from mfserve_registry.commands import (
     ConfigFile,
     byte_bar,
+    has_registry,
     one_line,
     open_registry,
     require_registry,
     setting,
     settings_of,
+    tell_of_new_registry,
 )
 from mfserve_registry.errors import DamagedArchive, DamagedSnapshot, NotFound, RegistryError
 from mfserve_registry.settings import ProcessSettings
@@ -104,7 +106,10 @@ def import_version(
     file = _file(file, "/dev/stdin")
     with one_line("import"):
         settings = settings_of("import", Settings, {"home": home}, config)
+        known_home = has_registry(settings)
         with open_registry(settings) as registry, _speaking_of(file, *_DAMAGES), _bar("import") as report:
+            if not known_home:
+                tell_of_new_registry("import", settings)
             published = registry.import_version(file, model=model, progress=report)
         version = published.version
         known = "" if published.new else ", which was there already"

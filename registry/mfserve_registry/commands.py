@@ -56,6 +56,11 @@ def settings_of(
     return load_settings(model, flags, config)
 
 
+def tell_of_new_registry(command: str, settings: ProcessSettings) -> None:
+    """A line on standard error: a home that was misspelt would otherwise not be noticed."""
+    _say(command, f"there was no registry in {settings.home}, so that a new one is made")
+
+
 def tell_of_data_roots(command: str, settings: ProcessSettings) -> None:
     """A line on standard error for each data root that is no folder; it may be mounted later."""
     for root in settings.data_roots:
@@ -98,11 +103,16 @@ def unopened(settings: ProcessSettings, error: RegistryError) -> StartError:
     return StartError(f"{settings.registry_place} cannot be opened: {error.message.rstrip('.')}{cause}.")
 
 
+def has_registry(settings: ProcessSettings) -> bool:
+    """Whether opening the registry would make no new one. Of one that a URL names nobody knows before."""
+    return settings.url is not None or any(
+        (settings.home / name).exists() for name in ("registry.db", "snapshots")
+    )
+
+
 def require_registry(settings: ProcessSettings) -> None:
     """StartError where opening the registry would make a new one."""
-    if settings.url is None and not any(
-        (settings.home / name).exists() for name in ("registry.db", "snapshots")
-    ):
+    if not has_registry(settings):
         raise StartError(f"There is no registry in {settings.home}; --home names another folder.")
 
 

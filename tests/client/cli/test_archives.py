@@ -30,9 +30,11 @@ def test_there_and_back(run: Run, service: RunningService, registry: Registry, f
     done = run("export", "movies", "production", "--home", str(service.home))
     assert (done.code, done.out, done.err) == (0, "movies version 1 is in movies-1.mfserve\n", "")
     done = run("import", "movies-1.mfserve", "--home", "there")
-    assert (done.code, done.err) == (0, "")
+    made = f"mfserve import: there was no registry in {folder / 'there'}, so that a new one is made\n"
+    assert (done.code, done.err) == (0, made)
     assert done.out == "movies-1.mfserve is movies version 1 (production)\n"
     done = run("import", "movies-1.mfserve", "--home", "there")
+    assert done.err == ""
     assert done.out == "movies-1.mfserve is movies version 1 (production), which was there already\n"
     done = run("import", "movies-1.mfserve", "--home", "there", "--model", "films")
     assert done.out == "movies-1.mfserve is films version 1 (production)\n"
@@ -89,6 +91,7 @@ def test_a_bar_on_a_terminal_for_what_takes_long(
 ) -> None:
     exported(run, service)
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes a terminal of standard error
+    assert run("import", "movies-1.mfserve", "--home", "there").code == 0
     assert run("import", "movies-1.mfserve", "--home", "there").err == ""
     monkeypatch.setattr("mfserve_registry.cli._LARGE", 0)
     shown = run("import", "movies-1.mfserve", "--home", "there").err
