@@ -95,16 +95,22 @@ def test_moving_an_alias(movies: Registry, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alias", "expected", "found"), [("production", 0, 1), ("production", 2, 1), ("new", 1, 0)]
+    ("alias", "expected", "found", "says"),
+    [
+        ("production", 0, 1, "is at revision 1, not 0: it was changed"),
+        ("production", 2, 1, "is at revision 1, not 2: it was changed"),
+        ("new", 1, 0, "does not exist, so that it is not at revision 1."),
+    ],
 )
 def test_a_move_from_another_revision_is_refused(
-    movies: Registry, alias: str, expected: int, found: int
+    movies: Registry, alias: str, expected: int, found: int, says: str
 ) -> None:
     before = movies.aliases.list("movies")
     with pytest.raises(Aborted) as caught:
         movies.aliases.set("movies", alias, 3, expected_revision=expected)
     assert caught.value.reason == "REVISION_MISMATCH"
     assert caught.value.metadata["revision"] == str(found)
+    assert says in caught.value.message
     assert movies.aliases.list("movies") == before
 
 

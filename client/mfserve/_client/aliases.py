@@ -210,7 +210,7 @@ def _timestamp(name: str, time: datetime) -> Timestamp:
 
 def _actor(named: str | None) -> str:
     """Who makes a change, for the alias's history: as the program says, or the user and the machine."""
-    if named is not None:
+    if named:
         return named
     try:
         user = getpass.getuser()

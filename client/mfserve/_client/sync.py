@@ -56,7 +56,7 @@ class Client(ModelMethods, AliasMethods):
         address: ``HOST:PORT``, ``[::1]:50051``, or another form of a gRPC target, such as ``unix:/run/mfserve.sock`` or
             ``dns:///HOST:PORT``.
         timeout: the default for calls with one answer.
-        actor: who moves aliases, for their history; None: the user and the machine, as ``ann@host``.
+        actor: who moves aliases, for their history; None or empty: the user and the machine, as ``ann@host``.
 
     Raises:
         TypeError, ValueError: ``address``, ``timeout`` or ``actor`` is none.

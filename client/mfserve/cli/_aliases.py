@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._followed import tell_unless_followed
-from mfserve.cli._output import UsageError, as_json, line, plain, table, when
+from mfserve.cli._output import UsageError, as_json, line, plain, say, table, when
 from mfserve.types import Alias, AliasEvent, AliasState, Model
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -31,6 +31,10 @@ Actor = Annotated[
     str | None,
     typer.Option(envvar="MFSERVE_ACTOR", help="Who, for the alias's history.", show_default="USER@HOST"),
 ]
+
+_MAX_WEIGHT = 1_000_000
+_LONGEST = 100
+"""Characters of a part of a split that may be one: Python reads no number of thousands of digits."""
 
 
 def alias(
@@ -127,7 +131,10 @@ def alias_history(
             found = client.alias_at(model, alias, moment)
             if json:
                 as_json(found)
-            elif found is None:
+                return
+            if moment > datetime.now(UTC):
+                say(f"{when(moment)} is yet to come: this is what holds now.")
+            if found is None:
                 line(f"At {when(moment)} {plain(model)} had no alias {plain(alias)}.")
             else:
                 _history(f"{model} {alias} at {when(moment)}", [found])
@@ -222,10 +229,12 @@ def _weights(split: list[str]) -> dict[int, int]:
     weights: dict[int, int] = {}
     for text in split:
         version, _, weight = text.partition("=")
-        if not (version.isdecimal() and weight.isdecimal()):
+        if not (version.isdecimal() and weight.isdecimal() and len(text) < _LONGEST):
             raise UsageError(f"--split {text}: expected VERSION=WEIGHT, such as 3=90")
         if int(version) in weights:
             raise UsageError(f"--split {text}: version {int(version)} is named twice")
+        if not 1 <= int(weight) <= _MAX_WEIGHT:
+            raise UsageError(f"--split {text}: a weight is 1 to {_MAX_WEIGHT:,}")
         weights[int(version)] = int(weight)
     return weights
 

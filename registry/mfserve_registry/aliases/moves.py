@@ -30,9 +30,13 @@ def compare(model: str, alias: str, found: Alias | None, expected_revision: int)
     """Aborted REVISION_MISMATCH unless the alias has the revision; 0 is that of an alias that does not exist."""
     revision = 0 if found is None else found.revision
     if revision != expected_revision:
+        now = (
+            f"does not exist, so that it is not at revision {expected_revision}"
+            if found is None
+            else f"is at revision {revision}, not {expected_revision}: it was changed in the meantime"
+        )
         raise Aborted(
-            f"The alias {alias} of model {model} is at revision {revision}, not {expected_revision}: "
-            "it was changed in the meantime. Read it again and decide again.",
+            f"The alias {alias} of model {model} {now}. Read it again and decide again.",
             reason="REVISION_MISMATCH",
             field="expected_revision",
             metadata={"model": model, "alias": alias, "revision": str(revision)},

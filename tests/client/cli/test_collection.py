@@ -95,6 +95,8 @@ def test_a_time_that_nothing_would_heed_is_refused(run: Run, home: Path, tmp_pat
         ("--grace", "1 fortnight", "a number with d, h, m or s behind it"),
         ("--named-within", "-1d", "a number with d, h, m or s behind it"),
         ("--keep-uploads", "30", "a number with d, h, m or s behind it"),
+        ("--named-within", "9999999999d", "it is too large: at most 36500d"),
+        ("--grace", "9" * 5000 + "s", "it is too large: at most 36500d"),
         ("--keep-last", "0", "greater than or equal to 1"),
     ],
 )

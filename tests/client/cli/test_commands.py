@@ -211,7 +211,7 @@ def test_what_one_of_two_versions_lacks_is_shown(run: Run, registry: Registry) -
 
 def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> None:
     assert run("alias", "movies", "canary", "1", "--actor", "ann").code == 0
-    split = run("alias", "movies", "canary", "--split", "1=10", "--split", "2=90", "--reason", "to try")
+    split = run("alias", "movies", "canary", "--split", "1=10", "--split", "2=90", "--actor", "")
     assert split.out == "canary → version 2 (90 % of the users) + 1 (10 % of the users) (revision 2)\n"
     shadowed = document(
         run, "alias", "movies", "canary", "1", "--shadow", "2=0.25", "--expected-revision", "2"
@@ -229,6 +229,7 @@ def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> 
     )
     assert run("alias", "movies", "canary", "--delete", "--reason", "done").out == "canary deleted\n"
     history = document(run, "alias-history", "movies", "canary")
+    assert all(one["actor"] for one in history)
     assert [(one["revision"], one["action"], one["restored_revision"]) for one in history] == [
         (6, "DELETED", None),
         (5, "ROLLED_BACK", 1),
@@ -245,6 +246,10 @@ def test_an_alias_is_split_rolled_back_and_deleted(run: Run, client: Client) -> 
     assert document(run, "alias-history", "movies", "canary", "--at", at) == history[2]
     assert "at" in run("alias-history", "movies", "canary", "--at", at).out
     assert "had no alias canary" in run("alias-history", "movies", "canary", "--at", "2001-02-03").out
+    to_come = run("alias-history", "movies", "production", "--at", "2999-01-01")
+    assert "is yet to come: this is what holds now." in to_come.err
+    assert "production at 2999-01-01" in to_come.out
+    assert run("alias-history", "movies", "production", "--at", at).err == ""
     assert document(run, "alias", "movies", "canary", "2", "--actor", "bob")["revision"] == 7
     assert document(run, "alias", "movies", "canary", "--delete")["deleted"]
 
