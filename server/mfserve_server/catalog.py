@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 
 from mfserve_registry import Registry
-from mfserve_registry.aliases import ResolvedVersion
+from mfserve_registry.aliases import ResolvedAlias, ResolvedVersion
 from mfserve_registry.errors import RegistryError, Unavailable
 from mfserve_registry.names import LATEST, PRODUCTION
 from mfserve_registry.serving import ServingLease, ServingState
@@ -93,6 +93,7 @@ class Catalog:
         self._max_versions = max_versions
         self._changed = changed
         self._left = left
+        self._wanted: Mapping[Name, ResolvedAlias] = {}
         self._by_alias: Mapping[Name, Route] = MappingProxyType({})
         self._shadowed: Mapping[Name, Route] = {}
         self._aliased: dict[Number, LoadedVersion] = {}
@@ -101,6 +102,11 @@ class Catalog:
         self._failures: dict[Key, LoadFailure] = {}
         self._latest: dict[str, int] = {}
         self._streams: Counter[Key] = Counter()
+
+    @property
+    def wanted(self) -> Mapping[Name, ResolvedAlias]:
+        """What each alias is to answer from: what the registry said last, at first what was recorded."""
+        return self._wanted
 
     @property
     def by_alias(self) -> Mapping[Name, Route]:
@@ -209,6 +215,12 @@ class Catalog:
             self._changed()
         return await asyncio.shield(task)
 
+    def want(self, wanted: Mapping[Name, ResolvedAlias]) -> None:
+        """Takes what each alias is to answer from; it goes on answering as it does until ``serve``."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._changed()
+
     def serve(self, route: Route) -> None:
         """Lets its versions answer for the alias from now on; what answered before ends with its last request."""
         self._swap({**self._by_alias, (route.wanted.model, route.wanted.alias): route})
@@ -250,8 +262,9 @@ class Catalog:
         for (model, alias), route in self._by_alias.items():
             for loaded in route.targets:
                 names.setdefault((model, loaded.version), []).append(alias)
-            for version in route.missing:
-                missed.setdefault((model, version), []).append(alias)
+            if route.wanted == self._wanted.get((model, alias)):  # or else nobody waits for what is missing
+                for version in route.missing:
+                    missed.setdefault((model, version), []).append(alias)
         held = {
             number: loaded.digest for number, loaded in [*self._aliased.items(), *self._on_demand.items()]
         }

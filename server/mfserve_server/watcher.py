@@ -65,8 +65,6 @@ class Watcher:
         self._executors = executors
         self._contact = contact
         self._record = record
-        # What each alias is to answer from: what the registry said last, at first what is recorded.
-        self._wanted: Mapping[Name, ResolvedAlias] = {}
         # What each has answered from last, in this process or in one before it.
         self._last: Mapping[Name, ResolvedAlias] = {}
         self._recorded: Mapping[Name, ResolvedAlias] = {}
@@ -78,14 +76,15 @@ class Watcher:
         record = await self._executors.storing(self._record.read)
         if record is not None:
             self._contact.read_at = record.read_at
-            self._wanted = self._last = self._recorded = _by_name(record.aliases)
+            self._last = self._recorded = _by_name(record.aliases)
+            self._catalog.want(self._last)
 
     async def look(self) -> None:
         """Asks once, and swaps where what is wanted is loaded already."""
         try:
             await self._ask()
             for name in self._moved():
-                if self._is_loaded(self._wanted[name]):
+                if self._is_loaded(self._catalog.wanted[name]):
                     await self._move(name)
         except Exception:  # noqa: BLE001 - a defect here must not end the watching
             _log.exception("the watcher failed; it tries again")
@@ -109,7 +108,9 @@ class Watcher:
     async def _ask(self) -> None:
         unnamed = self._catalog.unnamed
         try:
-            news = await self._executors.watching(self._news, self._wanted.keys(), unnamed, self._last)
+            news = await self._executors.watching(
+                self._news, self._catalog.wanted.keys(), unnamed, self._last
+            )
         except RegistryError as error:
             self._contact.failed(error)
             return
@@ -122,12 +123,14 @@ class Watcher:
                 if news.digests.get((model, version), digest) != digest
             }
         )
-        kept = {name: alias for name, alias in self._wanted.items() if name not in news.aliases_deleted}
-        self._wanted = {**kept, **news.named}
+        kept = {
+            name: alias for name, alias in self._catalog.wanted.items() if name not in news.aliases_deleted
+        }
+        self._catalog.want({**kept, **news.named})
         self._last = {
             name: alias
             for name, alias in self._last.items()
-            if name in self._wanted
+            if name in self._catalog.wanted
             and not any(number in news.digests and news.digests[number] is None for number in _numbers(alias))
         }
 
@@ -148,7 +151,7 @@ class Watcher:
         """The aliases that do not answer from what is wanted, or have no shadow yet."""
         return [
             name
-            for name, alias in self._wanted.items()
+            for name, alias in self._catalog.wanted.items()
             if not self._answers(alias) or self._unshadowed(alias) is not None
         ]
 
@@ -156,7 +159,7 @@ class Watcher:
         return all(self._catalog.holds(target) for target in wanted.targets)
 
     async def _move(self, name: Name) -> None:
-        wanted = self._wanted.get(name)
+        wanted = self._catalog.wanted.get(name)
         if wanted is None or self._answers(wanted):
             return  # a later look has found it deleted, or it is only the shadow that is missing
         # What answers goes on where the wanted one cannot be loaded; where nothing does, what answered last is next.
@@ -184,7 +187,7 @@ class Watcher:
 
         Otherwise only what the last look has found, as a whole, or with more of its versions than answer now.
         """
-        wanted, now = self._wanted.get(name), self._catalog.by_alias.get(name)
+        wanted, now = self._catalog.wanted.get(name), self._catalog.by_alias.get(name)
         if wanted is None or now is None:
             return wanted is not None
         more = not route.missing if now.wanted != wanted else len(route.targets) > len(now.targets)
@@ -198,7 +201,7 @@ class Watcher:
         log("serves", model=alias.model, alias=alias.alias, weights=shares, missing=route.missing)
 
     async def _add_shadow(self, name: Name) -> None:
-        alias = self._wanted.get(name)
+        alias = self._catalog.wanted.get(name)
         if (
             alias is None
             or alias.shadow is None

@@ -191,6 +191,8 @@ async def test_what_answers_without_a_part_makes_way_to_a_whole_alone(
 
     await until(failed)
     await check_all(server, by_the_formula({1: 3, 2: 1}))
+    # Nobody waits for the third any more.
+    assert "Until then" not in (await states(server))["movies", 3].message
     # So it is on a server that starts now, by what its home remembers.
     await check_all(await serve(), by_the_formula({1: 3, 2: 1}))
     point(two, {2: 1})
