@@ -99,7 +99,8 @@ def import_version(
     """Publish the version in a file as the next one of its model.
 
     The file is checked as a whole before anything becomes visible. A model's first version takes the alias
-    production; no other alias moves. Where the model has this very version already, its number is the answer.
+    production, unless it failed promotion gates where it was trained; no other alias moves. Where the model has this
+    very version already, its number is the answer.
 
     Writes to the registry itself: runs where its home folder is, with or without a server beside it.
     """
@@ -114,7 +115,9 @@ def import_version(
         version = published.version
         known = "" if published.new else ", which was there already"
         aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-        sentence = f"{file} is {version.model} version {version.version}{aliases}{known}"
+        failed = ", ".join(result.gate for result in version.gates.failed) if version.gates else ""
+        warning = f"; it failed gates ({failed}), and is promoted by force alone" if failed else ""
+        sentence = f"{file} is {version.model} version {version.version}{aliases}{known}{warning}"
         _tell(version, sentence, {"path": str(file), "new": published.new}, as_json=as_json)
 
 

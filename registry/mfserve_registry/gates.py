@@ -73,9 +73,12 @@ class GateReport(_Found):
 
     alias: str
     """The alias that names the incumbent."""
-    incumbent: int | None
-    """The version that the alias named, its heaviest target; None where there was no such alias."""
-    revision: int
+    incumbent: int | None = Field(ge=1, lt=2**63)
+    """The version that the alias named, its heaviest target; None where there was no such alias.
+
+    Of a version that was imported: its number in the registry that it was trained in, as is the revision.
+    """
+    revision: int = Field(ge=0, lt=2**63)
     """The alias's revision as it was read; 0 where there was none."""
     results: tuple[GateResult, ...]
 

@@ -25,7 +25,8 @@ class Candidate(Protocol):
         model: the model that it becomes a version of.
         promote_to_alias: the alias that is to move to it, or None.
         actor: who moves it, for the history.
-        gates: what they found; None: they did not run, and the alias is moved whatever it names.
+        gates: what they found, here or where an import comes from; None: they did not run, and the alias is moved
+            whatever it names.
     """
 
     @property
@@ -43,8 +44,9 @@ def settle_aliases(
 ) -> Promotion | None:
     """Moves the aliases that the new version gets, within the transaction that publishes it.
 
-    A model's only version takes ``production``. The alias that was asked for is moved where no gate failed and it
-    still is as the gates saw it: what they let through beside one version says nothing beside another.
+    A model's only version takes ``production`` unless a gate failed: an import brings what failed elsewhere. The alias
+    that was asked for is moved where no gate failed and it still is as the gates saw it: what they let through beside
+    one version says nothing beside another.
 
     Args:
         number: of the version.
@@ -56,7 +58,8 @@ def settle_aliases(
         candidate.gates,
         candidate.actor,
     )
-    if first and wanted != PRODUCTION:
+    failed = gates is not None and gates.failed
+    if first and wanted != PRODUCTION and not failed:
         reason = "The model's first version."
         action = AliasAction.FIRST_VERSION
         point(connection, model, PRODUCTION, number, action, now=now, reason=reason, actor=actor)

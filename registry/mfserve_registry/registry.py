@@ -141,7 +141,7 @@ class Registry:
     ) -> Version:
         """Makes the snapshot in ``staged`` the next version of the claim's model, and the job SUCCEEDED.
 
-        The model's only version takes the alias ``production``. The alias that the job asked for is moved, unless a
+        The model's only version takes the alias ``production``, and the alias that the job asked for is moved, unless a
         gate failed or the alias was changed since the gates looked at it: then the job says why it was not. All of it
         happens, durably, or nothing does. Between a publication and a cancellation the first to commit wins.
 
@@ -190,10 +190,10 @@ class Registry:
     ) -> Publication:
         """Makes the version in an archive the next version of its model, as if it had been trained here.
 
-        Digest, metrics, facts and artifacts stay; the number is the next one here, and there is no job. The model's
-        only version takes the alias ``production``, no other alias moves. Everything is checked before anything becomes
-        visible. Where the model has a version with this snapshot already, that one is the answer; its files are
-        replaced where they were damaged.
+        Digest, metrics, facts, artifacts and what the promotion gates found stay; the number is the next one here, and
+        there is no job. The model's only version takes the alias ``production`` unless a gate failed, no other alias
+        moves. Everything is checked before anything becomes visible. Where the model has a version with this snapshot
+        already, that one is the answer; its files are replaced where they were damaged.
 
         Args:
             path: a file that ``export_version`` wrote, or a pipe from one.

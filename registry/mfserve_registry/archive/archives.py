@@ -92,5 +92,6 @@ def _document(version: Version, folder: Path) -> Document:
         created_at=version.created_at,
         metrics=dict(version.metrics),
         facts=dict(version.facts),
+        gates=version.gates,
         members=(*snapshot, *artifacts),
     )

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 
 from mfserve_registry.canonical import canonical_json
 from mfserve_registry.errors import DamagedArchive, InvalidArgument
+from mfserve_registry.gates import GateReport
 from mfserve_registry.names import check_artifact
 from mfserve_registry.snapshot import manifest
 from mfserve_registry.snapshot.manifest import Sha256
@@ -87,6 +88,8 @@ class Document(_Part):
     """When it was published there."""
     metrics: dict[str, JsonValue]
     facts: dict[str, JsonValue]
+    gates: GateReport | None = Field(None, exclude_if=_absent)
+    """What the promotion gates found there; absent where they did not run."""
     members: tuple[Member, ...]
     """In the order in which they follow."""
 
@@ -132,6 +135,7 @@ def parse(data: bytes) -> Document:
 def _check_format(data: bytes) -> None:
     try:
         found = json.loads(data)
+        canonical_json(found)  # Python reads NaN, too
     except (ValueError, RecursionError) as error:
         raise DamagedArchive(f"{NAME} is damaged: it is not JSON.") from error
     number = found.get("format") if isinstance(found, dict) else None

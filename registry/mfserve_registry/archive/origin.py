@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from mfserve_registry.archive.document import Document
-from mfserve_registry.gates import Promotion
+from mfserve_registry.gates import GateReport, Promotion
 from mfserve_registry.models import Version, version_of
 from mfserve_registry.tables import models, versions
 
@@ -25,7 +25,10 @@ class FromArchive:
     job_id: None = None
     attempt: None = None
     promote_to_alias: None = None
-    gates: None = None
+
+    @property
+    def gates(self) -> GateReport | None:
+        return self.document.gates
 
     @property
     def actor(self) -> str:

@@ -12,6 +12,8 @@ from mfserve_registry import Registry
 from mfserve_registry.names import _NAME_RULE
 from tests.client.cli.conftest import Run, command
 from tests.integration.service import RunningService
+from tests.registry.helpers import publish
+from tests.registry.test_promoting import FINE, WORSE, published, report
 
 
 @pytest.fixture
@@ -40,6 +42,17 @@ def test_there_and_back(run: Run, service: RunningService, registry: Registry, f
     assert done.out == "movies-1.mfserve is films version 1 (production)\n"
     with Registry.open(folder / "there") as there:
         assert there.models.get_version("films", 1).digest == registry.models.get_version("movies", 1).digest
+
+
+def test_a_version_that_failed_gates_is_told_of(run: Run, folder: Path) -> None:
+    with Registry.open(folder / "here") as here:
+        publish(here)
+        published(here, report(FINE, WORSE))
+        here.export_version("movies", 2, folder / "a")
+    done = run("import", "a", "--home", "there")
+    assert (
+        done.out == "a is movies version 1; it failed gates (RATING_ERROR), and is promoted by force alone\n"
+    )
 
 
 def test_for_programs(run: Run, service: RunningService, registry: Registry, folder: Path) -> None:

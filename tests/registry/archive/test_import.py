@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import update
 
 from mfserve_registry import Registry, Version
-from mfserve_registry.errors import InvalidArgument
+from mfserve_registry.errors import FailedPrecondition, InvalidArgument
 from mfserve_registry.snapshot import Snapshot
 from mfserve_registry.tables import versions
 from tests.places import Place
 from tests.registry.archive.files import CURVE, EMPTY
 from tests.registry.helpers import EPOCH, Clock, publish
+from tests.registry.test_promoting import FINE, UNKNOWN, WORSE, published, report
 
 Archived = tuple[Version, Path]
 
@@ -58,6 +59,42 @@ def test_under_another_name(registry: Registry, archived: Archived) -> None:
     with pytest.raises(InvalidArgument) as caught:
         registry.import_version(archived[1], model="Films!")
     assert caught.value.field == "model"
+
+
+def test_what_failed_its_gates_has_failed_them_under_another_name_too(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry)
+    version, _ = published(registry, report(FINE, WORSE))
+    registry.export_version("movies", version.version, tmp_path / "a")
+    imported = registry.import_version(tmp_path / "a", model="films").version
+    assert imported.gates == version.gates
+    assert imported.aliases == (), "the first of its model, and yet not in production"
+    with pytest.raises(FailedPrecondition) as refused:
+        registry.promote("films", 1)
+    assert refused.value.reason == "GATES_FAILED"
+    assert registry.promote("films", 1, force=True, reason="We know.").targets[0].version == 1
+
+
+def test_what_failed_its_gates_has_failed_them_after_a_deletion_too(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry)
+    version, _ = published(registry, report(WORSE))
+    registry.export_version("movies", version.version, tmp_path / "a")
+    registry.models.delete_version("movies", version.version)
+    back = registry.import_version(tmp_path / "a").version
+    assert (back.version, back.gates) == (3, version.gates)
+    with pytest.raises(FailedPrecondition) as refused:
+        registry.promote("movies", 3)
+    assert refused.value.reason == "GATES_FAILED"
+
+
+def test_what_passed_its_gates_takes_production_as_the_first(registry: Registry, tmp_path: Path) -> None:
+    version, _ = published(registry, report(FINE, UNKNOWN, revision=0))
+    registry.export_version("movies", 1, tmp_path / "a")
+    imported = registry.import_version(tmp_path / "a", model="films").version
+    assert (imported.gates, imported.aliases) == (version.gates, ("production",))
 
 
 def test_twice_is_once(registry: Registry, archived: Archived, clock: Clock) -> None:

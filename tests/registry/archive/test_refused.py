@@ -229,6 +229,11 @@ def set_member(number: int, **values: object) -> Callable[[Document, Files], obj
     return lambda document, _: document["members"][number].update(values)
 
 
+def set_gates(**values: object) -> Callable[[Document, Files], object]:
+    gates = {"alias": "production", "incumbent": 1, "revision": 1, "results": []}
+    return lambda document, _: document.update(gates=gates | values)
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -249,6 +254,10 @@ def set_member(number: int, **values: object) -> Callable[[Document, Files], obj
         (lambda document, _: document.update(created_at="yesterday"), "created_at"),
         (lambda document, _: document.update(created_at="2030-01-01T00:00:00"), "created_at"),
         (lambda document, _: document.update(more=1), "more"),
+        (lambda document, _: document.update(gates={}), "gates.alias"),
+        (set_gates(incumbent=2**63), "gates.incumbent"),
+        (set_gates(revision=-1), "gates.revision"),
+        (set_gates(results=[{"gate": "USERS", "outcome": "PERHAPS", "message": ""}]), "gates.results.0"),
         (lambda document, _: document.pop("model"), "model"),
     ],
 )
@@ -261,7 +270,9 @@ def test_a_document_that_says_what_cannot_be(
 
 def test_a_metric_that_is_no_json(registry: Registry, place: Place, archive: bytes) -> None:
     change = lambda document, _: document["metrics"].update(rmse=float("nan"))  # noqa: E731
-    refuses(registry, place, with_document(archive, changed_alone(archive, change)), RegistryError)
+    assert "it is not JSON" in refuses(
+        registry, place, with_document(archive, changed_alone(archive, change))
+    )
 
 
 def test_a_model_that_has_no_name(registry: Registry, place: Place, archive: bytes) -> None:
