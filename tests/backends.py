@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
@@ -157,11 +158,16 @@ def bucket_server() -> Iterator[dict[str, str]]:
         }
         for name, value in variables.items():
             patch.setenv(name, value)
-        with closing(HTTPConnection(host, port)) as connection:
-            connection.request("PUT", f"/{BUCKET}")
-            assert connection.getresponse().status == HTTPStatus.OK
+        make_bucket(BUCKET)
         yield variables
     server.stop()
+
+
+def make_bucket(name: str) -> None:
+    """Makes a bucket on the server that the variables lead to."""
+    with closing(HTTPConnection(urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc)) as connection:
+        connection.request("PUT", f"/{name}")
+        assert connection.getresponse().status == HTTPStatus.OK
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ RegistryError
 ├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
 │   └── UnsoundSnapshot  they are, but no version can have such numbers: whoever reads them again finds the same
 ├── DamagedArchive       a file is no archive of a version, or not as it was exported
-└── Unavailable          the database does not answer now; the same call may work later
+└── Unavailable          the database or the store cannot be used now; the same call may work later
 
 Each carries ``reason``, the name of a value of ``mfserve.v1.ErrorReason`` without its prefix, so that one
 place in the server can turn any of them into a gRPC status. A few are for mfserve's own processes only, such as

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -270,6 +272,17 @@ class Registry:
             OSError: the disk of a store in a folder failed, or does not let us; the same.
         """
         return self._collector.collect(retention or Retention(), dry_run=dry_run, progress=progress)
+
+    def ask_store(self) -> None:
+        """Asks the store for something small, so that a log says early why it cannot be used, if that is so.
+
+        In the background: one that says nothing keeps nobody waiting.
+        """
+        Thread(target=self._ask_store, name="asking the store").start()
+
+    def _ask_store(self) -> None:
+        with suppress(Unavailable):  # the store has told its log
+            self.snapshots.any()
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""

@@ -66,6 +66,7 @@ def withdraw(settings: Settings, server_id: str) -> None:
 
 
 def _verify(registry: Registry, aliases: Sequence[ResolvedAlias], verification: Verification) -> None:
+    registry.ask_store()  # also where there is nothing to fetch
     by_digest = {version.digest: version for alias in aliases for version in alias.versions}
     for digest, version in by_digest.items():
         try:

@@ -24,10 +24,15 @@ from mfserve_server.preparation import prepare
 from mfserve_server.releasing import Releaser
 from mfserve_server.settings import Settings
 from mfserve_server.verification import Verification
+from tests.backends import bucket
+from tests.places import BUCKET
 from tests.registry.snapshot.samples import random_content
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.server.test_versions import answer
+from tests.waiting import eventually
+
+__all__ = ["bucket"]
 
 PATIENCE = 60.0
 
@@ -255,6 +260,15 @@ async def test_an_old_version_is_let_go_of_beside_the_event_loop(
         await died.wait()  # though nobody asks for anything more
     assert where == ["releasing"]
     assert await answer(server) != before
+
+
+def test_a_start_says_that_the_bucket_cannot_be_used(
+    home: Path, registry: Registry, verdicts: Path, bucket: str
+) -> None:
+    with capture_logs() as logs:
+        assert prepare(Settings(home=home, store_url=f"{bucket}-absent"), Verification(verdicts))
+        (said,) = eventually(lambda: list(logs), "the store has told the log")
+    assert f"'{BUCKET}-absent' does not exist" in said["message"]
 
 
 def test_a_start_says_which_version_is_damaged_and_what_mends_it(

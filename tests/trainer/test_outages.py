@@ -22,7 +22,8 @@ from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import Fitter
 from mfserve_trainer.messages import Done, FitTask
 from mfserve_trainer.settings import Settings
-from tests.backends import Postgres, bucket, place_of, postgres
+from tests.backends import Postgres, bucket, make_bucket, place_of, postgres
+from tests.places import BUCKET
 from tests.registry.helpers import Clock
 from tests.registry.snapshot.samples import random_content
 from tests.trainer.samples import ENDLESS, SECONDS_LONG
@@ -70,6 +71,15 @@ def test_outage_ends_neither_the_fit_nor_the_trainer(registry: Registry, home: P
     assert versions(registry, "movies") == [1]
 
 
+def test_a_trainer_says_at_its_start_that_the_bucket_cannot_be_used(
+    registry: Registry, home: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFSERVE_STORE_URL", f"{bucket}-absent")
+    with running_trainer(home, home) as trainer:
+        eventually(lambda: f"'{BUCKET}-absent' does not exist" in trainer.log.read_text(), "it has said so")
+        trainer.terminate()
+
+
 class Written(Fitter):
     """Fits nothing: when ``end`` is set, its snapshot is there."""
 
@@ -112,6 +122,25 @@ async def test_a_fit_outlives_a_database_that_says_nothing_for_longer_than_its_l
         await running
         job = registry.jobs.get(job_id)
         assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+
+
+async def test_a_finished_fit_waits_for_a_bucket_that_does_not_exist_yet(
+    registry: Registry, home: Path, csv: Path, bucket: str
+) -> None:
+    job_id = submit(registry, csv)
+    claim = registry.jobs.claim("trainer", timedelta(minutes=5))
+    assert claim is not None
+    settings = Settings(home=home)
+    fitter = Written(settings)
+    fitter.end.set()
+    with Registry.open(home, store_url=f"{bucket}-to-come") as there, capture_logs() as logs:
+        running = asyncio.create_task(Attempt(claim, settings, there, fitter).run(asyncio.Event()))
+        await until(lambda: any("published later" in entry["event"] for entry in logs))
+        make_bucket(f"{BUCKET}-to-come")
+        await running
+    said = next(entry["message"] for entry in logs if "published later" in entry["event"])
+    assert said.startswith(f"The registry's bucket '{BUCKET}-to-come' does not exist")
+    assert registry.jobs.get(job_id).state is JobState.SUCCEEDED
 
 
 async def test_a_finished_fit_waits_for_the_registry(registry: Registry, home: Path, csv: Path) -> None:

@@ -65,6 +65,7 @@ async def _train(settings: Settings) -> None:
 
     configure_logs(settings, process="trainer")
     with open_registry(settings) as registry:
+        registry.ask_store()
         registry.clean_staging()
         worker = Worker(settings, registry)
         for caught in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ from mfserve_registry.errors import Unavailable
 from mfserve_registry.store.base import Check, Held, StoredFile
 from mfserve_registry.store.cache import Cache
 from mfserve_registry.store.durable import sync_folder
+from mfserve_registry.store.refusals import lacks_bucket, refusal
 from mfserve_registry.store.staging import Staging
 
 SILENCE_SECONDS = 10.0
@@ -65,14 +66,14 @@ class BucketStore:
         if last is None:
             if self.contains(name):
                 raise FileExistsError(name)
-            with _answering():
+            with _answering(self._bucket):
                 self._put_file(staged, name)
         else:
             self._put_folder(staged, name, last)
         self.discard(staged)
 
     def contains(self, name: str) -> bool:
-        with _answering():
+        with _answering(self._bucket):
             try:
                 obstore.head(self._bucket, name)
             except FileNotFoundError:
@@ -80,7 +81,7 @@ class BucketStore:
             return True
 
     def read(self, name: str) -> bytes:
-        with _answering():
+        with _answering(self._bucket):
             return bytes(obstore.get(self._bucket, name).bytes())
 
     def hold(self, name: str, check: Check) -> Held:
@@ -94,7 +95,7 @@ class BucketStore:
         self._cache.note_use(name)
 
     def remove(self, name: str, *, last: str | None = None) -> None:
-        with suppress(FileNotFoundError), _answering():
+        with suppress(FileNotFoundError), _answering(self._bucket):
             paths = list(_Objects(self._bucket, name).sizes)
             if (
                 last is not None
@@ -104,7 +105,7 @@ class BucketStore:
         self._cache.drop(name)
 
     def files(self, kind: str) -> Iterator[StoredFile]:
-        with _answering():
+        with _answering(self._bucket):
             for page in obstore.list(self._bucket, kind):
                 for each in page:
                     yield StoredFile(each["path"], each["size"], each["last_modified"])
@@ -114,7 +115,7 @@ class BucketStore:
         obstore.put(self._bucket, name, file, max_concurrency=_PARALLEL)
 
     def _put_folder(self, staged: Path, name: str, last: str) -> None:
-        with _answering():
+        with _answering(self._bucket):
             for file in staged.iterdir():
                 if file.name != last:
                     self._put_file(file, f"{name}/{file.name}")
@@ -136,7 +137,7 @@ class _Objects:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Bytes by path."""
-        with _answering():
+        with _answering(self._bucket):
             found = obstore.list(self._bucket, self._name).collect()
             found = found or [obstore.head(self._bucket, self._name)]
             return {each["path"]: each["size"] for each in found}
@@ -157,7 +158,7 @@ class _Objects:
         size = self.sizes[path]
         with target.open("xb") as file:
             for start in range(0, size, _CHUNK):
-                with _answering():
+                with _answering(self._bucket):
                     part = obstore.get_range(self._bucket, path, start=start, end=min(start + _CHUNK, size))
                 file.write(part)
             file.flush()
@@ -170,10 +171,13 @@ def _endpoint() -> str:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """What goes wrong in the bucket as one error; its text says which request, which is for nobody outside."""
+def _answering(store: S3Store) -> Iterator[None]:
+    """What goes wrong as one error, which says why. FileNotFoundError is for an object that is not in the bucket."""
     try:
         yield
-    except BaseError as error:
-        _log.warning("the store does not answer", error=type(error).__name__)
-        raise Unavailable("The registry's store does not answer; try again.") from error
+    except (BaseError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and not lacks_bucket(error):
+            raise
+        message = refusal(store.config["bucket"], error)
+        _log.warning("the store cannot be used", message=message)
+        raise Unavailable(message) from error
