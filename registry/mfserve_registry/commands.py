@@ -120,8 +120,10 @@ def open_registry(settings: ProcessSettings) -> Registry:
     """The registry of the settings; StartError where it cannot be used."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+    from mfserve_registry.logs import logs_to_stderr
     from mfserve_registry.registry import Registry
 
+    logs_to_stderr()
     try:
         return Registry.open(
             settings.home,

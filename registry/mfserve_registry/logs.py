@@ -24,6 +24,12 @@ class _Undisturbed:
             sys.stderr.flush()
 
 
+def logs_to_stderr() -> None:
+    """Keeps what is logged off standard output, where structlog writes by itself and results belong."""
+    # In one write, line end and all: other processes write to the same terminal or file.
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Undisturbed())))
+
+
 def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
     """Sets up structlog for this process; ``facts`` are on every line."""
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
@@ -41,8 +47,7 @@ def configure_logs(settings: ProcessSettings, **facts: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level.upper()]
         ),
-        # In one write, line end and all: other processes write to the same terminal or file.
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Undisturbed())),
         cache_logger_on_first_use=True,
     )
+    logs_to_stderr()
     structlog.contextvars.bind_contextvars(**facts)

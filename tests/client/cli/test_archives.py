@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from mfserve_registry import Registry
+from mfserve_registry.archive import FORMAT
 from mfserve_registry.names import _NAME_RULE
+from tests.backends import bucket
 from tests.client.cli.conftest import Run, command
 from tests.integration.service import RunningService
+from tests.registry.archive.golden import FOLDER
 from tests.registry.helpers import publish
 from tests.registry.test_promoting import FINE, WORSE, published, report
+
+__all__ = ["bucket"]
 
 
 @pytest.fixture
@@ -96,6 +103,21 @@ def test_into_a_pipe_goes_nothing_but_the_archive(run: Run, service: RunningServ
     assert subprocess.run(back, input=done.stdout, check=True, capture_output=True).stdout.startswith(
         b"/dev/stdin is"
     )
+
+
+def test_into_a_pipe_goes_no_line_of_the_log(tmp_path: Path, bucket: str) -> None:
+    """Of a bucket's copies there are some."""
+    archive = tmp_path / "archive"
+    with Registry.open(tmp_path / "here", store_url=bucket) as registry:
+        registry.import_version(FOLDER / f"format-{FORMAT}.mfserve")
+        registry.export_version("movies", 1, archive)
+    shutil.rmtree(tmp_path / "here" / "cache")
+    line = command("export", "movies", "1", "--home", str(tmp_path / "here"), "--output", "-")
+    done = subprocess.run(
+        line, env={**os.environ, "MFSERVE_STORE_URL": bucket}, check=True, capture_output=True
+    )
+    assert b"fetched" in done.stderr
+    assert done.stdout == archive.read_bytes()
 
 
 @pytest.mark.usefixtures("folder")
