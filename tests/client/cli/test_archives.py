@@ -107,14 +107,14 @@ def test_into_a_pipe_goes_nothing_but_the_archive(run: Run, service: RunningServ
 
 def test_into_a_pipe_goes_no_line_of_the_log(tmp_path: Path, bucket: str) -> None:
     """Of a bucket's copies there are some."""
-    archive = tmp_path / "archive"
-    with Registry.open(tmp_path / "here", store_url=bucket) as registry:
+    archive, store_url = tmp_path / "archive", f"{bucket}/piped"
+    with Registry.open(tmp_path / "here", store_url=store_url) as registry:
         registry.import_version(FOLDER / f"format-{FORMAT}.mfserve")
         registry.export_version("movies", 1, archive)
     shutil.rmtree(tmp_path / "here" / "cache")
     line = command("export", "movies", "1", "--home", str(tmp_path / "here"), "--output", "-")
     done = subprocess.run(
-        line, env={**os.environ, "MFSERVE_STORE_URL": bucket}, check=True, capture_output=True
+        line, env={**os.environ, "MFSERVE_STORE_URL": store_url}, check=True, capture_output=True
     )
     assert b"fetched" in done.stderr
     assert done.stdout == archive.read_bytes()
