@@ -259,3 +259,14 @@ def test_a_folder_that_several_homes_share(tmp_path: Path) -> None:
     with Registry.open(tmp_path / "two", database_url=database, store_url=url) as two:
         assert two.snapshots.path(digest) == tmp_path / "a shared folder" / "snapshots" / digest
         verify_snapshot(two.snapshots.path(digest), digest)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "nonsense", "", "ftp://host", "http://", "http://host:port"]
+)
+def test_an_endpoint_that_is_no_url_is_refused(
+    home: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(InvalidArgument, match="AWS_ENDPOINT_URL must look like"):
+        Registry.open(home, store_url=bucket)

@@ -134,7 +134,7 @@ async def test_a_finished_fit_waits_for_a_bucket_that_does_not_exist_yet(
     fitter = Written(settings)
     fitter.end.set()
     with Registry.open(home, store_url=f"{bucket}-to-come") as there, capture_logs() as logs:
-        running = asyncio.create_task(Attempt(claim, settings, there, fitter).run(asyncio.Event()))
+        running = asyncio.create_task(Attempt(claim, settings, there, fitter, Contact()).run(asyncio.Event()))
         await until(lambda: any("published later" in entry["event"] for entry in logs))
         make_bucket(f"{BUCKET}-to-come")
         await running

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import obstore
 import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from mfserve_registry.errors import Unavailable
+from mfserve_registry.errors import InvalidArgument, Unavailable
 from mfserve_registry.store.base import Check, Held, StoredFile
 from mfserve_registry.store.cache import Cache
 from mfserve_registry.store.durable import sync_folder
@@ -39,14 +40,18 @@ class BucketStore:
     Args:
         cache: folder of the copies; what is staged lies in it too.
         cache_bytes: most bytes of copies.
+
+    Raises:
+        InvalidArgument: the endpoint is no URL.
     """
 
     def __init__(self, bucket: str, prefix: str, cache: Path, cache_bytes: int) -> None:
+        endpoint = _endpoint()
         self._bucket = S3Store(
             bucket,
             prefix=prefix or None,
             client_options={
-                "allow_http": _endpoint().startswith("http://"),
+                "allow_http": endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=3),
                 "read_timeout": timedelta(seconds=SILENCE_SECONDS),
                 # Of a whole request: parts of uploads and ranges of downloads are small.
@@ -167,7 +172,18 @@ class _Objects:
 
 def _endpoint() -> str:
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next((os.environ[name] for name in names if name in os.environ), "")
+    name = next((name for name in names if name in os.environ), None)
+    if name is None:
+        return ""
+    endpoint = os.environ[name]
+    try:
+        parts = urlsplit(endpoint)
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        fits = False
+    if not fits:  # the client would end the process, with pages of its own
+        raise InvalidArgument(f"{name} must look like https://host or http://host:port.", field="store_url")
+    return endpoint
 
 
 @contextmanager
