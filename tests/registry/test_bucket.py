@@ -138,6 +138,7 @@ def test_what_is_in_use_stays_whatever_the_limit(registry: Registry, other: Plac
 def test_a_removal_that_is_broken_off_leaves_nothing_that_looks_whole(
     registry: Registry, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    registry.collect()  # claims the store
     staged, digest = stage(registry)
     registry.snapshots.commit(staged, digest)
     requests = iter([obstore.delete])  # one, and then the process is no more
