@@ -7,17 +7,18 @@ So the first who publishes leaves the database's id in the store, and whoever pu
 
 from __future__ import annotations
 
+import os
 from uuid import uuid4
 
 from sqlalchemy import insert, select
 
 from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition
-from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.store import Store
-from mfserve_registry.tables import identity
+from mfserve_registry.tables import identity, snapshots
 
 NAME = "registry-id"
+_KINDS = ("snapshots", "artifacts", "uploads")
 
 
 class Ownership:
@@ -28,43 +29,78 @@ class Ownership:
         self._store = store
         self._sure = False
 
-    def claim(self) -> None:
-        """Sees to it that the store is this database's: one that is nobody's, or has no snapshots, becomes it.
+    def check(self) -> None:
+        """Changes nothing.
+
+        A store without a mark is of an earlier release, and so may a database without an id be, such as one from an old
+        backup: they belong together where the database knows some of the snapshots.
 
         Raises:
-            FailedPrecondition: STORAGE_FAILED, it is another database's.
+            FailedPrecondition: STORAGE_FAILED, the store is another database's.
             Unavailable: one of the two does not answer.
+        """
+        ours, theirs = self._ours(), self._theirs()
+        if theirs is not None and theirs == ours:
+            return
+        if theirs is not None and ours is not None:
+            if self._holds_something():
+                raise self._refusal(theirs)
+        elif (there := self._snapshots()) and not there & self._known():
+            raise FailedPrecondition(
+                "The registry's database names nothing of what is in its store: this seems to be another's. Check "
+                "the URLs of both.",
+                reason="STORAGE_FAILED",
+            )
+
+    def claim(self) -> None:
+        """Sees to it that the store is this database's: one that is nobody's, or has nothing in it, becomes it.
+
+        Raises:
+            FailedPrecondition, Unavailable: as above.
             OSError: the disk failed.
         """
         if self._sure:
             return
         self.check()
-        ours, theirs = self._ours() or self._new(), self._theirs()
+        theirs = self._theirs()
+        ours = self._ours() or self._take_id(
+            theirs if theirs is not None and self._snapshots() else uuid4().hex
+        )
         if theirs != ours:
             if theirs is not None:
                 self._store.remove(NAME)
             self._put(ours)
-            self.check()
+        self.require()
         self._sure = True
 
-    def check(self) -> None:
-        """The same without claiming anything."""
-        ours, theirs = self._ours(), self._theirs()
-        if theirs not in {None, ours} and SnapshotStore(self._store).any():
-            raise FailedPrecondition(
-                f"The registry's store belongs to another database: {NAME} there is {theirs}, and here it is "
-                f"{ours or 'none yet'}. Check the URLs of both; a store cannot be shared.",
-                reason="STORAGE_FAILED",
-            )
+    def require(self) -> None:
+        """The same after a claim, and once something has been put: from then on nobody else can claim the store."""
+        theirs = self._theirs()
+        if theirs != self._ours():
+            raise self._refusal(theirs)
 
-    @property
-    def is_marked(self) -> bool:
-        """Whether somebody has claimed the store."""
-        return self._theirs() is not None
+    def _refusal(self, theirs: str | None) -> FailedPrecondition:
+        return FailedPrecondition(
+            f"The registry's store belongs to another database: {NAME} there is {theirs}, and here it is "
+            f"{self._ours()}. Check the URLs of both; a store cannot be shared.",
+            reason="STORAGE_FAILED",
+        )
+
+    def _holds_something(self) -> bool:
+        return any(next(self._store.files(kind), None) is not None for kind in _KINDS)
+
+    def _snapshots(self) -> set[str]:
+        """Digests of those in the store."""
+        return {file.path.split("/")[1] for file in self._store.files("snapshots")}
+
+    def _known(self) -> set[str]:
+        """Digests of those that this database has ever named."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(snapshots.c.digest)).scalars())
 
     def _theirs(self) -> str | None:
         try:
-            return self._store.read(NAME).decode(errors="replace").strip()
+            return self._store.read(NAME).decode(errors="replace").strip() or None
         except FileNotFoundError:
             return None
 
@@ -73,6 +109,8 @@ class Ownership:
         try:
             with staged.open("x") as file:
                 file.write(ours)
+                file.flush()
+                os.fsync(file.fileno())
             self._store.put(staged, NAME)
         except FileExistsError:  # somebody else was first
             pass
@@ -84,10 +122,9 @@ class Ownership:
             found: str | None = connection.execute(select(identity.c.registry_id)).scalar()
             return found
 
-    def _new(self) -> str:
+    def _take_id(self, new: str) -> str:
         with self._database.write() as connection:
             found: str | None = connection.execute(select(identity.c.registry_id)).scalar()
             if found is None:
-                found = uuid4().hex
-                connection.execute(insert(identity).values(registry_id=found))
-            return found
+                connection.execute(insert(identity).values(registry_id=new))
+            return found or new

@@ -146,6 +146,7 @@ class Publisher:
         with self._database.lock_shared([self._store.name(digest), *names_of(artifacts)]) as lock:
             kept = self._artifacts.keep(artifacts)
             self._store.commit(staged, digest)
+            self._ownership.require()
             if not (lock.renew() or self._are_there(digest, kept)):
                 raise Unavailable("What was stored has been removed before it could be published; try again.")
             with lock.write() as connection:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from sqlalchemy import Connection
 
 from mfserve_registry.aliases import Alias, Aliases
@@ -32,6 +32,8 @@ from mfserve_registry.shadowing import Shadowing
 from mfserve_registry.snapshot.store import SnapshotStore
 from mfserve_registry.store import Store, open_store
 from mfserve_registry.uploads import UploadLimits, Uploads
+
+_log = structlog.get_logger(__name__)
 
 
 class Registry:
@@ -67,13 +69,13 @@ class Registry:
         self.aliases = Aliases(database)
         self.jobs = Jobs(database)
         self.artifacts = Artifacts(database, store)
-        self.uploads = Uploads(database, store, upload_limits)
+        self._ownership = Ownership(database, store)
+        self.uploads = Uploads(database, store, upload_limits, self._ownership)
         self.serving = Serving(database)
         self.shadowing = Shadowing(database)
         self.snapshots = SnapshotStore(store)
         self._promoter = Promoter(database)
-        ownership = Ownership(database, store)
-        self._publisher = Publisher(database, self.snapshots, self.artifacts, ownership)
+        self._publisher = Publisher(database, self.snapshots, self.artifacts, self._ownership)
         self._collector = Collector(database, store)
         self._archives = Archives(self.models, self.snapshots, self.artifacts, self._publisher)
 
@@ -278,11 +280,15 @@ class Registry:
 
         In the background: one that says nothing keeps nobody waiting.
         """
-        Thread(target=self._ask_store, name="asking the store").start()
+        Thread(target=self._ask_store, name="asking the store", daemon=True).start()
 
     def _ask_store(self) -> None:
-        with suppress(Unavailable):  # the store has told its log
-            self.snapshots.any()
+        try:
+            self._ownership.check()
+        except FailedPrecondition as error:
+            _log.error("the store cannot be used", message=error.message)
+        except (Unavailable, OSError) as error:
+            _log.warning("the store cannot be looked at", reason=type(error).__name__)
 
     def clean_staging(self, older_than: timedelta = timedelta(days=1)) -> None:
         """Removes what snapshots, uploads and artifacts that never ended have left behind, if untouched for so long."""

@@ -33,8 +33,8 @@ def ensure_schema(database: Database, lock: Path, has_lost: Callable[[], bool]) 
         if found is None:
             if has_lost():
                 raise Unavailable(
-                    "The registry's database is missing or empty, but there are snapshots in its store. Restore it "
-                    "from a backup; or move the folder snapshots away to begin anew."
+                    "The registry's database is missing or empty, but there are snapshots in its store. Check the "
+                    "URLs of both. Restore it from a backup; or, to begin anew, move its store's snapshots away."
                 )
             database.make_file()
         if found != HEAD:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -286,7 +286,10 @@ class Catalog:
             if aliases := missed.get((model, version)):
                 message += f" Until then the other versions answer its users of {', '.join(sorted(aliases))}."
             lease = ServingLease(model, version, digest, ServingState.FAILED, failed.error.reason, message)
-            found.setdefault((model, version), lease)
+            if held.get((model, version), digest) == digest:
+                found.setdefault((model, version), lease)
+            else:  # another snapshot has the number now, and the one that had it before still answers
+                found[model, version] = replace(lease, aliases=found[model, version].aliases)
         return [found[number] for number in sorted(found)]
 
     async def close(self) -> None:

@@ -17,7 +17,6 @@ from mfserve_registry.collecting.retention import delete_uploads, delete_version
 from mfserve_registry.collecting.stored import Stored, stored
 from mfserve_registry.collecting.types import Collected, Retention, Verdict
 from mfserve_registry.database import Database
-from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.ownership import Ownership
 from mfserve_registry.shadowing import fold
 from mfserve_registry.snapshot.manifest import FILE_NAME
@@ -40,10 +39,8 @@ class Collector:
 
     def collect(self, retention: Retention, *, dry_run: bool, progress: Progress | None) -> Collected:
         """See ``Registry.collect``."""
-        ownership = Ownership(self._database, self._store)
-        self._refuse_if_others(ownership)
-        if not dry_run:
-            ownership.claim()
+        ownership = Ownership(self._database, self._store)  # a new one: what was found before may be over
+        ownership.check() if dry_run else ownership.claim()
         deleted, dropped = self._mark(retention, dry_run=dry_run)
         things = stored(self._store)
         with self._database.read() as connection:
@@ -69,27 +66,6 @@ class Collector:
         size = sum(thing.size_bytes for thing in kept)
         missing = self._missing(alive.keys() - {thing.name for thing in things})
         return Collected(tuple(verdicts), len(kept), size, missing)
-
-    def _refuse_if_others(self, ownership: Ownership) -> None:
-        """FailedPrecondition: STORAGE_FAILED, the store is another's, or probably.
-
-        A store of a release that left no mark is taken for another's where this database knows none of its snapshots.
-        """
-        ownership.check()
-        if ownership.is_marked:
-            return
-        snapshots_there = [thing.name for thing in stored(self._store) if thing.kind == "snapshots"]
-        if not snapshots_there:
-            return
-        with self._database.read() as connection:
-            now = self._database.now()
-            known = named(connection, now, datetime.fromtimestamp(0, UTC))
-        if known.keys().isdisjoint(snapshots_there):
-            raise FailedPrecondition(
-                "The registry's database names nothing of what is in its store: this seems to be another's. Check "
-                "the URLs of both.",
-                reason="STORAGE_FAILED",
-            )
 
     def _missing(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those that are not there; some have come since the store was looked through."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, insert, select
 from mfserve_registry.database import Database
 from mfserve_registry.errors import AlreadyExists, DamagedSnapshot, InvalidArgument, NotFound, Unavailable
 from mfserve_registry.names import check_request_id
+from mfserve_registry.ownership import Ownership
 from mfserve_registry.store import Held, Store, hold_sound
 from mfserve_registry.tables import uploads
 from mfserve_registry.uploads.types import REQUIRED, Upload, UploadColumn, UploadLimits
@@ -22,7 +23,8 @@ from mfserve_registry.uploads.writer import UploadWriter
 class Uploads:
     """Takes uploads in and finds them again."""
 
-    def __init__(self, database: Database, store: Store, limits: UploadLimits) -> None:
+    def __init__(self, database: Database, store: Store, limits: UploadLimits, ownership: Ownership) -> None:
+        self._ownership = ownership
         self._database = database
         self._store = store
         self._limits = limits
@@ -134,6 +136,7 @@ class Uploads:
         with self._database.read() as connection:
             if (before := known(connection)) is not None:
                 return before
+        self._ownership.claim()
         upload_id, size = uuid4().hex, staged.stat().st_size
         name = upload_name(upload_id)
         # Before the transaction: a store may be slow, and all other writers would wait for it.
