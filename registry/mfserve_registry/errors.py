@@ -6,7 +6,8 @@ RegistryError
 ├── AlreadyExists        a request_id was used before with another body
 ├── FailedPrecondition   right in itself, but not in this state
 ├── Aborted              a compare-and-swap lost; read again and decide again
-├── PermissionDenied     a path outside the allowed roots
+├── PermissionDenied     a path outside the allowed roots, or what a caller may not do
+├── Unauthenticated      nobody knows who calls
 ├── ResourceExhausted    a limit on size was passed
 ├── LeaseLost            the attempt no longer holds its job; it must stop and publish nothing
 ├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
@@ -78,6 +79,10 @@ class Aborted(RegistryError):
 
 class PermissionDenied(RegistryError):
     default_reason = "PATH_NOT_ALLOWED"
+
+
+class Unauthenticated(RegistryError):
+    default_reason = "UNAUTHENTICATED"
 
 
 class ResourceExhausted(RegistryError):

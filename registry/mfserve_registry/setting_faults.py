@@ -15,6 +15,7 @@ ALL_SETTINGS = frozenset(
     {
         "cache_bytes",
         "cache_dir",
+        "callers",
         "data_roots",
         "database_url",
         "drain_seconds",
@@ -33,11 +34,15 @@ ALL_SETTINGS = frozenset(
         "max_upload_bytes",
         "named_within",
         "notice_seconds",
+        "plaintext",
         "poll_seconds",
         "port",
         "reflection",
         "reply_cache_bytes",
         "store_url",
+        "tls_certificate",
+        "tls_client_roots",
+        "tls_key",
         "trainer",
         "workers",
     }

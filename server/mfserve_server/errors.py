@@ -43,6 +43,7 @@ _CODES: Mapping[type[registry.RegistryError], StatusCode] = {
     registry.ResourceExhausted: StatusCode.RESOURCE_EXHAUSTED,
     registry.DamagedSnapshot: StatusCode.UNAVAILABLE,
     registry.Unavailable: StatusCode.UNAVAILABLE,
+    registry.Unauthenticated: StatusCode.UNAUTHENTICATED,
 }
 
 

@@ -10,6 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -20,9 +21,13 @@ from grpc.aio import ServicerContext
 
 from mfserve_registry.errors import InvalidArgument
 from mfserve_server.errors import DETAILS_KEY, failure
+from mfserve_server.security.guard import Guard
+from mfserve_server.security.scopes import NOBODY, RULES
 
 Context = ServicerContext[Any, Any]
 Handler = Callable[..., Any]
+Check = Callable[[Message], Awaitable[None]]
+"""Whether the caller may ask this; an error where not."""
 
 
 class Server(Protocol):
@@ -43,37 +48,63 @@ class _CallerGone(Exception):
     """A response could not be written."""
 
 
-def register(server: Server, service: ServiceDescriptor, servicer: object) -> None:
-    """Makes ``servicer`` answer every method of ``service``.
+def register(
+    server: Server, service: ServiceDescriptor, servicer: object, guard: Guard | None = None
+) -> None:
+    """Makes ``servicer`` answer every method of ``service``, to those whom the guard lets through.
 
     Its methods have the names of the service's. They take the request, or an async iterator of requests, and return
     the response, or are async generators of responses, serialized already where they like; or they are each a
     ``BytesMethod``.
     """
-    handlers = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
+    handlers = {
+        method.name: _handler(method, getattr(servicer, method.name), _Door(guard, method))
+        for method in service.methods
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def _handler(method: MethodDescriptor, call: Handler) -> grpc.RpcMethodHandler[Any, Any]:
-    name = method.full_name
-    request_class = GetMessageClass(method.input_type)
+class _Door:
+    """The way in to one method.
+
+    Args:
+        guard: None: everybody may come in.
+    """
+
+    def __init__(self, guard: Guard | None, method: MethodDescriptor) -> None:
+        self.guard = guard
+        self.name = method.full_name
+        self.request_class = GetMessageClass(method.input_type)
+        self._rule = RULES.get(method.full_name, NOBODY)
+
+    def identify(self, context: Context) -> Check | None:
+        """Unauthenticated, PermissionDenied. What is returned is still to look at the request, if not None."""
+        if self.guard is None:
+            return None
+        caller = self.guard.caller(self._rule, context)
+        return None if caller.models is None else partial(self.guard.check_model, caller, self._rule)
+
+
+def _handler(method: MethodDescriptor, call: Handler, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
     if method.client_streaming and method.server_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream_stream(name, request_class, call))
+        return grpc.stream_stream_rpc_method_handler(_stream_stream(door, call))
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_stream_unary(name, request_class, call))
+        return grpc.stream_unary_rpc_method_handler(_stream_unary(door, call))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_unary_stream(name, request_class, call))
-    return grpc.unary_unary_rpc_method_handler(_unary_unary(name, request_class, call))
+        return grpc.unary_stream_rpc_method_handler(_unary_stream(door, call))
+    return grpc.unary_unary_rpc_method_handler(_unary_unary(door, call))
 
 
-def _unary_unary(name: str, request_class: type[Message], call: Handler) -> Handler:
-    answer = call if isinstance(call, BytesMethod) else _of_message(request_class, call)
+def _unary_unary(door: _Door, call: Handler) -> Handler:
+    answer = call if isinstance(call, BytesMethod) else _of_message(door.request_class, call)
 
     async def handle(data: bytes, context: Context) -> bytes:
         try:
+            if (check := door.identify(context)) is not None:
+                await check(decode(door.request_class, data))
             return await answer(data)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, name)
+            await _fail(context, error, door.name)
 
     return handle
 
@@ -86,39 +117,45 @@ def _of_message(request_class: type[Message], call: Handler) -> Callable[[bytes]
     return answer
 
 
-def _stream_unary(name: str, request_class: type[Message], call: Handler) -> Handler:
+def _stream_unary(door: _Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
         try:
-            async with aclosing(_decoded(request_class, requests)) as decoded:
+            check = door.identify(context)
+            async with aclosing(_decoded(door.request_class, requests, check)) as decoded:
                 response: Message = await call(decoded)
             return response.SerializeToString()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, name)
+            await _fail(context, error, door.name)
 
     return handle
 
 
-def _unary_stream(name: str, request_class: type[Message], call: Handler) -> Handler:
+def _unary_stream(door: _Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> None:
         try:
-            async with aclosing(call(decode(request_class, data))) as responses:
+            check = door.identify(context)
+            request = decode(door.request_class, data)
+            if check is not None:
+                await check(request)
+            async with aclosing(call(request)) as responses:
                 await _send(context, responses)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, name)
+            await _fail(context, error, door.name)
 
     return handle
 
 
-def _stream_stream(name: str, request_class: type[Message], call: Handler) -> Handler:
+def _stream_stream(door: _Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
         try:
+            check = door.identify(context)
             async with (
-                aclosing(_decoded(request_class, requests)) as decoded,
+                aclosing(_decoded(door.request_class, requests, check)) as decoded,
                 aclosing(call(decoded)) as responses,
             ):
                 await _send(context, responses)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, name)
+            await _fail(context, error, door.name)
 
     return handle
 
@@ -135,10 +172,15 @@ async def _send(context: Context, responses: AsyncIterator[Message | bytes]) -> 
 
 
 async def _decoded(
-    request_class: type[Message], requests: AsyncIterator[bytes]
+    request_class: type[Message], requests: AsyncIterator[bytes], check: Check | None
 ) -> AsyncGenerator[Message, None]:
+    """``check`` looks at the first of them, which says what the stream is about."""
     async for data in requests:
-        yield decode(request_class, data)
+        request = decode(request_class, data)
+        if check is not None:
+            await check(request)
+            check = None
+        yield request
 
 
 def decode(request_class: type[Message], data: bytes) -> Message:

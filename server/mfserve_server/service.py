@@ -28,6 +28,9 @@ from mfserve_server.record import RecordFile
 from mfserve_server.releasing import Releaser
 from mfserve_server.reporting import Reporter
 from mfserve_server.scoring import Scoring
+from mfserve_server.security.checks import certificate_files
+from mfserve_server.security.guard import Guard
+from mfserve_server.security.transport import Handshakes
 from mfserve_server.servicers.model import ModelService
 from mfserve_server.servicers.recommendation import RecommendationService
 from mfserve_server.servicers.training import TrainingService
@@ -114,6 +117,7 @@ class Service:
         self._server = grpc.aio.server(options=_OPTIONS)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Task[None] | None = None
+        self._guard: Guard | None = None
         self._register_servicers(registry)
 
     @property
@@ -128,13 +132,7 @@ class Service:
             OSError: the address cannot be listened on.
         """
         await self._health.start(self._server)
-        address = self._settings.host
-        try:
-            port = self._server.add_insecure_port(
-                f"[{address}]:{self._settings.port}" if ":" in address else f"{address}:{self._settings.port}"
-            )
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}:{self._settings.port}") from error
+        port = self._listen()
         self._shadowing.start()
         await self._server.start()
         await self._watcher.recall()
@@ -145,6 +143,17 @@ class Service:
         await self._reporter.report()
         self._tasks.append(asyncio.create_task(self._keep_following()))
         return port
+
+    def _listen(self) -> int:
+        host, port = self._settings.host, self._settings.port
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        files = certificate_files(self._settings)
+        try:
+            if files is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, Handshakes(files).credentials())
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}") from error
 
     async def stop(self) -> None:
         """Drains: health says NOT_SERVING, calls under way may end, new ones are sent elsewhere. May be repeated."""
@@ -175,6 +184,12 @@ class Service:
         shared = SharedScoring(self._executors, self._settings.max_shared_calls)
         scoring = Scoring(self._executors, shared)
         desk = TrainingDesk(registry, self._settings.data_roots)
+
+        async def model_of_job(job_id: str) -> str:
+            return (await self._executors.registry(registry.jobs.get, job_id)).model
+
+        if self._settings.callers is not None:
+            self._guard = Guard(self._settings.callers, model_of_job)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
         models = ModelDesk(registry, Manifests(registry.snapshots))
         comparing = Comparing(registry, self._catalog, self._executors, models)
@@ -200,7 +215,7 @@ class Service:
         names = []
         for file, servicer in services:
             for service in file.services_by_name.values():
-                register(self._server, service, servicer)
+                register(self._server, service, servicer, self._guard)
                 names.append(service.full_name)
         if self._settings.reflection:
             _enable_reflection(self._server, names)
@@ -211,6 +226,8 @@ class Service:
             # While it does not answer, callers are not let through to it: they wait for us.
             await asyncio.sleep(seconds if self._contact.loss is None else min(seconds, LOST_WATCH_SECONDS))
             await self._watcher.look()
+            if self._guard is not None:
+                self._guard.look()
 
     async def _keep_following(self) -> None:
         while True:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, field_validator
 
 from mfserve_registry.settings import Bytes, ProcessSettings
 
@@ -14,6 +16,16 @@ class Settings(ProcessSettings):
     """Name or address to listen on."""
     port: int = Field(50051, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
+    tls_certificate: Path | None = None
+    """PEM file of the server's certificate and those that lead to its root; with it callers must use TLS."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key, without a password."""
+    tls_client_roots: Path | None = None
+    """PEM file of the roots of callers' certificates; with it every caller must show one (mutual TLS)."""
+    plaintext: bool = False
+    """Whether to serve without TLS beyond this machine, where anybody on the way can read and change calls."""
+    callers: Path | None = None
+    """TOML file of who may call, and what they may do; absent: everybody may do everything."""
     workers: int = Field(1, ge=1, le=256)
     """Server processes on that port."""
     trainer: bool = True
@@ -36,3 +48,8 @@ class Settings(ProcessSettings):
     """Most memory of a server process for replies that it keeps for requests that are repeated; 0: it keeps none."""
     max_shared_calls: int = Field(256, ge=1, le=4096)
     """Most Recommend calls of a large catalogue that are scored together; 1: each by itself."""
+
+    @field_validator("tls_certificate", "tls_key", "tls_client_roots", "callers", mode="after")
+    @classmethod
+    def _absolute_file(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()

@@ -23,6 +23,7 @@ from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
 from mfserve_server.orders import Orders
+from mfserve_server.security.checks import check_security
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
 from mfserve_server.verdicts import verdict_folder
@@ -52,6 +53,9 @@ class Supervisor:
     Args:
         settings: as they were given.
         announce: called once, when every worker answers.
+
+    Raises:
+        StartError: the address cannot be had, or the settings ask for more safety than there is.
     """
 
     def __init__(self, settings: Settings, announce: Callable[[Ready], None]) -> None:
@@ -60,6 +64,7 @@ class Supervisor:
         self._settings = settings.model_copy(
             update={"host": self._reservation.host, "port": self._reservation.port}
         )
+        check_security(self._settings)
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
         self._asked_at = 0.0

@@ -136,6 +136,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The version failed promotion gates, and `force` is not set. Example: {model: "movies",
     version: "7", gates: "RATING_ERROR, ITEMS"}.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 43
+    """UNAUTHENTICATED. The server answers known callers only, and the call has no token, an unknown one, or one that has
+    expired, and no certificate that is known. Example: a call without `authorization`.
+    """
+    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 44
+    """PERMISSION_DENIED. The caller may not call this method. Example: {caller: "shop", scopes: "admin,train"}."""
+    ERROR_REASON_MODEL_NOT_ALLOWED: _ErrorReason.ValueType  # 45
+    """PERMISSION_DENIED. The caller is limited to some models, and the call is about another one, or about none. Example:
+    {caller: "shop"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -258,5 +268,15 @@ ERROR_REASON_ROLLBACK_TARGET_MISSING: ErrorReason.ValueType  # 41
 ERROR_REASON_GATES_FAILED: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. The version failed promotion gates, and `force` is not set. Example: {model: "movies",
 version: "7", gates: "RATING_ERROR, ITEMS"}.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 43
+"""UNAUTHENTICATED. The server answers known callers only, and the call has no token, an unknown one, or one that has
+expired, and no certificate that is known. Example: a call without `authorization`.
+"""
+ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 44
+"""PERMISSION_DENIED. The caller may not call this method. Example: {caller: "shop", scopes: "admin,train"}."""
+ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 45
+"""PERMISSION_DENIED. The caller is limited to some models, and the call is about another one, or about none. Example:
+{caller: "shop"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,117 @@
+"""What callers may do: the file that names them, read again while the server runs.
+
+A token is 256 random bits, of which the file has only the SHA-256: nobody gets the token back out of it, nor can try
+them all, so that no slower hash is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mfserve_server.security.scopes import Scope
+
+_HASH = r"^[0-9a-f]{64}$"
+
+
+class BadAccessFile(Exception):
+    """A file that names no callers; the message is one line for a person. No secret is in it."""
+
+
+class Caller(BaseModel):
+    """One caller, as the file has it.
+
+    Attributes:
+        name: for logs and metrics.
+        token_sha256: SHA-256 of its token, in hexadecimal digits.
+        certificate: the common name, or an alternative name, of its certificate.
+        scopes: what it may do.
+        models: the models for which it may; None: all.
+        expires: from when it may nothing any more; None: never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    token_sha256: Annotated[str, Field(pattern=_HASH)] | None = None
+    certificate: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    scopes: frozenset[Scope]
+    models: frozenset[str] | None = None
+    expires: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        if (self.token_sha256 is None) == (self.certificate is None):
+            raise ValueError("it has either token_sha256 or certificate")
+        return self
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires is not None and datetime.now(UTC) >= self.expires
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    callers: tuple[Caller, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The callers of one reading of the file."""
+
+    by_token: Mapping[str, Caller]
+    by_certificate: Mapping[str, Caller]
+
+    @classmethod
+    def of(cls, callers: Iterable[Caller]) -> Access:
+        callers = list(callers)
+        return cls(
+            {caller.token_sha256: caller for caller in callers if caller.token_sha256 is not None},
+            {caller.certificate: caller for caller in callers if caller.certificate is not None},
+        )
+
+    def __len__(self) -> int:
+        return len(self.by_token) + len(self.by_certificate)
+
+    def with_token(self, token: bytes) -> Caller | None:
+        """The caller whose token it is.
+
+        What is looked up is a hash, which nobody can choose: how long that takes tells nothing of the tokens. The last
+        comparison takes the same time for all, nevertheless.
+        """
+        presented = hashlib.sha256(token).hexdigest()
+        found = self.by_token.get(presented)
+        if found is None or found.token_sha256 is None:
+            return None
+        return found if hmac.compare_digest(found.token_sha256, presented) else None
+
+
+def read_access(path: Path) -> Access:
+    """The callers that a TOML file names. BadAccessFile."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadAccessFile(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadAccessFile(f"{path} is no TOML: {error}.") from error
+    try:
+        callers = _File.model_validate(data).callers
+    except ValidationError as error:
+        # Without the values: somebody may have written a token where its hash belongs.
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadAccessFile(f"{path}: {place}: {first['msg']}.") from error
+    for kind in ("name", "token_sha256", "certificate"):
+        values = [value for caller in callers if (value := getattr(caller, kind)) is not None]
+        if len(set(values)) < len(values):
+            raise BadAccessFile(f"{path}: two callers have the same {kind}.")
+    return Access.of(callers)

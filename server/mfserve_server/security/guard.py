@@ -1,0 +1,134 @@
+"""Lets callers through who may, before their request is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from google.protobuf.message import Message
+
+from mfserve_registry.errors import PermissionDenied, Unauthenticated
+from mfserve_server.security.access import Access, BadAccessFile, Caller, read_access
+from mfserve_server.security.files import FileWatch
+from mfserve_server.security.scopes import Rule
+
+ModelOfJob = Callable[[str], Awaitable[str]]
+"""The model that a job is to train; the registry's errors."""
+
+_log = structlog.get_logger(__name__)
+
+_METADATA = "authorization"
+_BEARER = "Bearer "
+_NAMES = ("x509_common_name", "x509_subject_alternative_name")
+
+
+class CallContext(Protocol):
+    """The part of a gRPC call's context that tells who calls."""
+
+    def invocation_metadata(self) -> Any: ...
+
+    def auth_context(self) -> Any: ...
+
+
+class Guard:
+    """Knows callers by a file.
+
+    Args:
+        path: the file of callers, see ``read_access``.
+        model_of_job: for callers who are limited to some models.
+
+    Raises:
+        BadAccessFile: there is no such file, or it cannot be used. Later on, a new one that cannot be used leaves the
+            last in place, and is told of once.
+    """
+
+    def __init__(self, path: Path, model_of_job: ModelOfJob) -> None:
+        self._path = path
+        self._model_of_job = model_of_job
+        self._watch = FileWatch([path])
+        self._watch.changed()
+        self._access = read_access(path)
+
+    def look(self) -> None:
+        """Reads the file again if it has changed."""
+        if not self._watch.changed():
+            return
+        try:
+            self._access = read_access(self._path)
+        except BadAccessFile as error:
+            _log.error("goes on with the callers it had", message=str(error))
+        else:
+            _log.info("has read who may call", callers=len(self._access))
+
+    def caller(self, rule: Rule, context: CallContext) -> Caller:
+        """Who calls, and may call a method of that rule.
+
+        Raises:
+            Unauthenticated: nobody knows.
+            PermissionDenied: SCOPE_MISSING.
+        """
+        caller = _known(self._access, context)
+        if not caller.scopes & rule.scopes:
+            needed = " or ".join(sorted(rule.scopes))
+            raise PermissionDenied(
+                f"The caller {caller.name} may not call this method: it needs the scope {needed}.",
+                reason="SCOPE_MISSING",
+                metadata={"caller": caller.name, "scopes": ",".join(sorted(rule.scopes))},
+            )
+        return caller
+
+    async def check_model(self, caller: Caller, rule: Rule, request: Message) -> None:
+        """PermissionDenied: MODEL_NOT_ALLOWED where the request is about a model that is not among the caller's."""
+        if caller.models is None or rule.is_open:
+            return
+        model = await self._model_of_job(request.job_id) if rule.job else rule.model_in(request)  # type: ignore[attr-defined] # so the rule says
+        if model in caller.models:
+            return
+        if model and not rule.job:
+            about = f"for the model {model}"
+        elif rule.job:
+            about = "for the model of this job"
+        else:
+            about = "without naming one of its models"
+        raise PermissionDenied(
+            f"The caller {caller.name} may not do this {about}.",
+            reason="MODEL_NOT_ALLOWED",
+            metadata={"caller": caller.name},
+        )
+
+
+def _known(access: Access, context: CallContext) -> Caller:
+    for key, value in context.invocation_metadata() or ():
+        if key == _METADATA:
+            return _with_token(access, value)
+    if access.by_certificate:
+        for name in _certified(context):
+            if (caller := access.by_certificate.get(name)) is not None:
+                return _in_time(caller)
+    raise Unauthenticated(
+        "This server answers known callers only: send a token, as 'authorization: Bearer …'."
+    )
+
+
+def _with_token(access: Access, value: str | bytes) -> Caller:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    caller = access.with_token(text.removeprefix(_BEARER).encode()) if text.startswith(_BEARER) else None
+    if caller is None:
+        raise Unauthenticated("This server does not know the token that was sent.")
+    return _in_time(caller)
+
+
+def _in_time(caller: Caller) -> Caller:
+    if caller.is_over:
+        raise Unauthenticated(f"What the caller {caller.name} showed has expired.")
+    return caller
+
+
+def _certified(context: CallContext) -> Iterable[str]:
+    """Names in the certificate that the caller showed, which the handshake has verified."""
+    found = context.auth_context() or {}
+    for kind in _NAMES:
+        for name in found.get(kind, ()):
+            yield name.decode(errors="replace")

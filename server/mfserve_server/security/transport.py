@@ -1,0 +1,61 @@
+"""The server's port: with a certificate that is read again while it runs, or in plain text on this machine."""
+
+from __future__ import annotations
+
+import grpc
+import structlog
+
+from mfserve_server.security.certificates import (
+    BadCertificate,
+    Certificate,
+    CertificateFiles,
+    read_certificate,
+)
+from mfserve_server.security.files import FileWatch
+
+_log = structlog.get_logger(__name__)
+
+
+class Handshakes:
+    """Certificates for the handshakes of one server process.
+
+    The files are looked at when a caller connects, and read where they have changed. Ones that cannot be used (half of
+    them are written, the key is another's) leave what was read last in place, and are told of once.
+
+    Args:
+        files: where they are.
+
+    Raises:
+        BadCertificate: the files cannot be used now.
+    """
+
+    def __init__(self, files: CertificateFiles) -> None:
+        self._files = files
+        self._watch = FileWatch(files.paths)
+        self._watch.changed()
+        self._certificate = read_certificate(files)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(self._certificate),
+            self._fetch,  # type: ignore[arg-type] # the annotation lacks the None that gRPC documents
+            require_client_authentication=self._files.client_roots is not None,
+        )
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC for each handshake, in a thread of its own; None: nothing has changed."""
+        if not self._watch.changed():
+            return None
+        try:
+            self._certificate = read_certificate(self._files)
+        except BadCertificate as error:
+            _log.error("goes on with the certificate it had", message=str(error))
+            return None
+        _log.info("has a new certificate", expires_at=self._certificate.expires_at.isoformat())
+        return _configuration(self._certificate)
+
+
+def _configuration(certificate: Certificate) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(certificate.key, certificate.chain)], certificate.client_roots
+    )

@@ -1,0 +1,172 @@
+"""TLS: certificates that are replaced under way, and those that are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from structlog.testing import capture_logs
+
+from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve.v1.common_pb2 import ModelSpec
+from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
+from mfserve_registry import Registry
+from mfserve_registry.settings import StartError
+from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
+from mfserve_server.security.checks import check_security
+from mfserve_server.settings import Settings
+from tests.server.calls import DEADLINE
+from tests.server.certificates import HOST, Authority
+from tests.server.conftest import MakeServer
+from tests.server.samples import publish
+
+REQUEST = pb.RecommendRequest(model_spec=ModelSpec(model="movies"), user_id="u1")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    authority = Authority(tmp_path / "authority")
+    authority.certify_server()
+    return authority
+
+
+def settings(authority: Authority, *, clients: Authority | None = None) -> dict[str, Any]:
+    roots = {} if clients is None else {"tls_client_roots": clients.roots}
+    return {"tls_certificate": authority.certificate, "tls_key": authority.key, **roots}
+
+
+def connected(address: str, credentials: grpc.ChannelCredentials) -> AbstractAsyncContextManager[Any]:
+    return grpc.aio.secure_channel(address, credentials)
+
+
+async def answers(channel: grpc.aio.Channel) -> pb.RecommendResponse:
+    stub: Any = RecommendationServiceStub(channel)
+    response: pb.RecommendResponse = await stub.Recommend(REQUEST, timeout=DEADLINE)
+    return response
+
+
+async def refused(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answers(channel)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_with_a_certificate_only_those_who_trust_it_call(
+    serve: MakeServer, registry: Registry, authority: Authority, tmp_path: Path
+) -> None:
+    publish(registry)
+    server = await serve(**settings(authority))
+    async with connected(server.address, authority.channel_credentials()) as channel:
+        assert (await answers(channel)).recommendations
+    other = Authority(tmp_path / "other")
+    async with connected(server.address, other.channel_credentials()) as channel:
+        await refused(channel)
+    await refused(server.channel)  # plain text
+
+
+async def test_mutual_tls_asks_callers_for_a_certificate(
+    serve: MakeServer, registry: Registry, authority: Authority, tmp_path: Path
+) -> None:
+    publish(registry)
+    clients, foreign = Authority(tmp_path / "clients"), Authority(tmp_path / "foreign")
+    server = await serve(**settings(authority, clients=clients))
+    async with connected(server.address, clients.channel_credentials("shop", trusts=authority)) as channel:
+        assert (await answers(channel)).recommendations
+    for credentials in (
+        authority.channel_credentials(),
+        foreign.channel_credentials("shop", trusts=authority),
+        clients.channel_credentials("shop", trusts=authority, expired=True),
+    ):
+        async with connected(server.address, credentials) as channel:
+            await refused(channel)
+
+
+async def test_a_new_certificate_is_used_and_a_broken_one_is_not(
+    serve: MakeServer, registry: Registry, authority: Authority
+) -> None:
+    publish(registry)
+    before = authority.certificate.read_bytes()
+    server = await serve(**settings(authority))
+    assert await _shown(server.address) == before
+    authority.certify_server()
+    after = authority.certificate.read_bytes()
+    assert await _shown(server.address) == after != before
+    for broken in (b"", b"no certificate", before):  # the last one's key is another
+        authority.certificate.write_bytes(broken)
+        with capture_logs() as logs:
+            for _ in range(2):
+                assert await _shown(server.address) == after
+        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
+            "goes on with the certificate it had"
+        ]
+
+
+async def _shown(address: str) -> bytes:
+    """The certificate chain's first, as PEM: what a caller sees who connects now."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    try:
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    finally:
+        writer.close()
+    return ssl.DER_cert_to_PEM_cert(shown).encode()
+
+
+def test_files_that_no_server_can_use_are_told_apart(authority: Authority, tmp_path: Path) -> None:
+    files = CertificateFiles(authority.certificate, authority.key, authority.roots)
+    assert read_certificate(files).client_roots == authority.roots.read_bytes()
+    other = Authority(tmp_path / "other")
+    other.certify_server()
+    missing, text = tmp_path / "missing.pem", tmp_path / "text.pem"
+    text.write_text("hello")
+    for bad, message in (
+        (CertificateFiles(missing, authority.key), "cannot be read: No such file"),
+        (CertificateFiles(text, authority.key), "has no certificate in PEM form"),
+        (CertificateFiles(authority.certificate, text), "has no private key in PEM form"),
+        (CertificateFiles(authority.certificate, other.key), "is not the key of the certificate"),
+        (CertificateFiles(authority.certificate, authority.key, text), "has no certificate"),
+    ):
+        with pytest.raises(BadCertificate, match=message):
+            read_certificate(bad)
+    other.certify_server(expired=True)
+    with pytest.raises(BadCertificate, match="expired at"):
+        read_certificate(CertificateFiles(other.certificate, other.key))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"host": "0.0.0.0"}, "--plaintext where the network is trusted"),
+        ({"host": "::"}, "--plaintext"),
+        ({"tls_certificate": "server.pem"}, "go together"),
+        ({"tls_key": "server.key"}, "go together"),
+        ({"tls_client_roots": "roots.pem"}, "needs --tls-certificate"),
+        ({"tls_certificate": "missing.pem", "tls_key": "server.key"}, "cannot be read"),
+        ({"callers": "missing.toml"}, "cannot be read"),
+    ],
+)
+def test_a_start_that_would_be_less_safe_than_asked_is_refused(
+    home: Path, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StartError, match=message):
+        check_security(Settings.model_validate({"home": home, **given}))
+
+
+def test_plain_text_is_for_this_machine_or_asked_for(home: Path, authority: Authority) -> None:
+    for given in (
+        {"host": HOST},
+        {"host": "::1"},
+        {"host": "0.0.0.0", "plaintext": True},
+        {"host": "0.0.0.0", **settings(authority)},
+    ):
+        check_security(Settings.model_validate({"home": home, **given}))
