@@ -93,6 +93,7 @@ CODES = [
     (errors.DamagedSnapshot("no", reason="SNAPSHOT_MISSING"), "UNAVAILABLE", "SNAPSHOT_MISSING"),
     (errors.DamagedSnapshot("no", reason="ARTIFACT_DAMAGED"), "UNAVAILABLE", "ARTIFACT_DAMAGED"),
     (errors.Unavailable("no"), "UNAVAILABLE", "UNAVAILABLE"),
+    (errors.Unauthenticated("no"), "UNAUTHENTICATED", "UNAUTHENTICATED"),
 ]
 
 
