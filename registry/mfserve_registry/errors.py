@@ -9,6 +9,7 @@ RegistryError
 ├── PermissionDenied     a path outside the allowed roots, or what a caller may not do
 ├── Unauthenticated      nobody knows who calls
 ├── ResourceExhausted    a limit on size was passed
+│   └── Overloaded       there is more to do than can be done; the same call may work later
 ├── LeaseLost            the attempt no longer holds its job; it must stop and publish nothing
 ├── DamagedSnapshot      a snapshot's bytes are not what its manifest says
 │   └── UnsoundSnapshot  they are, but no version can have such numbers: whoever reads them again finds the same
@@ -87,6 +88,12 @@ class Unauthenticated(RegistryError):
 
 class ResourceExhausted(RegistryError):
     default_reason = "UPLOAD_TOO_LARGE"
+
+
+class Overloaded(ResourceExhausted):
+    default_reason = "OVERLOADED"
+    retry_seconds: float = 1.0
+    """How long the caller should wait before the same call is made again. May be set on an instance."""
 
 
 class LeaseLost(RegistryError):

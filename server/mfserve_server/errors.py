@@ -24,6 +24,7 @@ from mfserve_registry import errors as registry
 
 DOMAIN = "mfserve"
 DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 # Callers refuse more than 8 KiB of metadata, and would then see another error. In bytes of UTF-8: the message goes
 # twice, once percent-encoded (three times as long at worst), and the details go in base64.
@@ -45,6 +46,7 @@ _CODES: Mapping[type[registry.RegistryError], StatusCode] = {
     registry.Unavailable: StatusCode.UNAVAILABLE,
     registry.Unauthenticated: StatusCode.UNAUTHENTICATED,
 }
+_REPEATABLE = (registry.Unavailable, registry.Overloaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def failure(error: BaseException, method: str) -> Failure:
         for kind, code in _CODES.items():
             if isinstance(error, kind):
                 message = _short(error.message, _MAX_MESSAGE)
-                retry = error.retry_seconds if isinstance(error, registry.Unavailable) else None
+                retry = error.retry_seconds if isinstance(error, _REPEATABLE) else None
                 return Failure(code, error.reason, message, error.metadata, _violations(error), retry)
     error_id = uuid4().hex
     _log.error("call failed by a defect", method=method, error_id=error_id, exc_info=error)

@@ -7,27 +7,22 @@ as bytes, because grpcio answers undecodable ones with UNKNOWN and the exception
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from functools import partial
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn, Protocol
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
-from grpc.aio import ServicerContext
 
-from mfserve_registry.errors import InvalidArgument
-from mfserve_server.errors import DETAILS_KEY, failure
-from mfserve_server.security.guard import Guard
-from mfserve_server.security.scopes import NOBODY, RULES
+from mfserve_registry.errors import InvalidArgument, Unavailable
+from mfserve_server.entrance import Check, Door, Entrance
+from mfserve_server.errors import DETAILS_KEY, PUSHBACK_KEY, failure
+from mfserve_server.security.guard import Context
 
-Context = ServicerContext[Any, Any]
 Handler = Callable[..., Any]
-Check = Callable[[Message], Awaitable[None]]
-"""Whether the caller may ask this; an error where not."""
 
 
 class Server(Protocol):
@@ -48,44 +43,21 @@ class _CallerGone(Exception):
     """A response could not be written."""
 
 
-def register(
-    server: Server, service: ServiceDescriptor, servicer: object, guard: Guard | None = None
-) -> None:
-    """Makes ``servicer`` answer every method of ``service``, to those whom the guard lets through.
+def register(server: Server, service: ServiceDescriptor, servicer: object, entrance: Entrance) -> None:
+    """Makes ``servicer`` answer every method of ``service``.
 
     Its methods have the names of the service's. They take the request, or an async iterator of requests, and return
     the response, or are async generators of responses, serialized already where they like; or they are each a
     ``BytesMethod``.
     """
     handlers = {
-        method.name: _handler(method, getattr(servicer, method.name), _Door(guard, method))
+        method.name: _handler(method, getattr(servicer, method.name), entrance.door(method))
         for method in service.methods
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-class _Door:
-    """The way in to one method.
-
-    Args:
-        guard: None: everybody may come in.
-    """
-
-    def __init__(self, guard: Guard | None, method: MethodDescriptor) -> None:
-        self.guard = guard
-        self.name = method.full_name
-        self.request_class = GetMessageClass(method.input_type)
-        self._rule = RULES.get(method.full_name, NOBODY)
-
-    def identify(self, context: Context) -> Check | None:
-        """Unauthenticated, PermissionDenied. What is returned is still to look at the request, if not None."""
-        if self.guard is None:
-            return None
-        caller = self.guard.caller(self._rule, context)
-        return None if caller.models is None else partial(self.guard.check_model, caller, self._rule)
-
-
-def _handler(method: MethodDescriptor, call: Handler, door: _Door) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(method: MethodDescriptor, call: Handler, door: Door) -> grpc.RpcMethodHandler[Any, Any]:
     if method.client_streaming and method.server_streaming:
         return grpc.stream_stream_rpc_method_handler(_stream_stream(door, call))
     if method.client_streaming:
@@ -95,14 +67,19 @@ def _handler(method: MethodDescriptor, call: Handler, door: _Door) -> grpc.RpcMe
     return grpc.unary_unary_rpc_method_handler(_unary_unary(door, call))
 
 
-def _unary_unary(door: _Door, call: Handler) -> Handler:
+def _unary_unary(door: Door, call: Handler) -> Handler:
     answer = call if isinstance(call, BytesMethod) else _of_message(door.request_class, call)
 
     async def handle(data: bytes, context: Context) -> bytes:
         try:
             if (check := door.identify(context)) is not None:
                 await check(decode(door.request_class, data))
-            return await answer(data)
+            if (turn := door.gate.enter()) is not None:
+                await turn
+            try:
+                return await answer(data)
+            finally:
+                door.gate.leave()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
             await _fail(context, error, door.name)
 
@@ -117,11 +94,13 @@ def _of_message(request_class: type[Message], call: Handler) -> Callable[[bytes]
     return answer
 
 
-def _stream_unary(door: _Door, call: Handler) -> Handler:
+def _stream_unary(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
         try:
-            check = door.identify(context)
-            async with aclosing(_decoded(door.request_class, requests, check)) as decoded:
+            async with (
+                door.stream(context) as check,
+                aclosing(_decoded(door, requests, check)) as decoded,
+            ):
                 response: Message = await call(decoded)
             return response.SerializeToString()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
@@ -130,57 +109,77 @@ def _stream_unary(door: _Door, call: Handler) -> Handler:
     return handle
 
 
-def _unary_stream(door: _Door, call: Handler) -> Handler:
+def _unary_stream(door: Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> None:
         try:
-            check = door.identify(context)
-            request = decode(door.request_class, data)
-            if check is not None:
-                await check(request)
-            async with aclosing(call(request)) as responses:
-                await _send(context, responses)
+            async with door.stream(context) as check:
+                request = decode(door.request_class, data)
+                if check is not None:
+                    await check(request)
+                async with aclosing(call(request)) as responses:
+                    await _send(door, context, responses)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
             await _fail(context, error, door.name)
 
     return handle
 
 
-def _stream_stream(door: _Door, call: Handler) -> Handler:
+def _stream_stream(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
         try:
-            check = door.identify(context)
             async with (
-                aclosing(_decoded(door.request_class, requests, check)) as decoded,
+                door.stream(context) as check,
+                aclosing(_decoded(door, requests, check)) as decoded,
                 aclosing(call(decoded)) as responses,
             ):
-                await _send(context, responses)
+                await _send(door, context, responses)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
             await _fail(context, error, door.name)
 
     return handle
 
 
-async def _send(context: Context, responses: AsyncIterator[Message | bytes]) -> None:
+async def _send(door: Door, context: Context, responses: AsyncIterator[Message | bytes]) -> None:
     """One at a time: the next response is not made before the transport has taken this one (flow control)."""
     async for response in responses:
         data = response if isinstance(response, bytes) else response.SerializeToString()
         try:
-            await context.write(data)
+            async with _not_idle(door):
+                await context.write(data)
         except grpc.aio.InternalError:
             # The caller is gone, and grpcio has not cancelled us yet: there is nobody left to tell anything.
             raise _CallerGone from None
 
 
 async def _decoded(
-    request_class: type[Message], requests: AsyncIterator[bytes], check: Check | None
+    door: Door, requests: AsyncIterator[bytes], check: Check | None
 ) -> AsyncGenerator[Message, None]:
     """``check`` looks at the first of them, which says what the stream is about."""
-    async for data in requests:
-        request = decode(request_class, data)
+    coming = aiter(requests)
+    while True:
+        try:
+            async with _not_idle(door):
+                data = await anext(coming)
+        except StopAsyncIteration:
+            return
+        request = decode(door.request_class, data)
         if check is not None:
             await check(request)
             check = None
         yield request
+
+
+@asynccontextmanager
+async def _not_idle(door: Door) -> AsyncIterator[None]:
+    """Unavailable where the caller neither sends nor reads: a stream that is waited for holds on to its version."""
+    limit = asyncio.timeout(door.idle_seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise Unavailable(f"The stream's caller did nothing for {door.idle_seconds:g} seconds.") from None
 
 
 def decode(request_class: type[Message], data: bytes) -> Message:
@@ -205,4 +204,9 @@ async def _fail(context: Context, error: BaseException, method: str) -> NoReturn
     if isinstance(error, _CallerGone) or context.done():
         raise asyncio.CancelledError
     told = failure(error, method)
-    await context.abort(told.code, told.message, ((DETAILS_KEY, told.details),))
+    trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, told.details)]
+    if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # To gRPC in the caller: when it is to try again, or that it is not.
+        pushback = -1 if told.retry_seconds is None else math.ceil(told.retry_seconds * 1e3)
+        trailers.append((PUSHBACK_KEY, str(pushback)))
+    await context.abort(told.code, told.message, tuple(trailers))

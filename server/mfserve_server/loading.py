@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from mfserve.v1.common_pb2 import ServedVersion
 from mfserve_registry.aliases import ResolvedVersion
 from mfserve_registry.snapshot import Snapshot, SnapshotStore
 from mfserve_scoring import Head, Recommender
+from mfserve_server.admission.durations import SearchTimes
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.damage import naming
 from mfserve_server.releasing import Releaser
@@ -18,12 +19,13 @@ from mfserve_server.verification import Verification
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Scorer:
-    """An open snapshot, what answers from it, and what its answers are written with."""
+    """An open snapshot, what answers from it, what its answers are written with, and how long they take."""
 
     snapshot: Snapshot
     recommender: Recommender
     entries: ItemEntries
     pieces: ItemPieces
+    times: SearchTimes = field(default_factory=SearchTimes, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ from mfserve_registry.contact import Contact
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.comparing import Comparing
+from mfserve_server.admission.gates import Gates
+from mfserve_server.admission.rates import Rates
+from mfserve_server.contact import Contact
+from mfserve_server.entrance import Entrance
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register
 from mfserve_server.health import Health
@@ -43,13 +47,10 @@ from mfserve_server.verdicts import verdict_folder
 from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
 
-# 10,000 pairs of ids of 256 bytes are 5 MiB: grpcio's 4 MiB would refuse what the API allows.
-MAX_REQUEST_BYTES = 16 << 20
 WATCH_SECONDS = 0.2
 LOST_WATCH_SECONDS = 1.0
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.so_reuseport", 1),
     # Clients that watch a job ping more often than grpcio's 5 minutes, after which it hangs up on them.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -114,10 +115,15 @@ class Service:
             tally=tally,
         )
         self._health = Health()
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", settings.max_request_bytes), *_OPTIONS)
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Task[None] | None = None
         self._guard: Guard | None = None
+        self._gates = Gates(settings)
+        self._rates = Rates(verdicts / "rates")
+        self._held.callback(self._rates.close)
         self._register_servicers(registry)
 
     @property
@@ -181,8 +187,10 @@ class Service:
         self._held.close()
 
     def _register_servicers(self, registry: Registry) -> None:
-        shared = SharedScoring(self._executors, self._settings.max_shared_calls)
-        scoring = Scoring(self._executors, shared)
+        self._shared = SharedScoring(
+            self._executors, self._settings.max_shared_calls, self._settings.max_delay_seconds
+        )
+        scoring = Scoring(self._executors, self._shared)
         desk = TrainingDesk(registry, self._settings.data_roots)
 
         async def model_of_job(job_id: str) -> str:
@@ -213,9 +221,10 @@ class Service:
             ),
         )
         names = []
+        entrance = Entrance(self._gates, self._guard, self._rates, self._settings.stream_idle_seconds)
         for file, servicer in services:
             for service in file.services_by_name.values():
-                register(self._server, service, servicer, self._guard)
+                register(self._server, service, servicer, entrance)
                 names.append(service.full_name)
         if self._settings.reflection:
             _enable_reflection(self._server, names)

@@ -48,6 +48,20 @@ class Settings(ProcessSettings):
     """Most memory of a server process for replies that it keeps for requests that are repeated; 0: it keeps none."""
     max_shared_calls: int = Field(256, ge=1, le=4096)
     """Most Recommend calls of a large catalogue that are scored together; 1: each by itself."""
+    max_concurrent_calls: int = Field(1024, ge=1, le=1_000_000)
+    """Most calls for recommendations and ratings that a process has under way."""
+    max_queued_calls: int = Field(1024, ge=0, le=1_000_000)
+    """Most calls that wait while so many are under way; further ones are refused at once."""
+    max_delay_seconds: float = Field(1.0, gt=0, le=3600)
+    """Longest that a call waits for its turn; one that would have to wait longer to be scored is refused at once."""
+    max_concurrent_streams: int = Field(1024, ge=1, le=1_000_000)
+    """Most streams that a process has under way: bulk, uploads, files, followers of jobs."""
+    max_streams_per_caller: int = Field(256, ge=1, le=1_000_000)
+    """Most of them for one caller: one of the file of callers, or without it one address."""
+    stream_idle_seconds: float = Field(600.0, gt=0, le=86_400)
+    """How long a stream may wait for its caller to send, or to read, before it is ended."""
+    max_request_bytes: Bytes = Field(16 * 2**20, ge=1024, le=2**30)
+    """Largest message that a caller may send; 10,000 pairs of long ids are 5 MiB."""
 
     @field_validator("tls_certificate", "tls_key", "tls_client_roots", "callers", mode="after")
     @classmethod

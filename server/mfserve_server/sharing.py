@@ -8,6 +8,8 @@ version and answers all by one search. A caller who is alone is scored at once.
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 import structlog
 
+from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
@@ -49,11 +52,15 @@ class SharedScoring:
 
     Args:
         most: most questions in one search; 1: each is answered by itself.
+        max_delay: seconds after which a question must be answered; one that is expected to take longer, by how long
+            searches have taken, is refused at once, before it costs anything.
     """
 
-    def __init__(self, executors: Executors, most: int) -> None:
+    def __init__(self, executors: Executors, most: int, max_delay: float = math.inf) -> None:
         self._executors = executors
         self._most = most
+        self._max_delay = max_delay
+        self._busy_until = 0.0
         self._waiting: deque[Waiting] = deque()
         self._taken: list[Waiting] = []
         self._running: asyncio.Task[None] | None = None
@@ -61,7 +68,12 @@ class SharedScoring:
         self._all_back = asyncio.Event()
 
     async def answer(self, loaded: LoadedVersion, question: Question) -> Recommendations:
-        """What the version's recommender gives to the question. A caller who hangs up before its turn is not scored."""
+        """What the version's recommender gives to the question. A caller who hangs up before its turn is not scored.
+
+        Raises:
+            Overloaded: OVERLOADED.
+        """
+        self._refuse_if_late(loaded)
         future: asyncio.Future[Recommendations] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(loaded, question, future))
         if self._running is None:
@@ -75,6 +87,8 @@ class SharedScoring:
             while self._waiting:
                 begun = time.monotonic()
                 answered = await self._executors.scoring(self._score)
+                if answered:
+                    answered[0][0].loaded.scorer.times.note(len(answered), time.monotonic() - begun)
                 for waiting, outcome in answered:
                     _tell(waiting.future, outcome)
                 self._taken = []  # or their version would stay until the next call
@@ -85,6 +99,19 @@ class SharedScoring:
             # Only where the server stops, or by a defect: what still waits will not be scored.
             for waiting in (*self._taken, *tuple(self._waiting)):
                 waiting.future.cancel()
+
+    def _refuse_if_late(self, loaded: LoadedVersion) -> None:
+        """A newcomer waits for the search under way, and is then scored with all who wait already."""
+        together = len(self._waiting) + 1
+        searches = math.ceil(together / self._most)
+        each = loaded.scorer.times.expected(min(together, self._most))
+        delay = max(self._busy_until - time.monotonic(), 0.0) + searches * each
+        # Whoever finds nobody here is scored, however long that takes.
+        if delay > self._max_delay and self._running is not None:
+            error = Overloaded("This server has more to score than it can in time; try again.")
+            # Not for secrets: any jitter will do, so that those who are refused do not come back together.
+            error.retry_seconds = delay * random.uniform(0.5, 1.5)  # noqa: S311
+            raise error
 
     async def _let_return(self, callers: int, seconds: float) -> None:
         self._expected = callers
@@ -102,6 +129,7 @@ class SharedScoring:
         taken = self._taken = self._take()
         if not taken:
             return []
+        self._busy_until = time.monotonic() + taken[0].loaded.scorer.times.expected(len(taken))
         questions = [waiting.question for waiting in taken]
         return list(zip(taken, answer_each(taken[0].loaded.recommender, questions), strict=True))
 

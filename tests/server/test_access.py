@@ -217,7 +217,7 @@ async def test_what_is_refused_says_why(known: Known) -> None:
 
 
 async def test_health_is_for_everybody(known: Known) -> None:
-    check = known.server.channel.unary_unary("/grpc.health.v1.Health/Check")
+    check: Any = known.server.channel.unary_unary("/grpc.health.v1.Health/Check")
     assert await check(b"", timeout=DEADLINE) == b"\x08\x01"
 
 

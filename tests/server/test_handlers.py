@@ -15,8 +15,11 @@ from mfserve.v1 import error_reason_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve_registry import errors
+from mfserve_server.admission.gates import Gates
+from mfserve_server.entrance import Entrance
 from mfserve_server.errors import InvalidFields, Violation, under
 from mfserve_server.handlers import register
+from mfserve_server.settings import Settings
 from tests.server.calls import failure, told
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommendationService"]
@@ -66,7 +69,7 @@ async def servicer() -> Servicer:
 @pytest.fixture
 async def channel(servicer: Servicer) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
-    register(server, SERVICE, servicer)
+    register(server, SERVICE, servicer, Entrance(Gates(Settings()), None, None, idle_seconds=600.0))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -94,6 +97,7 @@ CODES = [
     (errors.DamagedSnapshot("no", reason="ARTIFACT_DAMAGED"), "UNAVAILABLE", "ARTIFACT_DAMAGED"),
     (errors.Unavailable("no"), "UNAVAILABLE", "UNAVAILABLE"),
     (errors.Unauthenticated("no"), "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    (errors.Overloaded("no"), "RESOURCE_EXHAUSTED", "OVERLOADED"),
 ]
 
 
@@ -104,7 +108,8 @@ async def test_each_error_of_the_registry_has_its_status(
     servicer.error = error
     found = await failure(stub.Recommend(pb.RecommendRequest()))
     assert (found.code.name, found.reason, found.message) == (code, reason, "no")
-    assert found.retry_seconds == (1.0 if type(error) is errors.Unavailable else None)
+    may_repeat = isinstance(error, errors.Unavailable | errors.Overloaded)
+    assert found.retry_seconds == (1.0 if may_repeat else None)
     assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict
 
 

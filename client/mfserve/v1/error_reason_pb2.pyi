@@ -146,6 +146,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED. The caller is limited to some models, and the call is about another one, or about none. Example:
     {caller: "shop"}.
     """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 46
+    """RESOURCE_EXHAUSTED. There is more to do than the server can do in time. RetryInfo, and for gRPC itself the trailer
+    `grpc-retry-pushback-ms`, say when to try again. Example: a thousand calls at once on a large catalogue.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 47
+    """RESOURCE_EXHAUSTED. The caller calls more often than it may; it is told when to try again, as above. Example:
+    `calls_per_second = 100` in the server's file of callers.
+    """
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 48
+    """RESOURCE_EXHAUSTED. The caller has as many streams as one may have. Example: 257 uploads at once."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -279,4 +289,14 @@ ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 45
 """PERMISSION_DENIED. The caller is limited to some models, and the call is about another one, or about none. Example:
 {caller: "shop"}.
 """
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 46
+"""RESOURCE_EXHAUSTED. There is more to do than the server can do in time. RetryInfo, and for gRPC itself the trailer
+`grpc-retry-pushback-ms`, say when to try again. Example: a thousand calls at once on a large catalogue.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 47
+"""RESOURCE_EXHAUSTED. The caller calls more often than it may; it is told when to try again, as above. Example:
+`calls_per_second = 100` in the server's file of callers.
+"""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 48
+"""RESOURCE_EXHAUSTED. The caller has as many streams as one may have. Example: 257 uploads at once."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -36,6 +36,7 @@ class Caller(BaseModel):
         scopes: what it may do.
         models: the models for which it may; None: all.
         expires: from when it may nothing any more; None: never.
+        calls_per_second: how often it may call, all of the server's processes together; None: as often as it likes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class Caller(BaseModel):
     scopes: frozenset[Scope]
     models: frozenset[str] | None = None
     expires: AwareDatetime | None = None
+    calls_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     @model_validator(mode="after")
     def _has_one_way(self) -> Self:

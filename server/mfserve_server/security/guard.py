@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
+from grpc.aio import ServicerContext
 
 from mfserve_registry.errors import PermissionDenied, Unauthenticated
 from mfserve_server.security.access import Access, BadAccessFile, Caller, read_access
 from mfserve_server.security.files import FileWatch
 from mfserve_server.security.scopes import Rule
 
+Context = ServicerContext[Any, Any]
 ModelOfJob = Callable[[str], Awaitable[str]]
 """The model that a job is to train; the registry's errors."""
 
@@ -22,14 +24,6 @@ _log = structlog.get_logger(__name__)
 _METADATA = "authorization"
 _BEARER = "Bearer "
 _NAMES = ("x509_common_name", "x509_subject_alternative_name")
-
-
-class CallContext(Protocol):
-    """The part of a gRPC call's context that tells who calls."""
-
-    def invocation_metadata(self) -> Any: ...
-
-    def auth_context(self) -> Any: ...
 
 
 class Guard:
@@ -62,7 +56,7 @@ class Guard:
         else:
             _log.info("has read who may call", callers=len(self._access))
 
-    def caller(self, rule: Rule, context: CallContext) -> Caller:
+    def caller(self, rule: Rule, context: Context) -> Caller:
         """Who calls, and may call a method of that rule.
 
         Raises:
@@ -99,7 +93,7 @@ class Guard:
         )
 
 
-def _known(access: Access, context: CallContext) -> Caller:
+def _known(access: Access, context: Context) -> Caller:
     for key, value in context.invocation_metadata() or ():
         if key == _METADATA:
             return _with_token(access, value)
@@ -126,7 +120,7 @@ def _in_time(caller: Caller) -> Caller:
     return caller
 
 
-def _certified(context: CallContext) -> Iterable[str]:
+def _certified(context: Context) -> Iterable[str]:
     """Names in the certificate that the caller showed, which the handshake has verified."""
     found = context.auth_context() or {}
     for kind in _NAMES:

@@ -1,0 +1,98 @@
+"""What a call passes before its method: who calls, how often, and whether there is a place for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from mfserve_server.admission.gates import Gates
+from mfserve_server.admission.rates import Rates
+from mfserve_server.security.access import Caller
+from mfserve_server.security.guard import Context, Guard
+from mfserve_server.security.scopes import NOBODY, RULES
+
+Check = Callable[[Message], Awaitable[None]]
+"""Whether the caller may ask this; an error where not."""
+
+
+class Entrance:
+    """One for all methods of a server process.
+
+    Args:
+        gates: the places.
+        guard: knows callers; None: everybody may come in.
+        rates: counts the calls of those who may make so many; None where there is no guard.
+        idle_seconds: how long a stream may wait for its caller.
+    """
+
+    def __init__(self, gates: Gates, guard: Guard | None, rates: Rates | None, idle_seconds: float) -> None:
+        self.gates = gates
+        self.guard = guard
+        self.rates = rates
+        self.idle_seconds = idle_seconds
+
+    def door(self, method: MethodDescriptor) -> Door:
+        return Door(self, method)
+
+
+class Door:
+    """The way in to one method.
+
+    Attributes:
+        name: the method's full name.
+        request_class: of its requests.
+        gate: its places; who takes one leaves it.
+        idle_seconds: how long a stream may wait for its caller.
+    """
+
+    def __init__(self, entrance: Entrance, method: MethodDescriptor) -> None:
+        self._gates, self._guard, self._rates = entrance.gates, entrance.guard, entrance.rates
+        self._rule = RULES.get(method.full_name, NOBODY)
+        self.name = method.full_name
+        self.request_class = GetMessageClass(method.input_type)
+        self.gate = entrance.gates.of(method)
+        self.idle_seconds = entrance.idle_seconds
+
+    def identify(self, context: Context) -> Check | None:
+        """What is still to look at the request, if anything.
+
+        Raises:
+            Unauthenticated, PermissionDenied: as from the guard.
+            Overloaded: RATE_LIMITED.
+        """
+        return self._check(self._caller(context))
+
+    @asynccontextmanager
+    async def stream(self, context: Context) -> AsyncIterator[Check | None]:
+        """The same, with a place for a stream; ResourceExhausted: TOO_MANY_STREAMS."""
+        caller = self._caller(context)
+        if (turn := self.gate.enter()) is not None:
+            await turn
+        try:
+            with self._gates.stream_of(_host(context.peer()) if caller is None else caller.name):
+                yield self._check(caller)
+        finally:
+            self.gate.leave()
+
+    def _caller(self, context: Context) -> Caller | None:
+        if self._guard is None:
+            return None
+        caller = self._guard.caller(self._rule, context)
+        if caller.calls_per_second is not None and self._rates is not None:
+            self._rates.take(caller.name, caller.calls_per_second)
+        return caller
+
+    def _check(self, caller: Caller | None) -> Check | None:
+        if self._guard is None or caller is None or caller.models is None:
+            return None
+        return partial(self._guard.check_model, caller, self._rule)
+
+
+def _host(peer: str) -> str:
+    """Of ``ipv4:127.0.0.1:4711`` all but the port, of which one caller has many."""
+    return peer.rpartition(":")[0] if peer.startswith("ip") else peer
