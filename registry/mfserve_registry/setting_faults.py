@@ -38,6 +38,8 @@ ALL_SETTINGS = frozenset(
         "max_shared_calls",
         "max_streams_per_caller",
         "max_upload_bytes",
+        "metrics_host",
+        "metrics_port",
         "named_within",
         "notice_seconds",
         "plaintext",

@@ -55,6 +55,7 @@ class Child:
         self._lost = lost
         self._said = b""
         self._process: Process | None = None
+        self.deaths = 0
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -62,9 +63,14 @@ class Child:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, and has said that it is ready."""
+        return self._process is not None and bool(self._said)
+
     async def keep(self) -> None:
         """Runs it, again and again, until ``stop``. NeverReady where there is no sense in going on."""
-        deaths, delay = 0, FIRST_DELAY_SECONDS
+        delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
@@ -73,10 +79,10 @@ class Child:
                 code = error.strerror or str(error)
             if self._stopping.is_set():
                 return
-            deaths += 1
+            self.deaths += 1
             if self._said:
                 self._lost(self._said)
-            if self._orders is not None and not self.ready.is_set() and deaths == STARTS:
+            if self._orders is not None and not self.ready.is_set() and self.deaths == STARTS:
                 raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
             if time.monotonic() - started > STEADY_SECONDS:
                 delay = FIRST_DELAY_SECONDS

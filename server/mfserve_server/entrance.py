@@ -12,6 +12,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mfserve_server.admission.gates import Gates
 from mfserve_server.admission.rates import Rates
+from mfserve_server.metrics.meter import Meter
+from mfserve_server.metrics.page import Page
 from mfserve_server.security.access import Caller
 from mfserve_server.security.guard import Context, Guard
 from mfserve_server.security.scopes import NOBODY, RULES
@@ -28,13 +30,17 @@ class Entrance:
         guard: knows callers; None: everybody may come in.
         rates: counts the calls of those who may make so many; None where there is no guard.
         idle_seconds: how long a stream may wait for its caller.
+        page: where calls are counted.
     """
 
-    def __init__(self, gates: Gates, guard: Guard | None, rates: Rates | None, idle_seconds: float) -> None:
+    def __init__(
+        self, gates: Gates, guard: Guard | None, rates: Rates | None, idle_seconds: float, page: Page
+    ) -> None:
         self.gates = gates
         self.guard = guard
         self.rates = rates
         self.idle_seconds = idle_seconds
+        self.page = page
 
     def door(self, method: MethodDescriptor) -> Door:
         return Door(self, method)
@@ -47,6 +53,7 @@ class Door:
         name: the method's full name.
         request_class: of its requests.
         gate: its places; who takes one leaves it.
+        meter: counts its calls.
         idle_seconds: how long a stream may wait for its caller.
     """
 
@@ -56,6 +63,7 @@ class Door:
         self.name = method.full_name
         self.request_class = GetMessageClass(method.input_type)
         self.gate = entrance.gates.of(method)
+        self.meter = Meter(entrance.page, method, self.gate.kind)
         self.idle_seconds = entrance.idle_seconds
 
     def identify(self, context: Context) -> Check | None:

@@ -19,10 +19,15 @@ from google.protobuf.message import DecodeError, Message
 
 from mfserve_registry.errors import InvalidArgument, Unavailable
 from mfserve_server.entrance import Check, Door, Entrance
-from mfserve_server.errors import DETAILS_KEY, PUSHBACK_KEY, failure
+from mfserve_server.errors import DETAILS_KEY, PUSHBACK_KEY, Failure, failure
+from mfserve_server.metrics.meter import CANCELLED, DEADLINE_EXCEEDED, OK
 from mfserve_server.security.guard import Context
 
 Handler = Callable[..., Any]
+
+
+_NEARLY_SECONDS = 0.02
+"""A caller gives up at its deadline, and we may hear of it a moment before ours."""
 
 
 class Server(Protocol):
@@ -69,19 +74,28 @@ def _handler(method: MethodDescriptor, call: Handler, door: Door) -> grpc.RpcMet
 
 def _unary_unary(door: Door, call: Handler) -> Handler:
     answer = call if isinstance(call, BytesMethod) else _of_message(door.request_class, call)
+    meter, gate = door.meter, door.gate
 
+    # Not by _counted: calls are quick, and a context manager costs each of them 3 %.
     async def handle(data: bytes, context: Context) -> bytes:
+        begun, code = meter.begin(), CANCELLED
         try:
             if (check := door.identify(context)) is not None:
                 await check(decode(door.request_class, data))
-            if (turn := door.gate.enter()) is not None:
+            if (turn := gate.enter()) is not None:
                 await turn
             try:
-                return await answer(data)
+                response = await answer(data)
             finally:
-                door.gate.leave()
+                gate.leave()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, door.name)
+            told, code = _told(door, context, error)
+            await _abort(context, told)
+        else:
+            code = OK
+            return response
+        finally:
+            meter.end(begun, code)
 
     return handle
 
@@ -96,47 +110,54 @@ def _of_message(request_class: type[Message], call: Handler) -> Callable[[bytes]
 
 def _stream_unary(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
-        try:
-            async with (
-                door.stream(context) as check,
-                aclosing(_decoded(door, requests, check)) as decoded,
-            ):
-                response: Message = await call(decoded)
+        async with (
+            _counted(door, context),
+            door.stream(context) as check,
+            aclosing(_decoded(door, requests, check)) as decoded,
+        ):
+            response: Message = await call(decoded)
             return response.SerializeToString()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, door.name)
 
     return handle
 
 
 def _unary_stream(door: Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> None:
-        try:
-            async with door.stream(context) as check:
-                request = decode(door.request_class, data)
-                if check is not None:
-                    await check(request)
-                async with aclosing(call(request)) as responses:
-                    await _send(door, context, responses)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, door.name)
+        async with _counted(door, context), door.stream(context) as check:
+            request = decode(door.request_class, data)
+            if check is not None:
+                await check(request)
+            async with aclosing(call(request)) as responses:
+                await _send(door, context, responses)
 
     return handle
 
 
 def _stream_stream(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
-        try:
-            async with (
-                door.stream(context) as check,
-                aclosing(_decoded(door, requests, check)) as decoded,
-                aclosing(call(decoded)) as responses,
-            ):
-                await _send(door, context, responses)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
-            await _fail(context, error, door.name)
+        async with (
+            _counted(door, context),
+            door.stream(context) as check,
+            aclosing(_decoded(door, requests, check)) as decoded,
+            aclosing(call(decoded)) as responses,
+        ):
+            await _send(door, context, responses)
 
     return handle
+
+
+@asynccontextmanager
+async def _counted(door: Door, context: Context) -> AsyncIterator[None]:
+    """Counts a stream, and ends it with a status where it fails."""
+    begun, code = door.meter.begin(), CANCELLED
+    try:
+        yield
+        code = OK
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
+        told, code = _told(door, context, error)
+        await _abort(context, told)
+    finally:
+        door.meter.end(begun, code)
 
 
 async def _send(door: Door, context: Context, responses: AsyncIterator[Message | bytes]) -> None:
@@ -192,18 +213,30 @@ def decode(request_class: type[Message], data: bytes) -> Message:
         ) from None
 
 
-async def _fail(context: Context, error: BaseException, method: str) -> NoReturn:
-    """Ends the call with a status.
+def _told(door: Door, context: Context, error: BaseException) -> tuple[Failure | BaseException, int]:
+    """What becomes of a call that has failed, and its status: the caller is told, or nobody is there to be told.
 
     A CancelledError is the caller's who hung up, or grpcio's at a stop, and then goes on as it is; one that came up
     out of our own work (a shared load that was cancelled) would leave the caller without any status.
     """
     task = asyncio.current_task()
+    gone: BaseException | None = None
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error
-    if isinstance(error, _CallerGone) or context.done():
-        raise asyncio.CancelledError
-    told = failure(error, method)
+        gone = error
+    elif isinstance(error, _CallerGone) or context.done():
+        gone = asyncio.CancelledError()
+    if gone is not None:
+        left: float | None = context.time_remaining()
+        return gone, CANCELLED if left is None or left > _NEARLY_SECONDS else DEADLINE_EXCEEDED
+    told = failure(error, door.name)
+    door.meter.failed(told.reason)
+    return told, told.code.value[0]
+
+
+async def _abort(context: Context, told: Failure | BaseException) -> NoReturn:
+    """Ends the call so."""
+    if isinstance(told, BaseException):
+        raise told
     trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, told.details)]
     if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         # To gRPC in the caller: when it is to try again, or that it is not.

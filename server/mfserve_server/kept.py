@@ -10,6 +10,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import count
 
+from mfserve_server.metrics.layout import KEPT_REPLIES
+from mfserve_server.metrics.page import Page
+
 OVERHEAD = 400
 """Bytes of an entry beside its request and reply: their headers, the key, and the table. A test measures it."""
 LARGEST = 1 << 16
@@ -28,9 +31,13 @@ class KeptReplies:
 
     Args:
         max_bytes: most that the entries take, all told; 0 keeps nothing.
+        page: where is counted what was found.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, page: Page | None = None) -> None:
+        page = page or Page()
+        self._hits = page.counter(KEPT_REPLIES, "hit")
+        self._misses = page.counter(KEPT_REPLIES, "miss")
         self._max_bytes = max_bytes
         self._largest = min(LARGEST, max_bytes)
         self._bytes = 0
@@ -58,11 +65,14 @@ class KeptReplies:
     def get(self, key: Key) -> bytes | None:
         kept = self._replies.get(key)
         if kept is None:
+            self._misses.add()
             return None
         reply, period = kept
         if period in self._current:
             self._replies.move_to_end(key)
+            self._hits.add()
             return reply
+        self._misses.add()
         del self._replies[key]
         self._bytes -= _size(key, reply)
         return None

@@ -16,6 +16,7 @@ class Orders(BaseModel):
         settings: with the address and the port that were found.
         worker: its place among the processes, from 0.
         verdicts: folder of this start for what the processes find in verifying snapshots.
+        pages: folder of this start for what they count.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,3 +24,4 @@ class Orders(BaseModel):
     settings: Settings
     worker: int
     verdicts: Path
+    pages: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from google.protobuf.descriptor import FileDescriptor
 from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
 from mfserve_registry import Registry
 from mfserve_registry.contact import Contact
+from mfserve_registry.serving import ServingState
+from mfserve_server.admission.gates import Gates
+from mfserve_server.admission.rates import Rates
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.comparing import Comparing
@@ -27,6 +31,8 @@ from mfserve_server.health import Health
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
 from mfserve_server.manifests import Manifests
+from mfserve_server.metrics.layout import REGISTRY_LOST, SWAPS, VERSIONS
+from mfserve_server.metrics.page import Page
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.record import RecordFile
 from mfserve_server.releasing import Releaser
@@ -67,6 +73,7 @@ class Service:
         worker: this process's place among those on the port, from 0.
         verdicts: folder in which the processes of this start share what verifying snapshots has found; by default one
             of this process's own.
+        page: where this process counts; by default one that nobody reads.
 
     Attributes:
         kept: replies to repeated requests.
@@ -79,6 +86,7 @@ class Service:
         *,
         worker: int = 0,
         verdicts: Path | None = None,
+        page: Page | None = None,
     ) -> None:
         self._settings = settings
         self._held = ExitStack()
@@ -86,19 +94,23 @@ class Service:
             verdicts = self._held.enter_context(verdict_folder())
         releaser = Releaser()
         self._held.callback(releaser.close)
-        changes = asyncio.Event()
+        changes = self._changes = asyncio.Event()
         self._contact = Contact(regained=changes.set)
         self._executors = Executors(self._contact)
         self._draining = asyncio.Event()
-        self.kept = KeptReplies(settings.reply_cache_bytes)
+        self._page = page or Page()
+        self._swaps = self._page.counter(SWAPS)
+        self._lost = self._page.gauge(REGISTRY_LOST)
+        self._versions = {state: self._page.gauge(VERSIONS, state.lower()) for state in ServingState}
+        self.kept = KeptReplies(settings.reply_cache_bytes, self._page)
         self._catalog = Catalog(
             registry,
             Loader(registry.snapshots, Verification(verdicts), releaser),
             self._executors,
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
-            changed=changes.set,
-            left=self.kept.end_periods,
+            changed=self._note_changes,
+            left=self._leave,
         )
         tally = Tally()
         self._shadowing = Shadowing(self._catalog, tally)
@@ -121,7 +133,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Task[None] | None = None
         self._guard: Guard | None = None
-        self._gates = Gates(settings)
+        self._gates = Gates(settings, self._page)
         self._rates = Rates(verdicts / "rates")
         self._held.callback(self._rates.close)
         self._register_servicers(registry)
@@ -188,7 +200,7 @@ class Service:
 
     def _register_servicers(self, registry: Registry) -> None:
         self._shared = SharedScoring(
-            self._executors, self._settings.max_shared_calls, self._settings.max_delay_seconds
+            self._executors, self._settings.max_shared_calls, self._settings.max_delay_seconds, self._page
         )
         scoring = Scoring(self._executors, self._shared)
         desk = TrainingDesk(registry, self._settings.data_roots)
@@ -204,7 +216,9 @@ class Service:
         services: Sequence[tuple[FileDescriptor, object]] = (
             (
                 recommendation_service_pb2.DESCRIPTOR,
-                RecommendationService(self._catalog, self._executors, scoring, self.kept, self._shadowing),
+                RecommendationService(
+                    self._catalog, self._executors, scoring, self.kept, self._shadowing, self._page
+                ),
             ),
             (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
             (
@@ -221,7 +235,9 @@ class Service:
             ),
         )
         names = []
-        entrance = Entrance(self._gates, self._guard, self._rates, self._settings.stream_idle_seconds)
+        entrance = Entrance(
+            self._gates, self._guard, self._rates, self._settings.stream_idle_seconds, self._page
+        )
         for file, servicer in services:
             for service in file.services_by_name.values():
                 register(self._server, service, servicer, entrance)
@@ -229,12 +245,23 @@ class Service:
         if self._settings.reflection:
             _enable_reflection(self._server, names)
 
+    def _note_changes(self) -> None:
+        self._changes.set()
+        states = Counter(lease.state for lease in self._catalog.leases())
+        for state, gauge in self._versions.items():
+            gauge.set(states[state])
+
+    def _leave(self, digests: set[str]) -> None:
+        self._swaps.add()
+        self.kept.end_periods(digests)
+
     async def _keep_looking(self) -> None:
         while True:
             seconds = self._settings.poll_seconds
             # While it does not answer, callers are not let through to it: they wait for us.
             await asyncio.sleep(seconds if self._contact.loss is None else min(seconds, LOST_WATCH_SECONDS))
             await self._watcher.look()
+            self._lost.set(self._contact.loss is not None)
             if self._guard is not None:
                 self._guard.look()
 

@@ -26,6 +26,10 @@ class Settings(ProcessSettings):
     """Whether to serve without TLS beyond this machine, where anybody on the way can read and change calls."""
     callers: Path | None = None
     """TOML file of who may call, and what they may do; absent: everybody may do everything."""
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Port from which Prometheus fetches metrics by HTTP, 0: any free one; absent: there are none."""
+    metrics_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    """Name or address for that port. Whoever reaches it reads the metrics."""
     workers: int = Field(1, ge=1, le=256)
     """Server processes on that port."""
     trainer: bool = True

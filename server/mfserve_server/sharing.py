@@ -22,6 +22,8 @@ from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
+from mfserve_server.metrics.layout import SEARCH_DURATION, SEARCH_QUESTIONS
+from mfserve_server.metrics.page import Page
 from mfserve_server.outcomes import attempt
 
 _log = structlog.get_logger(__name__)
@@ -54,9 +56,15 @@ class SharedScoring:
         most: most questions in one search; 1: each is answered by itself.
         max_delay: seconds after which a question must be answered; one that is expected to take longer, by how long
             searches have taken, is refused at once, before it costs anything.
+        page: where searches are counted.
     """
 
-    def __init__(self, executors: Executors, most: int, max_delay: float = math.inf) -> None:
+    def __init__(
+        self, executors: Executors, most: int, max_delay: float = math.inf, page: Page | None = None
+    ) -> None:
+        page = page or Page()
+        self._durations = page.histogram(SEARCH_DURATION)
+        self._questions = page.histogram(SEARCH_QUESTIONS)
         self._executors = executors
         self._most = most
         self._max_delay = max_delay
@@ -88,7 +96,7 @@ class SharedScoring:
                 begun = time.monotonic()
                 answered = await self._executors.scoring(self._score)
                 if answered:
-                    answered[0][0].loaded.scorer.times.note(len(answered), time.monotonic() - begun)
+                    self._note(answered[0][0].loaded, len(answered), time.monotonic() - begun)
                 for waiting, outcome in answered:
                     _tell(waiting.future, outcome)
                 self._taken = []  # or their version would stay until the next call
@@ -99,6 +107,11 @@ class SharedScoring:
             # Only where the server stops, or by a defect: what still waits will not be scored.
             for waiting in (*self._taken, *tuple(self._waiting)):
                 waiting.future.cancel()
+
+    def _note(self, loaded: LoadedVersion, questions: int, seconds: float) -> None:
+        loaded.scorer.times.note(questions, seconds)
+        self._durations.observe(seconds)
+        self._questions.observe(questions)
 
     def _refuse_if_late(self, loaded: LoadedVersion) -> None:
         """A newcomer waits for the search under way, and is then scored with all who wait already."""

@@ -7,7 +7,7 @@ grows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from mfserve.v1 import recommendation_service_pb2 as pb
@@ -26,9 +26,15 @@ BYTES_AHEAD = 256 << 10
 
 
 async def recommend_stream(
-    requests: AsyncIterator[pb.StreamRecommendRequest], catalog: Catalog, executors: Executors
+    requests: AsyncIterator[pb.StreamRecommendRequest],
+    catalog: Catalog,
+    executors: Executors,
+    answered: Callable[[int], None] = lambda users: None,
 ) -> AsyncGenerator[bytes, None]:
     """The start, then an answer to each batch, all from the version that the start names; serialized.
+
+    Args:
+        answered: told how many users have been.
 
     Raises:
         InvalidArgument: STREAM_OUT_OF_ORDER, or a field is wrong.
@@ -46,7 +52,7 @@ async def recommend_stream(
     scoring = BulkScoring(executors, loaded, options, predict=not config.omit_predicted_ratings)
     with catalog.streaming(loaded):
         yield pb.StreamRecommendResponse(started=started).SerializeToString()
-        async with aclosing(ahead(_answers(requests, scoring), BYTES_AHEAD)) as answers:
+        async with aclosing(ahead(_answers(requests, scoring, answered), BYTES_AHEAD)) as answers:
             async for answer in answers:
                 yield answer
 
@@ -62,7 +68,7 @@ async def _config(requests: AsyncIterator[pb.StreamRecommendRequest]) -> pb.Stre
 
 
 async def _answers(
-    requests: AsyncIterator[pb.StreamRecommendRequest], scoring: BulkScoring
+    requests: AsyncIterator[pb.StreamRecommendRequest], scoring: BulkScoring, answered: Callable[[int], None]
 ) -> AsyncGenerator[bytes, None]:
     async for request in requests:
         if request.WhichOneof("message") != "batch":
@@ -71,4 +77,6 @@ async def _answers(
                 reason="STREAM_OUT_OF_ORDER",
                 field="batch",
             )
-        yield await scoring.answer(request.batch)
+        answer = await scoring.answer(request.batch)
+        answered(len(request.batch.user_ids))
+        yield answer

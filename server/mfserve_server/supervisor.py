@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child
 from mfserve_server.orders import Orders
-from mfserve_server.security.checks import check_security
+from mfserve_server.security.checks import certificate_expires_at, check_security
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
 from mfserve_server.verdicts import verdict_folder
@@ -80,10 +82,13 @@ class Supervisor:
             NeverReady: the workers die before they are ready.
         """
         # On this machine and of this start: what an earlier one found proves nothing.
-        with verdict_folder() as verdicts:
-            await self._run(verdicts)
+        with verdict_folder() as folder:
+            await self._run(folder)
 
-    async def _run(self, verdicts: Path) -> None:
+    async def _run(self, folder: Path) -> None:
+        verdicts, pages = folder / "verdicts", folder / "pages"
+        for each in (verdicts, pages):
+            each.mkdir()
         loop = asyncio.get_running_loop()
         for caught in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(caught, self._take_signal)
@@ -91,10 +96,13 @@ class Supervisor:
         orders: list[asyncio.Future[bytes]] = [loop.create_future() for _ in range(self._settings.workers)]
         workers = [self._worker(number, told) for number, told in enumerate(orders)]
         keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
+        exporting = ExitStack()
         try:
+            if self._settings.metrics_port is not None:
+                exporting.enter_context(_exporter(self._settings, pages, workers))
             prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
-                told.set_result(self._orders(number, verdicts))
+                told.set_result(self._orders(number, verdicts, pages))
             await self._until_ready(workers, keeping)
             if not self._stop.is_set():
                 self._announce(
@@ -111,6 +119,7 @@ class Supervisor:
             await self._until_stopped(keeping)
         finally:
             await self._end(keeping)
+            exporting.close()
             self._reservation.hold.close()
 
     def _take_signal(self) -> None:
@@ -194,8 +203,8 @@ class Supervisor:
         self._withdrawing.add(task)
         task.add_done_callback(self._withdrawing.discard)
 
-    def _orders(self, number: int, verdicts: Path) -> bytes:
-        orders = Orders(settings=self._settings, worker=number, verdicts=verdicts)
+    def _orders(self, number: int, verdicts: Path, pages: Path) -> bytes:
+        orders = Orders(settings=self._settings, worker=number, verdicts=verdicts, pages=pages)
         return orders.model_dump_json().encode()
 
     def _trainer(self) -> Child | None:
@@ -209,6 +218,23 @@ class Supervisor:
         bound = [sys.executable, "-m", "mfserve_server.bound", str(os.getpid())]
         command = [sys.executable, "-m", "mfserve", "trainer", "--home", str(self._settings.home)]
         return Child("trainer", [*bound, *command], trainer_environment(self._settings, os.environ))
+
+
+@contextmanager
+def _exporter(settings: Settings, pages: Path, workers: Sequence[Child]) -> Iterator[None]:
+    # Imported here: for who exports nothing the parent need not know Prometheus.
+    from mfserve_server.metrics.children_numbers import ChildrenNumbers
+    from mfserve_server.metrics.exporter import Exporter
+    from mfserve_server.opening import open_registry
+
+    with open_registry(settings, migrate=False, check_later=True) as registry:
+        children = ChildrenNumbers(workers, partial(certificate_expires_at, settings))
+        exporter = Exporter(settings.metrics_host, settings.metrics_port or 0, pages, registry, children)
+        _log.info("exports metrics", address=f"{settings.metrics_host}:{exporter.port}")
+        try:
+            yield
+        finally:
+            exporter.close()
 
 
 def _prepare(settings: Settings, verdicts: Path) -> bool:

@@ -18,6 +18,7 @@ import uvloop
 
 from mfserve_registry.errors import RegistryError
 from mfserve_registry.logs import configure_logs
+from mfserve_server.metrics.page import Page, page_path
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
 from mfserve_server.service import Service
@@ -37,7 +38,10 @@ async def run(orders: Orders) -> int:
         _log.error("cannot open the registry", reason=error.reason, message=error.message)
         return 1
     with registry:
-        service = Service(orders.settings, registry, worker=orders.worker, verdicts=orders.verdicts)
+        page = Page(page_path(orders.pages, os.getpid()))
+        service = Service(
+            orders.settings, registry, worker=orders.worker, verdicts=orders.verdicts, page=page
+        )
         try:
             port = await service.start()
         except OSError as error:

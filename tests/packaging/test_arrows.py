@@ -68,7 +68,9 @@ DECLARED = {
     "mfserve": BASE | {"numpy", "pyarrow", "pandas"},  # the latter three only inside functions, see above
     "mfserve_registry": BASE | SHARED,
     "mfserve_scoring": {"numpy", "faiss"},  # the latter only inside a function, see above
-    "mfserve_server": BASE | SHARED | {"cryptography", "grpc_health", "grpc_reflection", "uvloop"},
+    "mfserve_server": BASE
+    | SHARED
+    | {"cryptography", "grpc_health", "grpc_reflection", "prometheus_client", "uvloop"},
     "mfserve_trainer": BASE
     | SHARED
     | {

@@ -22,10 +22,11 @@ from mfserve_registry import Registry
 from mfserve_server.security.access import BadAccessFile, read_access
 from mfserve_server.security.scopes import RULES
 from tests.registry.helpers import request as job_request
-from tests.server.calls import DEADLINE, Server, Told, eventually, told
+from tests.server.calls import DEADLINE, Server, Told, told
 from tests.server.certificates import Authority
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
 
 METHODS: dict[str, MethodDescriptor] = {
     method.name: method
@@ -227,10 +228,10 @@ async def test_the_file_is_read_again_and_a_broken_one_is_not_used(known: Known)
     whole = known.callers.read_text()
     with capture_logs() as logs:
         known.callers.write_text(whole.replace("scopes", "scope"))
-        await eventually(lambda: _has(logs, "goes on with the callers it had"))
+        await until(lambda: _has(logs, "goes on with the callers it had"))
         assert await is_answered(known, boss)
         known.callers.write_text("")
-        await eventually(lambda: _has(logs, "has read who may call"))
+        await until(lambda: _has(logs, "has read who may call"))
     assert (await refusal(known, boss)).reason == "UNAUTHENTICATED"  # nobody is left, and not everybody
     assert "token" not in str(logs)
 

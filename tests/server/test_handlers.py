@@ -19,12 +19,19 @@ from mfserve_server.admission.gates import Gates
 from mfserve_server.entrance import Entrance
 from mfserve_server.errors import InvalidFields, Violation, under
 from mfserve_server.handlers import register
+from mfserve_server.metrics.page import Page
 from mfserve_server.settings import Settings
 from tests.server.calls import failure, told
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommendationService"]
 UNDECODABLE = [b"\x08", b"\xff" * 9, b"\x12\x02\xff\xff"]
 """A field without its value; a varint without end; a string that is not UTF-8."""
+
+
+def made_entrance() -> Entrance:
+    """Open to everybody."""
+    page = Page()
+    return Entrance(Gates(Settings(), page), None, None, 600.0, page)
 
 
 class Servicer:
@@ -69,7 +76,7 @@ async def servicer() -> Servicer:
 @pytest.fixture
 async def channel(servicer: Servicer) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
-    register(server, SERVICE, servicer, Entrance(Gates(Settings()), None, None, idle_seconds=600.0))
+    register(server, SERVICE, servicer, made_entrance())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:

@@ -38,6 +38,15 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def counts(self) -> tuple[Mapping[JobState, int], float]:
+        """How many jobs there are by state, and for how many seconds the first of the PENDING ones has waited."""
+        by_state = select(jobs.c.state, func.count(), func.min(jobs.c.created_at)).group_by(jobs.c.state)
+        with self._database.read() as connection:
+            rows = connection.execute(by_state).all()
+        first = next((since for state, _, since in rows if state == JobState.PENDING), None)
+        waiting = 0.0 if first is None else (self._database.now() - first).total_seconds()
+        return {JobState(state): count for state, count, _ in rows}, max(waiting, 0.0)
+
     # The caller's side.
 
     def submit(self, request: JobRequest, *, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> tuple[Job, bool]:

@@ -26,9 +26,10 @@ class Shadowing:
 
     def between(self, model: str, version: int, other: int) -> ShadowSums:
         """All that was found about two versions, whichever of them was the shadow; ``version`` comes first."""
-        return self._of(Pair(model, version, other)) + self._of(Pair(model, other, version)).turned()
+        return self.of(Pair(model, version, other)) + self.of(Pair(model, other, version)).turned()
 
-    def _of(self, pair: Pair) -> ShadowSums:
+    def of(self, pair: Pair) -> ShadowSums:
+        """The same of one of them as the shadow."""
         with self._database.read() as connection:
             rows = connection.execute(select(shadow_sums).where(is_of(pair))).all()
         return sum(map(sums_of, rows), ShadowSums())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from mfserve_registry.errors import Overloaded
 
@@ -16,17 +16,29 @@ class Gate:
     """A number of places. Lives on the event loop.
 
     Args:
-        name: what the calls are, for who is refused.
+        kind: what the calls are, for the metrics.
+        name: the same, for who is refused.
         places: most calls under way.
         queue: most calls that wait for a place, first come, first served.
         patience: seconds after which they do no longer.
+        queued: told how many wait.
     """
 
-    def __init__(self, name: str, places: int, queue: int, patience: float) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        places: int,
+        queue: int,
+        patience: float,
+        queued: Callable[[float], None] = lambda waiting: None,
+    ) -> None:
+        self.kind = kind
         self._name = name
         self._places = places
         self._queue = queue
         self._patience = patience
+        self._queued = queued
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.under_way = 0
 
@@ -52,6 +64,7 @@ class Gate:
         """Gives the place to the first who waits for one."""
         while self._waiting:
             first = self._waiting.popleft()
+            self._queued(len(self._waiting))
             if not first.done():  # nor has its caller hung up
                 first.set_result(None)
                 return
@@ -60,6 +73,7 @@ class Gate:
     async def _turn(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._queued(len(self._waiting))
         try:
             async with asyncio.timeout(self._patience):
                 await turn
@@ -68,6 +82,7 @@ class Gate:
                 self.leave()  # it came at the very moment
             elif turn in self._waiting:
                 self._waiting.remove(turn)
+                self._queued(len(self._waiting))
             if isinstance(error, TimeoutError):
                 raise self._refusal() from None
             raise

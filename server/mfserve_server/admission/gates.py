@@ -11,6 +11,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from mfserve.v1 import recommendation_service_pb2
 from mfserve_registry.errors import ResourceExhausted
 from mfserve_server.admission.gate import Gate
+from mfserve_server.metrics.layout import QUEUED
+from mfserve_server.metrics.page import Page
 from mfserve_server.settings import Settings
 
 MANAGED = 100
@@ -25,11 +27,15 @@ class Gates:
     Those who manage models find places however many ask for recommendations. Health needs none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, page: Page) -> None:
         delay = settings.max_delay_seconds
-        self.asking = Gate("calls", settings.max_concurrent_calls, settings.max_queued_calls, delay)
-        self.managing = Gate("calls about models and jobs", MANAGED, MANAGED, delay)
-        self.streaming = Gate("streams", settings.max_concurrent_streams, 0, 0)
+
+        def gate(kind: str, name: str, places: int, queue: int) -> Gate:
+            return Gate(kind, name, places, queue, delay, page.gauge(QUEUED, kind).set)
+
+        self.asking = gate("asking", "calls", settings.max_concurrent_calls, settings.max_queued_calls)
+        self.managing = gate("managing", "calls about models and jobs", MANAGED, MANAGED)
+        self.streaming = gate("streaming", "streams", settings.max_concurrent_streams, 0)
         self._most_streams = settings.max_streams_per_caller
         self._streams: Counter[str] = Counter()
 

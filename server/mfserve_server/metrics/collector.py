@@ -7,23 +7,20 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric as Family
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from mfserve_server.metrics.layout import BEGINNINGS, METRICS, SIZE, Kind, Metric
 from mfserve_server.metrics.page import BYTES
 
 
-def page_path(folder: Path, pid: int) -> Path:
-    """Where a process has its page."""
-    return folder / f"{pid}.page"
-
-
 class Pages(Collector):
     """The pages in a folder.
 
-    What processes have counted that have ended stays; their gauges do not. Not to be used by two threads at a time.
+    What processes have counted that have ended stays; their gauges do not.
 
     Args:
         folder: of this start.
@@ -34,8 +31,15 @@ class Pages(Collector):
         self._folder = folder
         self._alive = alive
         self._ended = array("d", bytes(BYTES))
+        self._adding = Lock()
 
     def collect(self) -> Iterator[Family]:
+        with self._adding:  # two may scrape at a time
+            living, everything = self._add_up()
+        for metric in METRICS:
+            yield _family(metric, living if metric.kind is Kind.GAUGE else everything)
+
+    def _add_up(self) -> tuple[array[float], array[float]]:
         alive = self._alive()  # first: who ends from now on has a whole page all the same
         living = array("d", bytes(BYTES))
         for path in sorted(self._folder.glob("*.page")):
@@ -50,8 +54,7 @@ class Pages(Collector):
                     path.unlink()
         everything = array("d", living)
         _add(everything, self._ended)
-        for metric in METRICS:
-            yield _family(metric, living if metric.kind is Kind.GAUGE else everything)
+        return living, everything
 
 
 def _add(total: array[float], page: array[float]) -> None:

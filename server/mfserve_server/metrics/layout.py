@@ -98,7 +98,9 @@ DURATION = Metric(
 )
 IN_FLIGHT = Metric("mfserve_requests_in_flight", Kind.GAUGE, "Calls that have not ended.", (("kind", KINDS),))
 QUEUED = Metric("mfserve_requests_queued", Kind.GAUGE, "Calls that wait for a place.", (("kind", KINDS),))
-ERRORS = Metric("mfserve_errors", Kind.COUNTER, "Calls that were refused or failed, by reason.", (("reason", REASONS),))
+ERRORS = Metric(
+    "mfserve_errors", Kind.COUNTER, "Calls that were refused or failed, by reason.", (("reason", REASONS),)
+)
 STREAM_USERS = Metric("mfserve_stream_users", Kind.COUNTER, "Users whom bulk streams were sent answers for.")
 KEPT_REPLIES = Metric(
     "mfserve_kept_replies",
@@ -124,7 +126,9 @@ VERSIONS = Metric(
     "Versions in the server processes; one that two hold counts twice.",
     (("state", ("loading", "available", "failed")),),
 )
-SWAPS = Metric("mfserve_alias_swaps", Kind.COUNTER, "Times that a server process let an alias lead elsewhere.")
+SWAPS = Metric(
+    "mfserve_alias_swaps", Kind.COUNTER, "Times that a server process let an alias lead elsewhere."
+)
 REGISTRY_LOST = Metric(
     "mfserve_registry_lost", Kind.GAUGE, "Server processes that the registry's database does not answer."
 )

@@ -15,6 +15,11 @@ from mfserve_server.metrics.layout import BEGINNINGS, SIZE, Metric
 BYTES = SIZE * 8
 
 
+def page_path(folder: Path, pid: int) -> Path:
+    """Where a process has its page."""
+    return folder / f"{pid}.page"
+
+
 class Page:
     """Numbers of one process. Written by its event loop alone.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 class BadCertificate(Exception):
@@ -50,6 +51,9 @@ class Certificate:
 
 def read_certificate(files: CertificateFiles) -> Certificate:
     """Reads the files, and checks that a server can use them and that they belong together. BadCertificate."""
+    # Imported here: who serves in plain text does not wait for it.
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
     chain, key = _read(files.certificate), _read(files.key)
     certificate = _certificates(files.certificate, chain)[0]
     try:
@@ -80,6 +84,8 @@ def _read(path: Path) -> bytes:
 
 
 def _certificates(path: Path, data: bytes) -> list[x509.Certificate]:
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificates(data)
     except ValueError as error:

@@ -16,6 +16,8 @@ from mfserve_server.conversions.recommendations import (
 from mfserve_server.executors import Executors
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import LoadedVersion
+from mfserve_server.metrics.layout import STREAM_USERS
+from mfserve_server.metrics.page import Page
 from mfserve_server.names import loaded_version
 from mfserve_server.scoring import Scoring
 from mfserve_server.shadowing import Shadowing
@@ -32,7 +34,9 @@ class RecommendationService:
         scoring: Scoring,
         kept: KeptReplies,
         shadowing: Shadowing,
+        page: Page,
     ) -> None:
+        self._stream_users = page.counter(STREAM_USERS)
         self._catalog = catalog
         self._executors = executors
         self._scoring = scoring
@@ -43,7 +47,8 @@ class RecommendationService:
     async def StreamRecommend(
         self, requests: AsyncIterator[pb.StreamRecommendRequest]
     ) -> AsyncGenerator[bytes, None]:
-        async with aclosing(recommend_stream(requests, self._catalog, self._executors)) as responses:
+        stream = recommend_stream(requests, self._catalog, self._executors, self._stream_users.add)
+        async with aclosing(stream) as responses:
             async for response in responses:
                 yield response
 

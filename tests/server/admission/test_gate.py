@@ -32,7 +32,7 @@ def test_places_and_queue_are_bounded_and_first_come_is_first_served(
     places: int, queue: int, steps: list[tuple[str, int]]
 ) -> None:
     async def run() -> None:
-        gate = Gate("calls", places, queue, 60.0)
+        gate = Gate("asking", "calls", places, queue, 60.0)
         inside = 0
         waiting: deque[asyncio.Task[None]] = deque()
         for step, which in steps:
@@ -75,7 +75,7 @@ def test_places_and_queue_are_bounded_and_first_come_is_first_served(
 
 
 async def test_who_has_waited_long_enough_is_refused_and_takes_no_place() -> None:
-    gate = Gate("calls", 1, 1, 0.01)
+    gate = Gate("asking", "calls", 1, 1, 0.01)
     await entered(gate)
     with pytest.raises(Overloaded) as caught:
         await entered(gate)
@@ -86,7 +86,7 @@ async def test_who_has_waited_long_enough_is_refused_and_takes_no_place() -> Non
 
 
 async def test_who_hangs_up_as_its_turn_comes_passes_the_place_on() -> None:
-    gate = Gate("calls", 1, 2, 60.0)
+    gate = Gate("asking", "calls", 1, 2, 60.0)
     await entered(gate)
     first, second = (asyncio.create_task(entered(gate)) for _ in range(2))
     await settle()

@@ -19,9 +19,10 @@ from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_registry import Registry
 from mfserve_scoring import Question, Recommender
 from mfserve_server import scoring
-from tests.server.calls import DEADLINE, Server, Told, eventually, told
+from tests.server.calls import DEADLINE, Server, Told, told
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
 
 SPEC = ModelSpec(model="movies")
 
@@ -70,7 +71,7 @@ async def test_what_is_too_much_is_refused_and_the_rest_is_answered(
     server = await serve(max_concurrent_calls=2, max_queued_calls=1)
     calls = [asks(server, f"u{number}") for number in range(3)]
     await asyncio.to_thread(scorers.reached.wait, 60)
-    await eventually(lambda: _is_waiting(server))
+    await until(lambda: _is_waiting(server))
     found, pushback = await refused(server, "u4")
     assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
     assert found.retry_seconds is not None
@@ -101,9 +102,9 @@ async def test_a_call_that_would_be_late_is_refused_before_it_is_scored(
     calls = [asks(server, "u2")]
     await asyncio.to_thread(scorers.reached.wait, 60)
     calls += [asks(server, "u3")]  # 2 s until its turn and 2 s then
-    await eventually(lambda: _has_asked(server, 1))
+    await until(lambda: _has_asked(server, 1))
     calls += [asks(server, "u4")]  # with the one before
-    await eventually(lambda: _has_asked(server, 2))
+    await until(lambda: _has_asked(server, 2))
     found, pushback = await refused(server, "u5")
     assert found.reason == "OVERLOADED"
     assert 3000 <= pushback <= 9000  # some 6 s, half as much more or less
@@ -167,7 +168,7 @@ async def test_a_caller_has_so_many_streams(serve: MakeServer, registry: Registr
     assert (await again.read()).HasField("started")
     for stream in (streams[1], again):
         stream.cancel()
-    await eventually(lambda: _has_no_stream(server))
+    await until(lambda: _has_no_stream(server))
 
 
 async def test_a_stream_without_life_is_ended(serve: MakeServer, registry: Registry) -> None:
