@@ -20,6 +20,8 @@ ALL_SETTINGS = frozenset(
         "database_url",
         "drain_seconds",
         "grace",
+        "health_host",
+        "health_port",
         "home",
         "host",
         "job_poll_seconds",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -36,8 +38,15 @@ class Child:
         command: program and arguments.
         environment: its whole environment.
         orders: the line that it is given on its standard input, once it is known. A child with orders prints a line
-            when it is ready; one without is ready when it runs, and prints where our log goes.
-        lost: given that line when the process has died.
+            of JSON when it is ready, and further ones when something of that has changed; one without is ready when it
+            runs, and prints where our log goes.
+        lost: given what the process has told when it has died.
+        heard: called when ``told`` has changed.
+
+    Attributes:
+        told: what the process that runs now has told; empty until it is ready.
+        deaths: how often it has died.
+        ready: set when it was ready for the first time.
     """
 
     def __init__(
@@ -46,14 +55,16 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         orders: asyncio.Future[bytes] | None = None,
-        lost: Callable[[bytes], None] = lambda _: None,
+        lost: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self._orders = orders
         self._lost = lost
-        self._said = b""
+        self._heard = heard
+        self.told: dict[str, Any] = {}
         self._process: Process | None = None
         self.deaths = 0
         self._stopping = asyncio.Event()
@@ -66,7 +77,7 @@ class Child:
     @property
     def is_up(self) -> bool:
         """Whether it runs, and has said that it is ready."""
-        return self._process is not None and bool(self._said)
+        return bool(self.told)
 
     async def keep(self) -> None:
         """Runs it, again and again, until ``stop``. NeverReady where there is no sense in going on."""
@@ -80,8 +91,10 @@ class Child:
             if self._stopping.is_set():
                 return
             self.deaths += 1
-            if self._said:
-                self._lost(self._said)
+            if self.told:
+                lost, self.told = self.told, {}
+                self._lost(lost)
+                self._heard()
             if self._orders is not None and not self.ready.is_set() and self.deaths == STARTS:
                 raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
             if time.monotonic() - started > STEADY_SECONDS:
@@ -107,7 +120,6 @@ class Child:
                 self._process.send_signal(number)
 
     async def _run(self) -> int:
-        self._said = b""
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
@@ -138,7 +150,8 @@ class Child:
         with suppress(ConnectionError):
             process.stdin.write(orders.result() + b"\n")
             await process.stdin.drain()
-        self._said = await process.stdout.readline()
-        if self._said:
-            self.ready.set()
-        await process.stdout.read()
+        async for line in process.stdout:
+            with suppress(ValueError):  # some library's word
+                self.told |= json.loads(line)
+                self._heard()
+                self.ready.set()

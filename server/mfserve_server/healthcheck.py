@@ -27,7 +27,8 @@ def check(address: str, service: str = "", timeout: float = TIMEOUT_SECONDS) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = f"127.0.0.1:{os.environ.get('MFSERVE_PORT', '50051')}"
+    port = os.environ.get("MFSERVE_HEALTH_PORT") or os.environ.get("MFSERVE_PORT", "50051")
+    default = f"127.0.0.1:{port}"
     parser.add_argument("--address", default=default, help=f"host:port of the server (default {default})")
     parser.add_argument("--service", default="", help="name of a service; by default the whole server")
     arguments = parser.parse_args()

@@ -77,6 +77,7 @@ class Service:
 
     Attributes:
         kept: replies to repeated requests.
+        answers: set when a version has been loaded.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Service:
         self._contact = Contact(regained=changes.set)
         self._executors = Executors(self._contact)
         self._draining = asyncio.Event()
+        self.answers = asyncio.Event()
         self._page = page or Page()
         self._swaps = self._page.counter(SWAPS)
         self._lost = self._page.gauge(REGISTRY_LOST)
@@ -273,6 +275,7 @@ class Service:
         await self._watcher.follow()
         if self._catalog.answers:
             await self._health.a_version_answers()
+            self.answers.set()
 
 
 def _enable_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:

@@ -30,6 +30,10 @@ class Settings(ProcessSettings):
     """Port from which Prometheus fetches metrics by HTTP, 0: any free one; absent: there are none."""
     metrics_host: str = Field("127.0.0.1", min_length=1, max_length=255)
     """Name or address for that port. Whoever reaches it reads the metrics."""
+    health_port: int | None = Field(None, ge=0, le=65535)
+    """Port for health checks alone (gRPC, without TLS), which are answered however many call; absent: there is none."""
+    health_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    """Name or address for that port. It tells nothing but whether the server serves."""
     workers: int = Field(1, ge=1, le=256)
     """Server processes on that port."""
     trainer: bool = True

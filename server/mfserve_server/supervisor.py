@@ -1,12 +1,12 @@
 """The parent of all processes: prepares the registry, starts server processes and a trainer, and ends them.
 
-It serves nothing itself and knows no gRPC: an error in a call can never take it down.
+It answers none of the callers' calls, so that an error in one can never take it down: only those who watch it, on ports
+of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -29,6 +29,9 @@ from mfserve_server.security.checks import certificate_expires_at, check_securit
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
 from mfserve_server.verdicts import verdict_folder
+
+if TYPE_CHECKING:
+    from mfserve_server.probes import Probes
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
@@ -71,6 +74,8 @@ class Supervisor:
         self._kill = asyncio.Event()
         self._asked_at = 0.0
         self._withdrawing: set[asyncio.Task[None]] = set()
+        self._workers: Sequence[Child] = ()
+        self._probes: Probes | None = None
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills, unless it comes with the first.
@@ -94,12 +99,14 @@ class Supervisor:
             loop.add_signal_handler(caught, self._take_signal)
         # Workers import while we prepare: they are started before there are orders for them.
         orders: list[asyncio.Future[bytes]] = [loop.create_future() for _ in range(self._settings.workers)]
-        workers = [self._worker(number, told) for number, told in enumerate(orders)]
+        workers = self._workers = [self._worker(number, told) for number, told in enumerate(orders)]
         keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
-        exporting = ExitStack()
+        listening = ExitStack()
         try:
             if self._settings.metrics_port is not None:
-                exporting.enter_context(_exporter(self._settings, pages, workers))
+                listening.enter_context(_exporter(self._settings, pages, workers))
+            if self._settings.health_port is not None:
+                self._probes = listening.enter_context(_probes(self._settings))
             prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
                 told.set_result(self._orders(number, verdicts, pages))
@@ -119,7 +126,7 @@ class Supervisor:
             await self._until_stopped(keeping)
         finally:
             await self._end(keeping)
-            exporting.close()
+            listening.close()
             self._reservation.hold.close()
 
     def _take_signal(self) -> None:
@@ -175,6 +182,7 @@ class Supervisor:
 
     async def _end(self, keeping: Mapping[asyncio.Task[None], Child]) -> None:
         """Asks all children to end; kills those that take too long, or all at a second signal."""
+        self._tell_probes()
         for child in keeping.values():
             child.stop()
         ended = asyncio.gather(*keeping, return_exceptions=True)
@@ -194,11 +202,21 @@ class Supervisor:
     def _worker(self, number: int, orders: asyncio.Future[bytes]) -> Child:
         environment = {**os.environ, **worker_environment(self._settings.workers, os.environ)}
         command = [sys.executable, "-m", "mfserve_server.worker"]
-        return Child(f"worker {number}", command, environment, orders, lost=self._withdraw)
+        return Child(
+            f"worker {number}", command, environment, orders, lost=self._withdraw, heard=self._tell_probes
+        )
 
-    def _withdraw(self, said: bytes) -> None:
+    def _tell_probes(self) -> None:
+        if self._probes is not None:
+            told = [worker.told for worker in self._workers]
+            self._probes.tell(
+                up=any(told) and not self._stop.is_set(),
+                serving=any(each.get("serving") for each in told) and not self._stop.is_set(),
+            )
+
+    def _withdraw(self, told: Mapping[str, Any]) -> None:
         """Nobody is to be told for as long as a lease lasts that a worker serves which has died."""
-        server_id = json.loads(said)["server_id"]
+        server_id = told["server_id"]
         task = asyncio.create_task(asyncio.to_thread(_withdraw, self._settings, server_id))
         self._withdrawing.add(task)
         task.add_done_callback(self._withdrawing.discard)
@@ -235,6 +253,19 @@ def _exporter(settings: Settings, pages: Path, workers: Sequence[Child]) -> Iter
             yield
         finally:
             exporter.close()
+
+
+@contextmanager
+def _probes(settings: Settings) -> Iterator[Probes]:
+    # Imported here, as above: gRPC.
+    from mfserve_server.probes import Probes
+
+    probes = Probes(settings.health_host, settings.health_port or 0)
+    _log.info("answers health checks", address=f"{settings.health_host}:{probes.port}")
+    try:
+        yield probes
+    finally:
+        probes.close()
 
 
 def _prepare(settings: Settings, verdicts: Path) -> bool:

@@ -49,11 +49,22 @@ async def run(orders: Orders) -> int:
             return 1
         _spare_collections()
         # The parent waits for it, and takes us out of the registry should we die.
-        print(json.dumps({"port": port, "server_id": service.server_id}), flush=True)  # noqa: T201 - as said
+        _tell(port=port, server_id=service.server_id, serving=service.answers.is_set())
+        telling = asyncio.create_task(_tell_when(service.answers))
         await stopping.wait()
+        telling.cancel()
         _log.info("drains")
         await service.stop()
     return 0
+
+
+def _tell(**what: object) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201 - the parent reads it
+
+
+async def _tell_when(answers: asyncio.Event) -> None:
+    await answers.wait()
+    _tell(serving=True)
 
 
 def _spare_collections() -> None:

@@ -29,6 +29,11 @@ class RunningService:
     workers: tuple[int, ...]
     """Process ids of the server processes."""
 
+    def listens(self, event: str) -> str:
+        """The address that the parent has logged with an event."""
+        lines = (self.home / "service.log").read_text().splitlines()
+        return str(next(json.loads(line)["address"] for line in lines if f'"{event}"' in line))
+
     def trainers(self) -> list[psutil.Process]:
         """The trainer and the processes in which it fits."""
         children = psutil.Process(self.process.pid).children(recursive=True)

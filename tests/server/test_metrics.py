@@ -98,22 +98,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 def scraped(service: RunningService) -> Samples:
-    with urllib.request.urlopen(f"http://{metrics_address(service)}/metrics", timeout=30) as response:
+    with urllib.request.urlopen(
+        f"http://{service.listens('exports metrics')}/metrics", timeout=30
+    ) as response:
         text = response.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def metrics_address(service: RunningService) -> str:
-    import json
-
-    for line in (service.home / "service.log").read_text().splitlines():
-        if '"exports metrics"' in line:
-            return str(json.loads(line)["address"])
-    raise AssertionError("the log does not say where metrics are")
 
 
 def test_the_names_that_dashboards_are_built_on(service: RunningService) -> None:

@@ -1,0 +1,68 @@
+"""Health on a port of its own, as probes ask for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from mfserve_registry import Registry
+from mfserve_server.health import RECOMMENDATION, TRAINING
+from mfserve_server.healthcheck import check
+from tests.integration.service import running_service
+from tests.server.samples import publish
+from tests.waiting import eventually
+
+
+def test_it_says_what_the_server_processes_say_together(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with (
+        Registry.open(home) as registry,
+        running_service(home, "--no-trainer", "--health-port", "0", MFSERVE_NOTICE_SECONDS="3") as service,
+    ):
+        address = service.listens("answers health checks")
+
+        def status(name: str = "") -> str:
+            return check(address, name)
+
+        assert (status(), status(RECOMMENDATION), status(TRAINING)) == (
+            "NOT_SERVING",
+            "NOT_SERVING",
+            "SERVING",
+        )
+        publish(registry)
+        eventually(lambda: status() == status(RECOMMENDATION) == "SERVING", "the version answers")
+        os.kill(service.workers[0], signal.SIGKILL)
+        eventually(lambda: status() == status(TRAINING) == "NOT_SERVING", "the death is noticed")
+        eventually(lambda: status() == status(TRAINING) == "SERVING", "another process answers")
+        service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: status() == status(TRAINING) == "NOT_SERVING", "the drain is noticed")
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with running_service(
+        tmp_path / "home", "--no-trainer", "--health-port", "0", "--metrics-port", "0"
+    ) as service:
+        for event, flag in (
+            ("answers health checks", "--health-port"),
+            ("exports metrics", "--metrics-port"),
+        ):
+            _, _, port = service.listens(event).rpartition(":")
+            command = [
+                sys.executable,
+                "-m",
+                "mfserve",
+                "serve",
+                "--home",
+                str(tmp_path / "other"),
+                "--port",
+                "0",
+            ]
+            found = subprocess.run(
+                [*command, flag, port], capture_output=True, text=True, timeout=60, check=False
+            )
+            assert found.returncode == 1
+            assert len(found.stderr.splitlines()) == 1
+            assert port in found.stderr
