@@ -28,6 +28,7 @@ ALL_SETTINGS = frozenset(
         "keep_last",
         "keep_uploads",
         "lease_seconds",
+        "log_calls",
         "log_format",
         "log_level",
         "max_concurrent_calls",

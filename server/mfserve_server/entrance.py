@@ -10,10 +10,12 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from mfserve_registry.errors import RegistryError
 from mfserve_server.admission.gates import Gates
 from mfserve_server.admission.rates import Rates
 from mfserve_server.metrics.meter import Meter
 from mfserve_server.metrics.page import Page
+from mfserve_server.request_log import RequestLog
 from mfserve_server.security.access import Caller
 from mfserve_server.security.guard import Context, Guard
 from mfserve_server.security.scopes import NOBODY, RULES
@@ -31,16 +33,24 @@ class Entrance:
         rates: counts the calls of those who may make so many; None where there is no guard.
         idle_seconds: how long a stream may wait for its caller.
         page: where calls are counted.
+        log_share: of the calls has a line in the log.
     """
 
     def __init__(
-        self, gates: Gates, guard: Guard | None, rates: Rates | None, idle_seconds: float, page: Page
+        self,
+        gates: Gates,
+        guard: Guard | None,
+        rates: Rates | None,
+        idle_seconds: float,
+        page: Page,
+        log_share: float = 0.0,
     ) -> None:
         self.gates = gates
         self.guard = guard
         self.rates = rates
         self.idle_seconds = idle_seconds
         self.page = page
+        self.log_share = log_share
 
     def door(self, method: MethodDescriptor) -> Door:
         return Door(self, method)
@@ -65,6 +75,13 @@ class Door:
         self.gate = entrance.gates.of(method)
         self.meter = Meter(entrance.page, method, self.gate.kind)
         self.idle_seconds = entrance.idle_seconds
+        self._log = RequestLog(method, entrance.log_share) if entrance.log_share else None
+
+    def end(self, context: Context, begun: float, code: int, response: bytes | None = None) -> None:
+        """Counts a call that has ended, and perhaps logs it."""
+        seconds = self.meter.end(begun, code)
+        if self._log is not None and self._log.wants():
+            self._log.tell(context, code, seconds, self._name_of(context), response)
 
     def identify(self, context: Context) -> Check | None:
         """What is still to look at the request, if anything.
@@ -86,6 +103,12 @@ class Door:
                 yield self._check(caller)
         finally:
             self.gate.leave()
+
+    def _name_of(self, context: Context) -> str | None:
+        try:
+            return None if self._guard is None else self._guard.caller(self._rule, context).name
+        except RegistryError:  # it has been told so
+            return None
 
     def _caller(self, context: Context) -> Caller | None:
         if self._guard is None:

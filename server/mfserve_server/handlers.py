@@ -78,7 +78,7 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
 
     # Not by _counted: calls are quick, and a context manager costs each of them 3 %.
     async def handle(data: bytes, context: Context) -> bytes:
-        begun, code = meter.begin(), CANCELLED
+        begun, code, response = meter.begin(), CANCELLED, None
         try:
             if (check := door.identify(context)) is not None:
                 await check(decode(door.request_class, data))
@@ -95,7 +95,7 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
             code = OK
             return response
         finally:
-            meter.end(begun, code)
+            door.end(context, begun, code, response)
 
     return handle
 
@@ -157,7 +157,7 @@ async def _counted(door: Door, context: Context) -> AsyncIterator[None]:
         told, code = _told(door, context, error)
         await _abort(context, told)
     finally:
-        door.meter.end(begun, code)
+        door.end(context, begun, code)
 
 
 async def _send(door: Door, context: Context, responses: AsyncIterator[Message | bytes]) -> None:

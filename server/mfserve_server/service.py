@@ -238,7 +238,12 @@ class Service:
         )
         names = []
         entrance = Entrance(
-            self._gates, self._guard, self._rates, self._settings.stream_idle_seconds, self._page
+            self._gates,
+            self._guard,
+            self._rates,
+            self._settings.stream_idle_seconds,
+            self._page,
+            self._settings.log_calls,
         )
         for file, servicer in services:
             for service in file.services_by_name.values():

@@ -34,6 +34,8 @@ class Settings(ProcessSettings):
     """Port for health checks alone (gRPC, without TLS), which are answered however many call; absent: there is none."""
     health_host: str = Field("127.0.0.1", min_length=1, max_length=255)
     """Name or address for that port. It tells nothing but whether the server serves."""
+    log_calls: float = Field(0.0, ge=0, le=1)
+    """Share of the calls that have a line in the log, drawn by chance: method, status, time, version; 0: none."""
     workers: int = Field(1, ge=1, le=256)
     """Server processes on that port."""
     trainer: bool = True

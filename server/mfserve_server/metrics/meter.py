@@ -34,12 +34,14 @@ class Meter:
         self._numbers[self._in_flight] += 1
         return time.monotonic()
 
-    def end(self, begun: float, code: int) -> None:
-        """With a status, by its number."""
+    def end(self, begun: float, code: int) -> float:
+        """With a status, by its number. Returns the seconds since ``begun``."""
         numbers = self._numbers
         numbers[self._in_flight] -= 1
         numbers[self._ended + code] += 1
-        self._duration.observe(time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        self._duration.observe(seconds)
+        return seconds
 
     def failed(self, reason: str) -> None:
         """For this reason, one of ``layout.REASONS``."""
