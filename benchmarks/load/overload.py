@@ -81,7 +81,7 @@ def _service(home: Path, core: int, **environment: str) -> Any:
     return started(home, "--no-trainer", core=core, environment=settings)
 
 
-async def _alone(service: Started, plan: Plan) -> dict[str, float]:
+async def _alone(service: Started, plan: Plan) -> dict[str, Any]:
     """One caller; and what 64 get through when nobody is refused."""
     async with _stub(service.address) as (recommend, users):
         calls = _Calls()
@@ -97,7 +97,8 @@ async def _overload(service: Started, home: Path, plan: Plan) -> dict[str, Any]:
     async with _stub(service.address) as (recommend, users):
         capacity = await _closed(recommend, users, plan.warm, _Calls())
         before = rollup_bytes(service.workers[0])
-        calls, checks, memory = _Calls(), [], [before]
+        calls, memory = _Calls(), [before]
+        checks: list[float] = []
         over = asyncio.Event()
         watching = [
             asyncio.create_task(_check_health(health, over, checks)),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mfserve import errors, types
     from mfserve._client.aio import AsyncClient
     from mfserve._client.aio_job import AsyncTrainingJob
+    from mfserve._client.credentials import Credentials
     from mfserve._client.sync import Client
     from mfserve._client.sync_job import TrainingJob
     from mfserve._types.enums import Head
@@ -47,6 +48,7 @@ __all__ = [
     "AutoRating",
     "Bayes",
     "Client",
+    "Credentials",
     "Head",
     "Ials",
     "Index",
@@ -73,6 +75,7 @@ _HOMES = {
     "AutoRating": "mfserve._types.spec",
     "Bayes": "mfserve._types.spec",
     "Client": "mfserve._client.sync",
+    "Credentials": "mfserve._client.credentials",
     "Head": "mfserve._types.enums",
     "Ials": "mfserve._types.spec",
     "Index": "mfserve._types.spec",

@@ -17,7 +17,7 @@ MfserveError
 │   ├── InternalError                 INTERNAL: a defect of the server; ``metadata["error_id"]`` finds it in its log
 │   ├── UnavailableError              UNAVAILABLE: the same call may work later
 │   ├── DataLossError                 DATA_LOSS
-│   └── UnauthenticatedError          UNAUTHENTICATED
+│   └── UnauthenticatedError          UNAUTHENTICATED: nobody knows who calls; see ``Credentials``
 └── TrainingError                     the calls went well, the training did not
     ├── TrainingFailedError
     └── TrainingCancelledError
@@ -152,7 +152,7 @@ class AlreadyExistsError(StatusError):
 
 
 class PermissionDeniedError(StatusError):
-    """Not allowed, such as a training file outside the server's data roots."""
+    """Not allowed: to this caller, or to anybody, such as a training file outside the server's data roots."""
 
     code = "PERMISSION_DENIED"
 
@@ -206,7 +206,7 @@ class DataLossError(StatusError):
 
 
 class UnauthenticatedError(StatusError):
-    """The server does not know who is calling."""
+    """The server does not know who is calling: see ``mfserve.Credentials``."""
 
     code = "UNAUTHENTICATED"
 

@@ -60,8 +60,18 @@ ALL_SETTINGS = frozenset(
     }
 )
 """Of servers, of trainers and of `mfserve gc`: all are in one environment where they run side by side."""
-_NO_SETTINGS = ("ACTOR", "ADDRESS", "CONFIG")
-"""Variables of the command line."""
+_NO_SETTINGS = (
+    "ACTOR",
+    "ADDRESS",
+    "CLIENT_CERTIFICATE",
+    "CLIENT_KEY",
+    "CONFIG",
+    "TLS",
+    "TLS_ROOTS",
+    "TOKEN",
+    "TOKEN_FILE",
+)
+"""Variables of clients and of the command line."""
 _OF_KUBERNETES = ("SERVICE_", "PORT_")
 """What the variables begin with that Kubernetes makes for a service named mfserve; see ``is_link`` for one more."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from mfserve import AsyncClient, Client
@@ -21,8 +22,8 @@ def serve() -> Iterator[Serve]:
     """Starts a server with the methods given by name."""
     servers: list[Served] = []
 
-    def start(**behaviours: Behaviour) -> Served:
-        servers.append(Served(behaviours))
+    def start(credentials: grpc.ServerCredentials | None = None, **behaviours: Behaviour) -> Served:
+        servers.append(Served(behaviours, credentials))
         return servers[-1]
 
     yield start

@@ -33,7 +33,10 @@ class Served:
         calls: names of the methods that were called, in order.
     """
 
-    def __init__(self, behaviours: Mapping[str, Behaviour]) -> None:
+    def __init__(
+        self, behaviours: Mapping[str, Behaviour], credentials: grpc.ServerCredentials | None = None
+    ) -> None:
+        self._credentials = credentials
         self.calls: list[str] = []
         self._handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         for name, behaviour in behaviours.items():
@@ -51,7 +54,10 @@ class Served:
         self._server = grpc.server(ThreadPoolExecutor(16))
         for service, handlers in self._handlers.items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(self.address)
+        else:
+            self.port = self._server.add_secure_port(self.address, self._credentials)
         self._server.start()
 
     def stop(self) -> None:

@@ -31,6 +31,7 @@ def test_exported_names() -> None:
         "AutoRating",
         "Bayes",
         "Client",
+        "Credentials",
         "Head",
         "Ials",
         "Index",

@@ -44,6 +44,14 @@ class Authority:
             blob.write_to_path(self.certificate, append=number > 0)
         return made.cert_chain_pems[0].bytes()
 
+    def certify_client(self, name: str, *, expired: bool = False) -> tuple[Path, Path]:
+        """Writes a caller's certificate for ``name`` and its key; returns where they are."""
+        made = self.root.issue_cert(common_name=name, not_after=_YESTERDAY if expired else None)
+        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        made.private_key_pem.write_to_path(key)
+        made.cert_chain_pems[0].write_to_path(certificate)
+        return certificate, key
+
     def channel_credentials(
         self, name: str | None = None, *, trusts: Authority | None = None, expired: bool = False
     ) -> grpc.ChannelCredentials:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mfserve._client.credentials import VARIABLES
 from mfserve_registry.collection_cli import Settings as CollectionSettings
 from mfserve_registry.commands import tell_of_data_roots
 from mfserve_registry.setting_faults import ALL_SETTINGS, unknown_variables
@@ -119,7 +120,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is_one() -> None:
     theirs = ["MFSERVE_SERVICE_HOST", "MFSERVE_PORT_50051_TCP", "PROT"]
-    commands = ["MFSERVE_ACTOR", "MFSERVE_ADDRESS", "MFSERVE_CONFIG"]
+    commands = ["MFSERVE_ACTOR", "MFSERVE_ADDRESS", "MFSERVE_CONFIG", *VARIABLES.values()]
     used = ["MFSERVE_PORT", "MFSERVE_LEASE_SECONDS", *commands, *theirs]
     assert not unknown_variables(dict.fromkeys(used, "1"))
     assert unknown_variables({"MFSERVE_PROT": "1", "MFSERVE_": "2", "MFSERVE_QUUX": ""}) == {

@@ -5,6 +5,7 @@ Whatever it cannot read it takes for a name to look up, a port modulo 65,536, an
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from mfserve._client.arguments import ArgumentValueError, text
@@ -12,6 +13,7 @@ from mfserve._client.arguments import ArgumentValueError, text
 _WITHOUT_PORT = re.compile(r"(?:unix|unix-abstract|vsock|xds):.+")
 _SEVERAL = re.compile(r"ipv[46]:")
 _LOOKED_UP = re.compile(r"\Adns:(?://[^/]*/)?")
+_ASKED_ELSEWHERE = re.compile(r"dns://[^/]")
 _PLACE = re.compile(r"(?:\[[^\[\]\s]+\]|[^\[\]\s:/,]+):([0-9]{1,5})")
 
 
@@ -20,16 +22,34 @@ def checked(address: str) -> str:
     text("address", address)
     if _WITHOUT_PORT.fullmatch(address):
         return address
-    if named := _SEVERAL.match(address):
-        places = address[named.end() :].split(",")
-    else:
-        places = [_LOOKED_UP.sub("", address, count=1)]
-    if not all(map(_is_place, places)):
+    if not all(map(_is_place, _places(address))):
         raise ArgumentValueError(
             "address must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051, or unix:/path/of/a/socket, "
             f"not {address!r}"
         )
     return address
+
+
+def is_local(address: str) -> bool:
+    """Whether what goes to a checked address stays on this machine."""
+    if _WITHOUT_PORT.fullmatch(address):
+        return address.startswith("unix")
+    if _ASKED_ELSEWHERE.match(address):
+        return False  # of names, that server knows others
+    return all(_is_loopback(place.rpartition(":")[0].strip("[]")) for place in _places(address))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _places(address: str) -> list[str]:
+    if named := _SEVERAL.match(address):
+        return address[named.end() :].split(",")
+    return [_LOOKED_UP.sub("", address, count=1)]
 
 
 def _is_place(place: str) -> bool:

@@ -16,7 +16,9 @@ from mfserve._client.arguments import text
 from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
+from mfserve._client.credentials import Credentials
 from mfserve._client.job import documented_as
+from mfserve._client.peer import Peer
 from mfserve._client.recommendation_service import History
 from mfserve._client.sync import Client
 from mfserve._client.training_service import DatasetArgument, Watch
@@ -53,23 +55,30 @@ class AsyncClient(AsyncModelMethods, AsyncAliasMethods):
 
     Args:
         address: as of Client.
+        credentials: as of Client.
         timeout: the default for calls with one answer.
         actor: who moves aliases, for their history; None: the user and the machine, as ``ann@host``.
 
     Raises:
-        TypeError, ValueError: ``address``, ``timeout`` or ``actor`` is none.
+        TypeError, ValueError: ``address``, ``credentials``, ``timeout`` or ``actor`` is none, or a token would go to
+            another machine in plain text.
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, actor: str | None = None
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        credentials: Credentials | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        actor: str | None = None,
     ) -> None:
         self._actor = None if actor is None else text("actor", actor)
-        self._transport = AsyncTransport(address, timeout)
+        self._transport = AsyncTransport(Peer.of(address, credentials), timeout)
 
     @property
     def address(self) -> str:
         """Where the server is."""
-        return self._transport.address
+        return self._transport.peer.address
 
     @documented_as(Client.close)
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from mfserve import errors
+from mfserve._client.peer import Peer
 from mfserve._client.status import from_rpc_error, grpc_errors_become_ours
 
 Value = TypeVar("Value")
@@ -19,13 +20,13 @@ _REPLACED = "Internal error from Core"
 
 
 @contextmanager
-def aio_errors_become_ours(address: str) -> Iterator[None]:
+def aio_errors_become_ours(peer: Peer) -> Iterator[None]:
     """As ``grpc_errors_become_ours``; also where the client was closed under a call.
 
     Such a call raises asyncio's CancelledError, in a task that nobody has cancelled.
     """
     try:
-        with grpc_errors_become_ours(address):
+        with grpc_errors_become_ours(peer):
             yield
     except asyncio.CancelledError:
         task = asyncio.current_task()
@@ -46,13 +47,13 @@ class Verdict:
         self._status: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._look)
 
-    def on(self, error: grpc.aio.AioRpcError, address: str) -> errors.StatusError:
+    def on(self, error: grpc.aio.AioRpcError, peer: Peer) -> errors.StatusError:
         """Ours for the status that the call really ended with."""
         if error.details() != _REPLACED:
-            return from_rpc_error(error, address)
+            return from_rpc_error(error, peer)
         if self._status is not None:
-            return from_rpc_error(self._status, address)
-        return errors.UnavailableError(f"the call to {address} broke")
+            return from_rpc_error(self._status, peer)
+        return errors.UnavailableError(f"the call to {peer.address} broke")
 
     def _look(self, call: Any) -> None:
         code, details = _at_once(call.code()), _at_once(call.details())

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import grpc
 
 from mfserve._client import health
-from mfserve._client.address import checked
 from mfserve._client.aio_status import Verdict, aio_errors_become_ours
 from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import Bulk
@@ -29,8 +28,10 @@ from mfserve._client.calls import (
     Paged,
     Unary,
     grpc_timeout,
+    worth_repeating,
 )
-from mfserve._client.channel import Stubs, channel_options
+from mfserve._client.channel import Stubs
+from mfserve._client.peer import Peer
 from mfserve._client.sync_transport import Transport
 from mfserve._client.training_service import Watch
 from mfserve._client.user_ids import AsyncUserIds
@@ -48,8 +49,8 @@ Result = TypeVar("Result")
 class AsyncTransport:
     """One channel, and every way in which a call is made on it. Its twin is ``sync_transport.Transport``."""
 
-    def __init__(self, address: str, timeout: float) -> None:
-        self.address = checked(address)
+    def __init__(self, peer: Peer, timeout: float) -> None:
+        self.peer = peer
         self._timeout = seconds(timeout)
         # A channel belongs to an event loop, which need not run yet.
         self._channel: grpc.aio.Channel | None = None
@@ -72,9 +73,12 @@ class AsyncTransport:
         """One request, one answer."""
         method = call.method(self._open())
         wait = self._timeout if timeout is None else timeout
-        with aio_errors_become_ours(self.address):
+        with aio_errors_become_ours(self.peer):
             response = await _aio(method)(
-                call.request, timeout=grpc_timeout(wait), wait_for_ready=self._reached
+                call.request,
+                timeout=grpc_timeout(wait),
+                metadata=self.peer.metadata(),
+                wait_for_ready=self._reached,
             )
         self._reached = True
         return call.decode(response)
@@ -150,7 +154,7 @@ class AsyncTransport:
         server ends while a request is on its way (see ``aio_status.Verdict``).
         """
         self._opened()
-        transport = Transport(self.address, self._timeout)
+        transport = Transport(self.peer, self._timeout)
         self._uploads.add(transport)
         try:
             return await asyncio.to_thread(transport.upload, header, messages, timeout)
@@ -177,7 +181,7 @@ class AsyncTransport:
                 try:
                     if connection is None:
                         turn = min(deadline.remaining, BULK_SECONDS)
-                        connection = _BulkConnection(self._open(), bulk, turn, self.address)
+                        connection = _BulkConnection(self._open(), bulk, turn, self.peer)
                     batch = bulk.received(await connection.read())
                 except MfserveError as error:
                     if deadline.passed:
@@ -204,7 +208,7 @@ class AsyncTransport:
         check = self._opened().unary_unary(health.CHECK, health.as_is, health.as_is)
         wait = self._timeout if timeout is None else timeout
         try:
-            with aio_errors_become_ours(self.address):
+            with aio_errors_become_ours(self.peer):
                 response: bytes = await check(health.WHOLE_SERVER, timeout=grpc_timeout(wait))
         except (UnavailableError, DeadlineExceededError):
             return False
@@ -216,7 +220,7 @@ class AsyncTransport:
         deadline = Deadline(timeout)
         method = self._opened().unary_stream(health.WATCH, health.as_is, health.as_is)
         while True:
-            stream = self._stream(method, health.WHOLE_SERVER, deadline.remaining, wait_for_ready=True)
+            stream = self._stream(method, health.WHOLE_SERVER, deadline.remaining)
             try:
                 async for response in stream:
                     if health.serving(response):
@@ -224,7 +228,9 @@ class AsyncTransport:
                         return
             except (UnavailableError, DeadlineExceededError) as error:
                 if deadline.passed:
-                    raise deadline.exceeded(f"the server at {self.address} was not ready") from error
+                    raise deadline.exceeded(f"the server at {self.peer.address} was not ready") from error
+                if not worth_repeating(error, deadline):
+                    raise
             finally:
                 await stream.aclose()
             await asyncio.sleep(min(0.1, deadline.remaining))
@@ -233,7 +239,7 @@ class AsyncTransport:
         if self._closed:
             raise RuntimeError("this client is closed")
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=channel_options())
+            self._channel = self.peer.channel(grpc.aio)
         return self._channel
 
     def _open(self) -> Stubs:
@@ -242,11 +248,9 @@ class AsyncTransport:
             self._stubs = Stubs.on(channel)
         return self._stubs
 
-    async def _stream(
-        self, method: Any, request: object, seconds: float, *, wait_for_ready: bool = False
-    ) -> AsyncGenerator[Any]:
-        with aio_errors_become_ours(self.address):
-            call = method(request, timeout=grpc_timeout(seconds), wait_for_ready=wait_for_ready)
+    async def _stream(self, method: Any, request: object, seconds: float) -> AsyncGenerator[Any]:
+        with aio_errors_become_ours(self.peer):
+            call = method(request, timeout=grpc_timeout(seconds), metadata=self.peer.metadata())
             try:
                 async for response in call:
                     yield response
@@ -257,14 +261,14 @@ class AsyncTransport:
 class _BulkConnection:
     """One StreamRecommend call."""
 
-    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, address: str) -> None:
-        self._address = address
+    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, peer: Peer) -> None:
+        self._peer = peer
         # Read by grpc's own task: writing and reading in turns would stop for ever where both directions are full.
         # Unbounded, because Bulk bounds what is in flight.
         self._waiting: asyncio.Queue[recommendation_pb2.StreamRecommendRequest | None] = asyncio.Queue()
         self.send(bulk.opening())
         method = _aio(stubs.stream_recommend)
-        self._call = method(self._requests(), timeout=grpc_timeout(seconds))
+        self._call = method(self._requests(), timeout=grpc_timeout(seconds), metadata=peer.metadata())
         self._verdict = Verdict(self._call)
 
     def send(self, *requests: recommendation_pb2.StreamRecommendRequest | None) -> None:
@@ -278,11 +282,11 @@ class _BulkConnection:
 
     async def read(self) -> bytes:
         """The next message."""
-        with aio_errors_become_ours(self._address):
+        with aio_errors_become_ours(self._peer):
             try:
                 response = await self._call.read()
             except grpc.aio.AioRpcError as error:
-                raise self._verdict.on(error, self._address) from error
+                raise self._verdict.on(error, self._peer) from error
         if response is grpc.aio.EOF:
             raise UnavailableError("the server stopped before it had answered")
         message: bytes = response

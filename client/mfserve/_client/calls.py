@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import grpc
 
 from mfserve._client.channel import Stubs
+from mfserve._client.handshakes import HandshakeError
 from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 
 Request = TypeVar("Request")
@@ -134,5 +135,7 @@ def worth_repeating(error: MfserveError, deadline: Deadline) -> bool:
         return False
     if isinstance(error, DeadlineExceededError):
         return True  # only this connection's time was over
+    if isinstance(error, HandshakeError) and error.is_certain:
+        return False
     # With another reason, such as a damaged snapshot, the server is there and will say the same again.
     return isinstance(error, UnavailableError) and error.reason in {"", "UNAVAILABLE"}

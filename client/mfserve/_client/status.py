@@ -10,6 +10,8 @@ from typing import cast
 import grpc
 
 from mfserve import errors
+from mfserve._client.handshakes import handshake_error
+from mfserve._client.peer import Peer
 from mfserve.errors import FieldViolation, StatusError
 
 BY_CODE: dict[str, type[StatusError]] = {
@@ -44,15 +46,15 @@ _PREFACES = {
 
 
 @contextmanager
-def grpc_errors_become_ours(address: str) -> Iterator[None]:
+def grpc_errors_become_ours(peer: Peer) -> Iterator[None]:
     """Raises every RpcError, of grpc and grpc.aio, as a StatusError."""
     try:
         yield
     except grpc.RpcError as error:
-        raise from_rpc_error(error, address) from error
+        raise from_rpc_error(error, peer) from error
 
 
-def from_rpc_error(error: grpc.RpcError, address: str) -> StatusError:
+def from_rpc_error(error: grpc.RpcError, peer: Peer) -> StatusError:
     """The exception for a call that ended with a status other than OK."""
     code, message = error.code().name, error.details() or ""
     # Pairs, in a class of its own in grpc and in another one in grpc.aio.
@@ -61,7 +63,9 @@ def from_rpc_error(error: grpc.RpcError, address: str) -> StatusError:
     told = _read(details if isinstance(details, bytes) else b"")
     reason = told.reason
     if not reason and code in _PREFACES:
-        preface = _PREFACES[code].format(address=address)
+        if code == "UNAVAILABLE" and (ours := handshake_error(message, peer.address, peer.when_closed)):
+            return ours
+        preface = _PREFACES[code].format(address=peer.address)
         message = f"{preface} ({message})" if message else preface
     return BY_CODE.get(code, errors.UnknownError)(
         message or code,

@@ -11,6 +11,8 @@ from mfserve._client.arguments import text
 from mfserve._client.bulk import BATCH_SIZE, Bulk
 from mfserve._client.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
 from mfserve._client.columns import Columns
+from mfserve._client.credentials import Credentials
+from mfserve._client.peer import Peer
 from mfserve._client.recommendation_service import History
 from mfserve._client.sync_aliases import AliasMethods
 from mfserve._client.sync_job import TrainingJob
@@ -55,23 +57,30 @@ class Client(ModelMethods, AliasMethods):
     Args:
         address: ``HOST:PORT``, ``[::1]:50051``, or another form of a gRPC target, such as ``unix:/run/mfserve.sock`` or
             ``dns:///HOST:PORT``.
+        credentials: a token and certificates; None: those of the environment, see ``Credentials.from_environment``.
         timeout: the default for calls with one answer.
         actor: who moves aliases, for their history; None or empty: the user and the machine, as ``ann@host``.
 
     Raises:
-        TypeError, ValueError: ``address``, ``timeout`` or ``actor`` is none.
+        TypeError, ValueError: ``address``, ``credentials``, ``timeout`` or ``actor`` is none, or a token would go to
+            another machine in plain text.
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, actor: str | None = None
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        credentials: Credentials | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        actor: str | None = None,
     ) -> None:
         self._actor = None if actor is None else text("actor", actor)
-        self._transport = Transport(address, timeout)
+        self._transport = Transport(Peer.of(address, credentials), timeout)
 
     @property
     def address(self) -> str:
         """Where the server is."""
-        return self._transport.address
+        return self._transport.peer.address
 
     def close(self) -> None:
         """Ends the connection and every call that still runs on it."""

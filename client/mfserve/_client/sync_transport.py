@@ -10,7 +10,6 @@ from typing import TypeVar
 import grpc
 
 from mfserve._client import health
-from mfserve._client.address import checked
 from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import IN_FLIGHT, Bulk
 from mfserve._client.calls import (
@@ -23,9 +22,11 @@ from mfserve._client.calls import (
     Paged,
     Unary,
     grpc_timeout,
+    worth_repeating,
 )
-from mfserve._client.channel import Stubs, channel_options
+from mfserve._client.channel import Stubs
 from mfserve._client.feed import Feed
+from mfserve._client.peer import Peer
 from mfserve._client.status import grpc_errors_become_ours
 from mfserve._client.training_service import Watch, upload_from
 from mfserve._client.user_ids import UserIds
@@ -43,10 +44,10 @@ Result = TypeVar("Result")
 class Transport:
     """One channel, and every way in which a call is made on it. Its twin is ``aio_transport.AsyncTransport``."""
 
-    def __init__(self, address: str, timeout: float) -> None:
-        self.address = checked(address)
+    def __init__(self, peer: Peer, timeout: float) -> None:
+        self.peer = peer
         self._timeout = seconds(timeout)
-        self._channel = grpc.insecure_channel(address, options=channel_options())
+        self._channel = peer.channel(grpc)
         self._stubs = Stubs.on(self._channel)
         self._closed = False
         # A server that has never answered fails a call at once, one that has is waited for while it restarts.
@@ -62,8 +63,13 @@ class Transport:
         """One request, one answer."""
         method = call.method(self._open())
         wait = self._timeout if timeout is None else timeout
-        with grpc_errors_become_ours(self.address):
-            response = method(call.request, timeout=grpc_timeout(wait), wait_for_ready=self._reached)
+        with grpc_errors_become_ours(self.peer):
+            response = method(
+                call.request,
+                timeout=grpc_timeout(wait),
+                metadata=self.peer.metadata(),
+                wait_for_ready=self._reached,
+            )
         self._reached = True
         return call.decode(response)
 
@@ -130,14 +136,16 @@ class Transport:
         backoff = Backoff(deadline)
         while True:
             try:
-                with grpc_errors_become_ours(self.address):
+                with grpc_errors_become_ours(self.peer):
                     return self._upload(chain([header], messages()), deadline.remaining)
             except MfserveError as error:
                 time.sleep(backoff.after(error))
 
     def _upload(self, requests: Iterable[training_pb2.UploadDatasetRequest], seconds: float) -> Upload:
         feed: Feed[training_pb2.UploadDatasetRequest] = Feed(room=4)
-        call = self._open().training.UploadDataset.future(feed, timeout=grpc_timeout(seconds))
+        call = self._open().training.UploadDataset.future(
+            feed, timeout=grpc_timeout(seconds), metadata=self.peer.metadata()
+        )
         call.add_done_callback(lambda _: feed.close())
         try:
             for request in requests:
@@ -167,7 +175,7 @@ class Transport:
                 try:
                     if connection is None:
                         turn = min(deadline.remaining, BULK_SECONDS)
-                        connection = _BulkConnection(self._open(), bulk, turn, self.address)
+                        connection = _BulkConnection(self._open(), bulk, turn, self.peer)
                     batch = bulk.received(connection.read())
                 except MfserveError as error:
                     if deadline.passed:
@@ -195,7 +203,7 @@ class Transport:
         check = self._channel.unary_unary(health.CHECK, health.as_is, health.as_is)
         wait = self._timeout if timeout is None else timeout
         try:
-            with grpc_errors_become_ours(self.address):
+            with grpc_errors_become_ours(self.peer):
                 response: bytes = check(health.WHOLE_SERVER, timeout=grpc_timeout(wait))
         except (UnavailableError, DeadlineExceededError):
             return False
@@ -209,15 +217,15 @@ class Transport:
         method = self._channel.unary_stream(health.WATCH, health.as_is, health.as_is)
         while True:
             try:
-                for response in self._stream(
-                    method, health.WHOLE_SERVER, deadline.remaining, wait_for_ready=True
-                ):
+                for response in self._stream(method, health.WHOLE_SERVER, deadline.remaining):
                     if health.serving(response):
                         self._reached = True
                         return
             except (UnavailableError, DeadlineExceededError) as error:
                 if deadline.passed:
-                    raise deadline.exceeded(f"the server at {self.address} was not ready") from error
+                    raise deadline.exceeded(f"the server at {self.peer.address} was not ready") from error
+                if not worth_repeating(error, deadline):
+                    raise
             time.sleep(min(0.1, deadline.remaining))
 
     def _open(self) -> Stubs:
@@ -230,11 +238,9 @@ class Transport:
         method: grpc.UnaryStreamMultiCallable[Request, Response],
         request: Request,
         seconds: float,
-        *,
-        wait_for_ready: bool = False,
     ) -> Iterator[Response]:
-        with grpc_errors_become_ours(self.address):
-            call = method(request, timeout=grpc_timeout(seconds), wait_for_ready=wait_for_ready)
+        with grpc_errors_become_ours(self.peer):
+            call = method(request, timeout=grpc_timeout(seconds), metadata=self.peer.metadata())
             try:
                 yield from call
             finally:
@@ -244,12 +250,14 @@ class Transport:
 class _BulkConnection:
     """One StreamRecommend call."""
 
-    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, address: str) -> None:
-        self._address = address
+    def __init__(self, stubs: Stubs, bulk: Bulk, seconds: float, peer: Peer) -> None:
+        self._peer = peer
         # There is always room: Bulk bounds what is in flight, so sending never waits.
         self._feed: Feed[recommendation_pb2.StreamRecommendRequest] = Feed(room=IN_FLIGHT + 1)
         self._feed.put(bulk.opening())
-        self._call = stubs.stream_recommend(self._feed, timeout=grpc_timeout(seconds))
+        self._call = stubs.stream_recommend(
+            self._feed, timeout=grpc_timeout(seconds), metadata=peer.metadata()
+        )
 
     def send(self, *requests: recommendation_pb2.StreamRecommendRequest | None) -> None:
         """Sends messages; None: there are no more."""
@@ -261,7 +269,7 @@ class _BulkConnection:
 
     def read(self) -> bytes:
         """The next message."""
-        with grpc_errors_become_ours(self._address):
+        with grpc_errors_become_ours(self._peer):
             for response in self._call:
                 return response
         raise UnavailableError("the server stopped before it had answered")

@@ -12,6 +12,8 @@ from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._followed import tell_unless_followed
 from mfserve.cli._output import UsageError, as_json, line, plain, say, table, when
+from mfserve.cli._output import UsageError, as_json, line, plain, table, when
+from mfserve.cli._server import Server
 from mfserve.types import Alias, AliasEvent, AliasState, Model
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -59,8 +61,7 @@ def alias(
     expected_revision: ExpectedRevision = None,
     reason: Reason = None,
     actor: Actor = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List a model's aliases, point one to a version or several, or delete one."""
@@ -70,12 +71,12 @@ def alias(
                 "--split, --shadow, --delete, --expected-revision and --reason go with a change: "
                 "mfserve alias MODEL ALIAS VERSION"
             )
-        _list_aliases(model, address, timeout, json=json)
+        _list_aliases(model, server, json=json)
         return
     _check_change(version, split, shadow, delete=delete)
     weights = _weights(split) if split else None
     beside = _beside(shadow) if shadow else None
-    with options.connect(address, timeout, actor=actor) as client:
+    with server.client(actor=actor) as client:
         revision = _revision(client, model, alias) if expected_revision is None else expected_revision
         why: dict[str, Any] = {"expected_revision": revision, "reason": reason or ""}
         if not delete:
@@ -96,12 +97,11 @@ def rollback(
     expected_revision: AnyRevision = None,
     reason: Reason = None,
     actor: Actor = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Point an alias to what it named before; again, to what it named before that."""
-    with options.connect(address, timeout, actor=actor) as client:
+    with server.client(actor=actor) as client:
         changed = client.rollback_alias(
             model, alias, expected_revision=expected_revision, reason=reason or ""
         )
@@ -120,13 +120,12 @@ def alias_history(
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of changes wanted.")] = 20,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Show who changed an alias when, from what to what and why, the newest first."""
     moment = None if at is None else _time(at)
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         if moment is not None:
             found = client.alias_at(model, alias, moment)
             if json:
@@ -170,8 +169,8 @@ def alias_table(model: Model) -> None:
     )
 
 
-def _list_aliases(model: str, address: str, timeout: float, *, json: bool) -> None:
-    with options.connect(address, timeout) as client:
+def _list_aliases(model: str, server: Server, *, json: bool) -> None:
+    with server.client() as client:
         found = client.get_model(model)
     if json:
         as_json(found.aliases)

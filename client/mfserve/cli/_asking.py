@@ -8,6 +8,7 @@ import typer
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import UsageError, as_json, line, plain, table
+from mfserve.cli._server import Server
 from mfserve.types import ServedVersion
 
 Model = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -36,14 +37,13 @@ def recommend(
     ] = None,
     version: options.Version = None,
     alias: options.Alias = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List the best items for a user."""
     if (user is None) == (not history):
         raise UsageError("say whom to recommend to: either USER or --history ITEM=RATING")
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         found = client.recommend(
             model,
             user,
@@ -87,12 +87,11 @@ def predict(
     *,
     version: options.Version = None,
     alias: options.Alias = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Predict the rating that a user would give to an item."""
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         prediction = client.predict_rating(model, user, item, **options.choice(version, alias))
     if json:
         as_json(prediction)
@@ -111,12 +110,11 @@ def similar(
     limit: options.Limit = options.DEFAULT_LIMIT,
     version: options.Version = None,
     alias: options.Alias = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List the items most like an item."""
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         found = client.similar_items(model, item, limit=limit, **options.choice(version, alias))
     if json:
         as_json(found)

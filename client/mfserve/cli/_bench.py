@@ -17,12 +17,14 @@ import typer
 from mfserve import AsyncClient
 from mfserve._client import model_service
 from mfserve._client.bulk import BATCH_SIZE
+from mfserve._client.peer import Peer
 from mfserve._client.sync_transport import Transport
 from mfserve.cli import _load as load
 from mfserve.cli import _options as options
 from mfserve.cli._latencies import histogram, summary
 from mfserve.cli._output import CommandError, UsageError, as_json, console, line, plain, table
 from mfserve.cli._progress import passing
+from mfserve.cli._server import Server
 from mfserve.errors import DeadlineExceededError, MfserveError, UnavailableError
 from mfserve.types import ServedVersion
 
@@ -61,7 +63,7 @@ class Bulk:
 class Bench:
     """What to measure, and what has been measured so far."""
 
-    address: str
+    server: Server
     model: str
     users: Sequence[str]
     served_version: ServedVersion
@@ -71,7 +73,6 @@ class Bench:
     rate: float | None
     batch_size: int
     parts: Sequence[Part]
-    timeout: float
     arguments: dict[str, Any]
     """Of ``recommend`` and ``stream_recommend``: limit and version or alias."""
     recommend: load.Load = field(default_factory=load.Load)
@@ -86,7 +87,7 @@ class Bench:
         """Measures one part after the other; gives back what ended it before its time, if anything did."""
         ended: CommandError | KeyboardInterrupt | None = None
         try:
-            async with AsyncClient(self.address, timeout=self.timeout) as client:
+            async with self.server.async_client() as client:
                 for part in self.parts:
                     measure = self._recommend if part is Part.RECOMMEND else self._bulk
                     await passing("warm up", self.warm_up, measure(client, load.Load(), Bulk(), self.warm_up))
@@ -174,8 +175,7 @@ def bench(
     only: Annotated[Part | None, typer.Option(help="The only part to measure.", show_default="both")] = None,
     version: options.Version = None,
     alias: options.Alias = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Measure how fast a server answers: latencies of `recommend` and the rate of the bulk stream.
@@ -189,16 +189,16 @@ def bench(
     if only is Part.RECOMMEND:
         _refuse("the bulk stream", {"--batch-size": batch_size})
     chosen = {"limit": limit, **options.choice(version, alias)}
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         # First, as this call does not wait for a server that is not there.
         client.get_version(model, **options.choice(version, alias))
-        users = _first_users(address, timeout, model, version, alias) if user_ids is None else _read(user_ids)
+        users = _first_users(server, model, version, alias) if user_ids is None else _read(user_ids)
         if not users:
             raise CommandError(f"there are no users to ask for in {model if user_ids is None else user_ids}")
         # What is wrong with the arguments is said here, and not once for each call.
         answer = client.recommend(model, users[0], **chosen)
         made = Bench(
-            address=address,
+            server=server,
             model=model,
             users=users,
             served_version=answer.served_version,
@@ -208,7 +208,6 @@ def bench(
             rate=rate,
             batch_size=batch_size or BATCH_SIZE,
             parts=[only] if only else list(Part),
-            timeout=timeout,
             arguments=chosen,
         )
         ended = asyncio.run(made.run())
@@ -227,12 +226,12 @@ def _refuse(what: str, options: dict[str, Any]) -> None:
             raise UsageError(f"{option} is for {what}, which --only leaves out")
 
 
-def _first_users(
-    address: str, timeout: float, model: str, version: int | None, alias: str | None
-) -> list[str]:
-    transport = Transport(address, timeout)
+def _first_users(server: Server, model: str, version: int | None, alias: str | None) -> list[str]:
+    transport = Transport(Peer.of(server.address, server.credentials), server.patience)
     try:
-        return transport.download(model_service.first_users(model, _MOST_USERS, version, alias), timeout)
+        return transport.download(
+            model_service.first_users(model, _MOST_USERS, version, alias), server.patience
+        )
     finally:
         transport.close()
 

@@ -12,6 +12,8 @@ from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._output import UsageError, as_json, line, table
 from mfserve.cli._tables import NOT_MEASURED, PREDICTORS, RANKERS
+from mfserve.cli._server import Server
+from mfserve.cli._tables import PREDICTORS, RANKERS
 from mfserve.types import AnswerComparison, ModelVersion, VersionComparison
 
 Measured = TypeVar("Measured", bound=Enum)
@@ -29,12 +31,11 @@ def compare(
         int,
         typer.Option(min=0, max=1000, help="Number of users to recommend items to by both; 0 for none."),
     ] = 200,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Compare two versions: their metrics, what shadowing has found, and what both recommend to some users."""
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         ours, theirs = (_number(client, model, text) for text in (version, other_version))
         if ours == theirs:
             names = version if version == other_version else f"{version} and {other_version}"

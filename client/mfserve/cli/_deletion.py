@@ -9,6 +9,7 @@ import typer
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import CommandError, as_json, line, plain
+from mfserve.cli._server import Server
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -19,13 +20,12 @@ def delete_version(
     version: Annotated[int, typer.Argument(min=1, help="Version number.")],
     *,
     yes: Yes = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Delete a version for good; refused while an alias names it or a server needs it."""
     _confirm(f"Delete version {version} of {model} for good?", yes=yes)
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         client.delete_version(model, version)
     if json:
         as_json({"model": model, "version": version, "deleted": True})
@@ -37,13 +37,12 @@ def delete_model(
     model: ModelArgument,
     *,
     yes: Yes = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Delete a model with all its versions for good; refused while it has aliases or trainings under way."""
     _confirm(f"Delete {model} with all its versions for good?", yes=yes)
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         client.delete_model(model)
     if json:
         as_json({"model": model, "deleted": True})

@@ -12,6 +12,7 @@ import typer
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import CommandError, UsageError, as_json, line, plain
+from mfserve.cli._server import Server
 from mfserve.types import Embeddings, Head
 
 
@@ -35,18 +36,17 @@ def embeddings(
     ] = None,
     version: options.Version = None,
     alias: options.Alias = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = 600.0,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Write all embeddings of a version's users or items to a file."""
     write = _writer(output)
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         found = client.get_embeddings(
             model,
             side.value,
             head=None if head is None else head.value,
-            timeout=timeout,
+            timeout=server.timeout,
             **options.choice(version, alias),
         )
     try:

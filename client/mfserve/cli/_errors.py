@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mfserve._client.handshakes import HandshakeError
 from mfserve.cli._fields import as_typed
 from mfserve.cli._output import plain
+from mfserve.cli._server import OPTIONS
 from mfserve.errors import DeadlineExceededError, StatusError, UnavailableError
 
 _BY_FIELD = {
@@ -18,12 +20,15 @@ _BY_REASON = {
     "ARTIFACT_NOT_FOUND": "`mfserve versions MODEL VERSION` lists the files.",
     "REVISION_MISMATCH": "`mfserve alias MODEL` shows the revision.",
     "HEAD_MISSING": "`mfserve versions MODEL VERSION` shows the engines.",
+    "UNAUTHENTICATED": "--token-file, MFSERVE_TOKEN_FILE or MFSERVE_TOKEN says who you are.",
+    "SCOPE_MISSING": "Another token may have it: --token-file, MFSERVE_TOKEN_FILE or MFSERVE_TOKEN.",
 }
 
 
 def describe(error: Exception) -> str:
     """One line of markup that says what is wrong and what to do."""
-    message = as_typed(" ".join(str(error).split()))
+    told = error.told(OPTIONS) if isinstance(error, HandshakeError) else str(error)
+    message = as_typed(" ".join(told.split()))
     advice = _advice(error)
     return plain(f"{message.removesuffix('.')}. {advice}" if advice else message)
 
@@ -37,6 +42,8 @@ def _advice(error: Exception) -> str:
     if error.reason:
         return _BY_REASON.get(error.reason, "")
     # Without a reason it was the network that answered, not mfserve.
+    if isinstance(error, HandshakeError):
+        return ""  # it says itself what to do
     if isinstance(error, UnavailableError):
         return "Is `mfserve serve` running there? --address or MFSERVE_ADDRESS names another server."
     if isinstance(error, DeadlineExceededError):

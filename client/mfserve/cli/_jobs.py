@@ -14,6 +14,7 @@ from mfserve.cli._following import wait_for
 from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._progress import describe, stage
 from mfserve.cli._promotion import show_promotion
+from mfserve.cli._server import Server
 from mfserve.types import JobState
 
 
@@ -29,8 +30,7 @@ def jobs(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="List at most so many.", show_default="20")
     ] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List trainings, the newest first; show, follow or cancel one."""
@@ -43,7 +43,7 @@ def jobs(
             "--model, --state and --limit choose what is listed: leave out the job, or leave out those"
         )
     states = [_state(text) for text in state or ()]
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         if job is None:
             found = list(islice(client.list_jobs(model=model, states=states), limit or 20))
             _list(found, json=json)

@@ -13,6 +13,8 @@ from mfserve.cli._aliases import alias_table, named
 from mfserve.cli._output import STDOUT, UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._promotion import show_gates
 from mfserve.cli._tables import NOT_MEASURED, ranking_table, rating_table
+from mfserve.cli._server import Server
+from mfserve.cli._tables import ranking_table, rating_table
 from mfserve.types import (
     ModelVersion,
     NoRanking,
@@ -27,12 +29,11 @@ ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 def models(
     model: Annotated[str | None, typer.Argument(help="Show one model and its aliases.")] = None,
     *,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List the models, or show one."""
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         if model is not None:
             found = client.get_model(model)
             if json:
@@ -80,8 +81,7 @@ def versions(
             readable=False,
         ),
     ] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """List a model's versions; show one with its metrics; fetch a file of one."""
@@ -90,7 +90,7 @@ def versions(
     if output == STDOUT and json:
         raise UsageError("--output - writes the file alone: leave out --json")
     chosen = options.version_or_alias(version)
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         if artifact is not None:
             stored = client.get_artifact(model, artifact, **chosen)
             written = write_file(output or Path(Path(artifact).name), stored.data)

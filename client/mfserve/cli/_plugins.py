@@ -98,7 +98,12 @@ def _plugin(name: str | None) -> EntryPoint | None:
 
 def _load(plugin: EntryPoint) -> Any:
     try:
-        return _as_command(plugin.name, plugin.load())
+        target = plugin.load()
+        if plugin.name in _OWN:
+            from mfserve.cli._server import calling
+
+            target = calling(target)
+        return _as_command(plugin.name, target)
     except ImportError as error:
         return _as_command(plugin.name, _explanation(plugin, error))
 

@@ -9,6 +9,7 @@ import typer
 from mfserve.cli import _options as options
 from mfserve.cli._aliases import Actor, AnyRevision, ModelArgument, Reason, show_change
 from mfserve.cli._output import UsageError, line, plain, table
+from mfserve.cli._server import Server
 from mfserve.types import GateReport, Promotion
 
 
@@ -25,14 +26,13 @@ def promote(
     expected_revision: AnyRevision = None,
     reason: Reason = None,
     actor: Actor = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Point an alias to a version, unless promotion gates failed when it was published."""
     if force and not (reason or "").strip():
         raise UsageError("--force needs --reason: the alias's history keeps why")
-    with options.connect(address, timeout, actor=actor) as client:
+    with server.client(actor=actor) as client:
         changed = client.promote(
             model, version, alias, force=force, expected_revision=expected_revision, reason=reason or ""
         )

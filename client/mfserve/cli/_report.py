@@ -13,6 +13,7 @@ from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._models import ModelArgument
 from mfserve.cli._output import STDOUT, CommandError, UsageError, as_json, line, plain, size, write_file
+from mfserve.cli._server import Server
 from mfserve.errors import NotFoundError
 from mfserve.types import StoredArtifact
 
@@ -41,14 +42,13 @@ def report(
             readable=False,
         ),
     ] = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Fetch a version's report: one HTML page with pictures of how good it is and what it recommends."""
     if output == STDOUT and (open_ or json):
         raise UsageError("--output - writes the page alone: leave out --open and --json")
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         number = client.get_version(model, **options.version_or_alias(version)).version
         stored = _fetch(client, model, number)
     if output is None:

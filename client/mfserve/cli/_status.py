@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from mfserve.cli import _options as options
 from mfserve.cli._output import as_json, line, plain, table, when
+from mfserve.cli._server import Server
 from mfserve.types import ServingVersion
 
 
 def status(
     *,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
 ) -> None:
     """Show the server processes and the versions that they hold."""
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         found = client.serving_status()
     if json:
         as_json(found)

@@ -26,6 +26,7 @@ from mfserve._client.training_service import source
 from mfserve.cli import _options as options
 from mfserve.cli._following import queued, wait_for
 from mfserve.cli._output import UsageError
+from mfserve.cli._server import Server
 from mfserve.cli._sharing import taking
 from mfserve.types import FileDataset
 
@@ -328,8 +329,7 @@ def training_arguments(
 def train(
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the training to its end.")] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
     **arguments: Any,
 ) -> None:
@@ -338,7 +338,7 @@ def train(
     Prints the job's id at once, or with --wait the version that it has published. Interrupting --wait leaves the
     training running: `mfserve jobs JOB --wait` goes on watching, `mfserve jobs JOB --cancel` ends it.
     """
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         job = client.train(**arguments)
         if wait:
             wait_for(client, job, json=json)

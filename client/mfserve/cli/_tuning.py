@@ -9,6 +9,7 @@ import typer
 from mfserve import Tuning
 from mfserve.cli import _options as options
 from mfserve.cli._following import queued, wait_for
+from mfserve.cli._server import Server
 from mfserve.cli._sharing import taking
 from mfserve.cli._training import training_arguments
 
@@ -43,8 +44,7 @@ def tune(
         ),
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Queue it, and print the job's id.")] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    server: Server,
     json: options.Json = False,
     **arguments: Any,
 ) -> None:
@@ -61,7 +61,7 @@ def tune(
         validation_fraction=validation_share,
         head=None if head is None else head.value,
     )
-    with options.connect(address, timeout) as client:
+    with server.client() as client:
         job = client.train(**arguments, tuning=tuning)
         if no_wait:
             queued(job, json=json)

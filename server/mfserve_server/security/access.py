@@ -81,6 +81,10 @@ class Access:
             {caller.certificate: caller for caller in callers if caller.certificate is not None},
         )
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(caller.name for caller in (*self.by_token.values(), *self.by_certificate.values()))
+
     def __len__(self) -> int:
         return len(self.by_token) + len(self.by_certificate)
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfserve import AsyncClient
+from mfserve import AsyncClient, Credentials
 from mfserve._client import model_service
 from mfserve._client.calls import Backoff
+from mfserve._client.peer import Peer
 from mfserve._client.sync_transport import Transport
 from mfserve.cli import _bench
 from mfserve.cli._latencies import PERCENTILES, histogram, percentile, summary
@@ -196,7 +197,7 @@ def test_users_are_read_from_a_server_no_further_than_needed() -> None:
             yield pb.GetEmbeddingsResponse(ids=["a", "b", "c"])
 
     served = Served({"GetEmbeddings": embeddings})
-    transport = Transport(served.address, 10.0)
+    transport = Transport(Peer(served.address, Credentials()), 10.0)
     try:
         users = transport.download(model_service.first_users("movies", 5, None, None), None)
         assert users == ["a", "b", "c", "a", "b"]

@@ -47,6 +47,7 @@ WRONG = {
     "gc": [["more"], ["--keep-last", "0"], ["--grace", "soon"]],
     "bench": [["movies", "--only", "neither"], ["movies", "--only", "bulk", "--rate", "5"], ["M!"]],
     "serve": [["--port", "http"], ["--port", "70000"], ["--reply-cache-bytes", "64MB"]],
+    "token": [["ann"], ["ann", "--scope", "admin", "--expires", "soon"]],
     "trainer": [["--lease-seconds", "soon"], ["--lease-seconds", "0"], ["--config", "/no/such.toml"]],
     "datasets": [["fetch"], ["fetch", "netflix"]],
 }
@@ -74,6 +75,7 @@ FAILS = {
     "gc": ["--home", "/dev/null/home"],
     "bench": ["movies", "--user-ids", "no/such/file"],
     "serve": ["--home", "/dev/null/home"],
+    "token": ["ann", "--scope", "admin", "--append", "/dev/null/callers"],
     "trainer": ["--home", "/dev/null/home"],
 }
 

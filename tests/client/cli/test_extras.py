@@ -29,6 +29,8 @@ LIBRARIES = {
     "trainer": ["keras", "numpy", "pandas", "pyarrow", "sklearn", "sqlalchemy", "structlog", "tensorflow"],
 }
 
+NO_EXTRA = "cryptography,numpy,pydantic_settings,sqlalchemy,structlog,tensorflow,uvloop"
+
 
 @pytest.fixture
 def without(process: Run, tmp_path: Path) -> Run:
@@ -68,10 +70,14 @@ def test_reflection_is_needed_only_where_it_is_asked_for(without: Run, tmp_path:
     assert "grpc_reflection" in finished.err
 
 
+def test_a_token_is_made_where_no_extra_is_installed(without: Run) -> None:
+    assert without(NO_EXTRA, "token", "ann", "--scope", "admin").code == 0
+
+
 def test_help_lists_every_command_where_no_extra_is_installed(without: Run) -> None:
-    finished = without("numpy,pydantic_settings,sqlalchemy,structlog,tensorflow,uvloop", "--help")
+    finished = without(NO_EXTRA, "--help")
     assert (finished.code, finished.err) == (0, "")
-    for name in ("serve", "trainer", "datasets", "export", "import", "gc"):
+    for name in ("serve", "token", "trainer", "datasets", "export", "import", "gc"):
         assert f"│ {name} " in finished.out
 
 

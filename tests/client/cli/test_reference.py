@@ -7,7 +7,7 @@ from tests.client.cli.reference import PAGE, commands, page
 DESIGNED = {
     "serve", "trainer", "train", "tune", "recommend", "predict", "similar", "models", "versions", "alias", "promote",
     "rollback", "alias-history", "delete-version", "delete-model", "jobs", "status", "datasets", "embeddings", "report",
-    "bench", "compare", "export", "import", "gc",
+    "bench", "compare", "export", "import", "gc", "token",
 }  # fmt: skip
 
 

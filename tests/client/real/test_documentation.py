@@ -17,6 +17,7 @@ from mfserve import Client
 from mfserve.errors import NotFoundError
 from mfserve_registry import Registry
 from mfserve_registry.snapshot import SnapshotContent
+from tests.server.certificates import Authority
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.trainer.engines.synthetic import low_rank
@@ -38,11 +39,25 @@ def trained_on(home: Path, registry: Registry, tmp_path: Path) -> Iterator[Path]
         yield write_csv(replace(ratings, user_ids=ids), folder / "ratings.csv")
 
 
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text("a-token")
+    return file
+
+
 async def test_every_example_runs(
-    trained_on: Path, serve: MakeServer, registry: Registry, content: SnapshotContent, capsys: Any
+    trained_on: Path,
+    serve: MakeServer,
+    registry: Registry,
+    content: SnapshotContent,
+    token: Path,
+    tmp_path: Path,
+    capsys: Any,
 ) -> None:
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     assert len(blocks) > 10
+    roots = Authority(tmp_path / "authority").roots
     publish(registry, content=content)
     server = await serve(data_roots=(trained_on.parent,))
     names: dict[str, Any] = {}
@@ -50,6 +65,9 @@ async def test_every_example_runs(
     def run() -> None:
         for text in blocks:
             here = text.replace("127.0.0.1:50051", server.address)
+            here = here.replace("/run/secrets/mfserve", str(token)).replace(
+                "/etc/mfserve/roots.pem", str(roots)
+            )
             here = here.replace('"movielens-100k"', repr(str(trained_on))).replace("trials=20", "trials=2")
             exec(compile(here, str(PAGE), "exec"), names)  # noqa: S102 - our own page
         with Client(server.address) as client:
