@@ -45,6 +45,7 @@ class Child:
 
     Attributes:
         told: what the process that runs now has told; empty until it is ready.
+        orders: as above.
         deaths: how often it has died.
         ready: set when it was ready for the first time.
     """
@@ -61,7 +62,7 @@ class Child:
         self.name = name
         self._command = command
         self._environment = environment
-        self._orders = orders
+        self.orders = orders
         self._lost = lost
         self._heard = heard
         self.told: dict[str, Any] = {}
@@ -95,7 +96,7 @@ class Child:
                 lost, self.told = self.told, {}
                 self._lost(lost)
                 self._heard()
-            if self._orders is not None and not self.ready.is_set() and self.deaths == STARTS:
+            if self.orders is not None and not self.ready.is_set() and self.deaths == STARTS:
                 raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
             if time.monotonic() - started > STEADY_SECONDS:
                 delay = FIRST_DELAY_SECONDS
@@ -123,7 +124,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
-            stdout=sys.stderr if self._orders is None else PIPE,
+            stdout=sys.stderr if self.orders is None else PIPE,
             env=self._environment,
             # Ctrl-C on the terminal reaches us alone; we pass on what it means.
             process_group=0,
@@ -132,8 +133,8 @@ class Child:
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
         try:
-            if self._orders is not None:
-                await self._instruct(process, self._orders)
+            if self.orders is not None:
+                await self._instruct(process, self.orders)
             return await process.wait()
         finally:
             if process.returncode is None:  # we were cancelled

@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ import structlog
 
 from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_server.addresses import reserve
-from mfserve_server.children import Child
+from mfserve_server.children import Child, NeverReady
 from mfserve_server.orders import Orders
 from mfserve_server.security.checks import certificate_expires_at, check_security
 from mfserve_server.settings import Settings
@@ -74,11 +74,15 @@ class Supervisor:
         self._kill = asyncio.Event()
         self._asked_at = 0.0
         self._withdrawing: set[asyncio.Task[None]] = set()
-        self._workers: Sequence[Child] = ()
+        self._workers: list[Child] = []
+        self._keeping: dict[asyncio.Task[None], Child] = {}
+        self._rolling: asyncio.Task[None] | None = None
         self._probes: Probes | None = None
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills, unless it comes with the first.
+
+        At SIGHUP each server process is replaced by a new one, one after the other.
 
         Where the registry does not answer, and the home knows what was served last, that is served until it answers.
 
@@ -100,7 +104,8 @@ class Supervisor:
         # Workers import while we prepare: they are started before there are orders for them.
         orders: list[asyncio.Future[bytes]] = [loop.create_future() for _ in range(self._settings.workers)]
         workers = self._workers = [self._worker(number, told) for number, told in enumerate(orders)]
-        keeping = {asyncio.create_task(worker.keep()): worker for worker in workers}
+        for worker in workers:
+            self._keep(worker)
         listening = ExitStack()
         try:
             if self._settings.metrics_port is not None:
@@ -110,7 +115,7 @@ class Supervisor:
             prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
                 told.set_result(self._orders(number, verdicts, pages))
-            await self._until_ready(workers, keeping)
+            await self._until_ready(workers)
             if not self._stop.is_set():
                 self._announce(
                     Ready(
@@ -119,13 +124,14 @@ class Supervisor:
                     )
                 )
                 if not prepared:
-                    await self._until_migrated(keeping)
+                    await self._until_migrated()
             # Not before: TensorFlow's start would take the cores from the workers'.
             if not self._stop.is_set() and (trainer := self._trainer()) is not None:
-                keeping[asyncio.create_task(trainer.keep())] = trainer
-            await self._until_stopped(keeping)
+                self._keep(trainer)
+            loop.add_signal_handler(signal.SIGHUP, self._begin_to_roll)
+            await self._until_stopped()
         finally:
-            await self._end(keeping)
+            await self._end()
             listening.close()
             self._reservation.hold.close()
 
@@ -137,17 +143,63 @@ class Supervisor:
         elif now - self._asked_at > _ONE_WISH_SECONDS:
             self._kill.set()
 
-    async def _until_ready(self, workers: Sequence[Child], keeping: Iterable[asyncio.Task[None]]) -> None:
+    def _keep(self, child: Child) -> None:
+        self._keeping[asyncio.create_task(child.keep())] = child
+
+    def _begin_to_roll(self) -> None:
+        if self._rolling is None or self._rolling.done():
+            self._rolling = asyncio.create_task(self._roll())
+
+    async def _roll(self) -> None:
+        """Puts a new process in the place of each: it answers before the old one ends, so that nobody is refused."""
+        _log.info("replaces its server processes")
+        for number, old in enumerate(self._workers):
+            if old.orders is None:
+                continue
+            new = self._worker(number, old.orders)
+            if not await self._is_ready(new):
+                _log.error("goes on with the server processes that it has")
+                return
+            self._workers[number] = new
+            self._tell_probes()
+            ended = next(task for task, child in self._keeping.items() if child is old)
+            old.stop()
+            await asyncio.wait([ended], timeout=self._patience)
+            old.kill()
+        _log.info("has replaced its server processes")
+
+    async def _is_ready(self, new: Child) -> bool:
+        """Waits until it is, and keeps it then; False where it never will be."""
+        keeping = asyncio.create_task(new.keep())
+        ready = asyncio.create_task(new.ready.wait())
+        try:
+            await asyncio.wait((ready, keeping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+            if new.ready.is_set():
+                self._keeping[keeping] = new
+            else:
+                new.stop()
+                with suppress(NeverReady):
+                    await keeping
+        return new.ready.is_set()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that a server process may take to end."""
+        return self._settings.notice_seconds + self._settings.drain_seconds + _MARGIN_SECONDS
+
+    async def _until_ready(self, workers: Sequence[Child]) -> None:
         ready = asyncio.gather(*(worker.ready.wait() for worker in workers))
         try:
-            await self._until_stopped(keeping, ready)
+            await self._until_stopped(ready)
         finally:
             ready.cancel()
 
-    async def _until_migrated(self, keeping: Iterable[asyncio.Task[None]]) -> None:
+    async def _until_migrated(self) -> None:
         migrated = asyncio.create_task(self._migrate())
         try:
-            await self._until_stopped(keeping, migrated)
+            await self._until_stopped(migrated)
         finally:
             migrated.cancel()
 
@@ -166,30 +218,32 @@ class Supervisor:
                 _log.info("the registry is open")
                 return
 
-    async def _until_stopped(
-        self, keeping: Iterable[asyncio.Task[None]], *others: asyncio.Future[Any]
-    ) -> None:
+    async def _until_stopped(self, *others: asyncio.Future[Any]) -> None:
         """Or until one of ``others`` is done; also where keeping a child has failed: going on with fewer is silent."""
         stop = asyncio.create_task(self._stop.wait())
-        first: list[asyncio.Future[Any]] = [stop, *others, *keeping]
         try:
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            for task in keeping:
-                if task.done():
+            while not (stop.done() or any(other.done() for other in others)):
+                first: list[asyncio.Future[Any]] = [stop, *others, *self._keeping]
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in self._keeping if task.done()]:
+                    del self._keeping[task]  # it was told to end
                     task.result()
         finally:
             stop.cancel()
 
-    async def _end(self, keeping: Mapping[asyncio.Task[None], Child]) -> None:
+    async def _end(self) -> None:
         """Asks all children to end; kills those that take too long, or all at a second signal."""
         self._tell_probes()
+        if self._rolling is not None:
+            self._rolling.cancel()
+            await asyncio.gather(self._rolling, return_exceptions=True)
+        keeping = self._keeping
         for child in keeping.values():
             child.stop()
         ended = asyncio.gather(*keeping, return_exceptions=True)
         kill = asyncio.create_task(self._kill.wait())
-        patience = self._settings.notice_seconds + self._settings.drain_seconds + _MARGIN_SECONDS
         first: list[asyncio.Future[Any]] = [ended, kill]
-        await asyncio.wait(first, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(first, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
         kill.cancel()
         if not ended.done():
             _log.warning(

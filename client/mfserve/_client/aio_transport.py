@@ -10,6 +10,7 @@ from collections.abc import (
     Generator,
     Iterator,
 )
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -20,6 +21,7 @@ from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import Bulk
 from mfserve._client.calls import (
     BULK_SECONDS,
+    END_SECONDS,
     TRANSFER_TIMEOUT,
     WATCH_SECONDS,
     Backoff,
@@ -200,7 +202,7 @@ class AsyncTransport:
         finally:
             bulk.ended = True
             if connection is not None:
-                connection.close()
+                await connection.end(bulk.done)
 
     @timed
     async def ready(self, timeout: float | None) -> bool:
@@ -291,6 +293,15 @@ class _BulkConnection:
             raise UnavailableError("the server stopped before it had answered")
         message: bytes = response
         return message
+
+    async def end(self, answered: bool) -> None:
+        """Closes; a call that has been answered is the server's to end, as who cancels looks like one who gave up."""
+        if answered:
+            with suppress(TimeoutError, grpc.aio.AioRpcError):  # everything had been answered
+                async with asyncio.timeout(END_SECONDS):
+                    while await self._call.read() is not grpc.aio.EOF:
+                        pass
+        self.close()
 
     def close(self) -> None:
         """Ends the call, and the task that sends."""

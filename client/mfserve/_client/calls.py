@@ -33,6 +33,9 @@ WATCH_SECONDS = 60.0
 BULK_SECONDS = 300.0
 """The same for a bulk stream; longer, because whoever reads it may take long over a batch."""
 
+END_SECONDS = 1.0
+"""Longest wait for a server to end a stream of which all has been answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unary(Generic[Request, Response, Result]):

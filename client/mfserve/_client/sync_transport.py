@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
@@ -14,6 +15,7 @@ from mfserve._client.arguments import seconds, timed
 from mfserve._client.bulk import IN_FLIGHT, Bulk
 from mfserve._client.calls import (
     BULK_SECONDS,
+    END_SECONDS,
     TRANSFER_TIMEOUT,
     WATCH_SECONDS,
     Backoff,
@@ -194,7 +196,7 @@ class Transport:
         finally:
             bulk.ended = True
             if connection is not None:
-                connection.close()
+                connection.end(bulk.done)
 
     @timed
     def ready(self, timeout: float | None) -> bool:
@@ -273,6 +275,23 @@ class _BulkConnection:
             for response in self._call:
                 return response
         raise UnavailableError("the server stopped before it had answered")
+
+    def end(self, answered: bool) -> None:
+        """Closes; a call that has been answered is the server's to end, as who cancels looks like one who gave up."""
+        if answered:
+            self._await_end()
+        self.close()
+
+    def _await_end(self) -> None:
+        hung = threading.Timer(END_SECONDS, self._call.cancel)
+        hung.start()
+        try:
+            for _ in self._call:
+                pass
+        except grpc.RpcError:
+            pass  # everything had been answered
+        finally:
+            hung.cancel()
 
     def close(self) -> None:
         """Ends the call, and the thread that sends."""
