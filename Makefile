@@ -13,7 +13,7 @@ PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do 
 VENV ?= .venv
 VENV_GENERATE ?= .venv-generate
 BIN := $(VENV)/bin
-# Further arguments for the tool behind `test`, `storm` and `lock`: make test ARGS="tests/client -x"
+# Further arguments for the tool behind `test`, `storm`, `lock`, `sbom` and `audit`: make test ARGS="tests/client -x"
 ARGS ?=
 
 # Only what the lock names, only with its hash, and only wheels, so that installing runs nobody's code.
@@ -27,7 +27,7 @@ VENV_PEERS ?= .venv-peers
 PEERS := cornac implicit mlserver myfm search spark surprise
 READY_PEERS := $(PEERS:%=$(VENV_PEERS)/%/.installed)
 
-.PHONY: help setup demo test storm peers lint format breaking generate check-generated docs lock clean
+.PHONY: help setup demo test storm peers lint format breaking generate check-generated docs lock sbom audit clean
 
 help:
 	@echo "make setup            the virtual environment, in $(VENV)"
@@ -42,6 +42,8 @@ help:
 	@echo "make check-generated  are the checked-in stubs fresh?"
 	@echo "make docs             the reference in docs/cli.md from the commands themselves"
 	@echo "make lock             all the locks (ARGS=--upgrade for the newest)"
+	@echo "make sbom             what the images are made of, as CycloneDX, in $(SBOM)"
+	@echo "make audit            is a vulnerability of that known? asks the network"
 	@echo "make clean            remove the environments, the caches and what was built"
 
 define make_environment
@@ -150,6 +152,20 @@ lock: $(READY)
 	for peer in $(PEERS) spark-build; do \
 		$(COMPILE) --python-version 3.11 benchmarks/peers/$$peer.in --output-file benchmarks/peers/$$peer.lock $(ARGS) >/dev/null; \
 	done
+
+# From the locks that the images are installed by; the same locks give the same bytes. The warning that is left out misses
+# who depends on whom, which is no matter of a lock.
+SBOM ?= build/sbom
+sbom: $(READY)
+	@mkdir -p $(SBOM)
+	@for image in server trainer; do \
+		PYTHONWARNINGS=ignore::UserWarning $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+			--output-file $(SBOM)/$$image.cdx.json requirements/$$image.lock $(ARGS); \
+	done
+
+audit: $(READY)
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements/server.lock \
+		--requirement requirements/trainer.lock $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(VENV_GENERATE) $(VENV_PEERS) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

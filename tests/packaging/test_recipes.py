@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-from tests.packaging.imports import ROOT
+from tests.packaging.imports import PROJECT_VERSION, ROOT
+from tests.packaging.test_locks import pins
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +49,8 @@ def test_promised_targets_exist() -> None:
         "generate",
         "check-generated",
         "lock",
+        "sbom",
+        "audit",
         "clean",
     } <= TARGETS
 
@@ -81,3 +93,31 @@ def test_nothing_is_installed_again_while_nothing_has_changed(tmp_path: Path) ->
     done = make("--dry-run", "setup", f"VENV={environment}")
     assert "pip" not in done.stdout
     assert done.returncode == 0
+
+
+def test_the_bill_of_materials_is_the_lock_and_comes_out_the_same(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    environment.mkdir()
+    (environment / ".installed").touch()
+    (environment / "bin").symlink_to(sysconfig.get_path("scripts"))
+    for turn in ("one", "two"):
+        # To hold it against the schema takes ten times as long as to write it.
+        done = make("sbom", f"VENV={environment}", f"SBOM={tmp_path / turn}", "ARGS=--no-validate")
+        assert done.returncode == 0, done.stderr
+    for image in ("server", "trainer"):
+        first, second = (tmp_path / turn / f"{image}.cdx.json" for turn in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes()
+        bill = json.loads(first.read_text("utf-8"))
+        assert bill["bomFormat"] == "CycloneDX"
+        assert (bill["metadata"]["component"]["name"], bill["metadata"]["component"]["version"]) == (
+            "mfserve",
+            PROJECT_VERSION,
+        )
+        listed = {(canonicalize_name(part["name"]), Version(part["version"])) for part in bill["components"]}
+        locked = pins(ROOT / "requirements" / f"{image}.lock")
+        assert listed == {(name, version) for name, versions in locked.items() for version in versions}
+
+
+def test_the_audit_asks_about_what_the_images_have() -> None:
+    command = make("--dry-run", "audit").stdout
+    assert all(f"--requirement requirements/{image}.lock" in command for image in ("server", "trainer"))
