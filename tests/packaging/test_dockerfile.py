@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -14,11 +15,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from mfserve_server.settings import Settings
+from mfserve_trainer.settings import Settings as TrainerSettings
 from tests.packaging import wheelhouse
-from tests.packaging.dockerfile import FOR_ROOT_ONLY, Replay, Stage, read_stages
+from tests.packaging.deployment import STAGES, image_environment, settings_of
+from tests.packaging.dockerfile import FOR_ROOT_ONLY, Replay, Stage
 from tests.packaging.imports import ROOT, imports_of
 
-STAGES = read_stages(ROOT / "Dockerfile")
 COMMON = ["mfserve_registry", "mfserve_scoring"]
 
 MISSING = """
@@ -80,6 +83,32 @@ def test_server_tells_its_health_and_starts_without_a_shell() -> None:
     assert stored(server.values("HEALTHCHECK")[0]) == ["python", "-m", "mfserve_server.healthcheck"]
     assert stored(server.values("ENTRYPOINT")[0]) == ["mfserve", "serve", "--no-trainer", "--host", "0.0.0.0"]
     assert stored(STAGES["trainer"].values("ENTRYPOINT")[0]) == ["mfserve", "trainer"]
+
+
+def test_images_set_what_is_a_setting() -> None:
+    server = settings_of(Settings, image_environment("server"))
+    trainer = settings_of(TrainerSettings, image_environment("trainer"))
+    assert str(server.home) == str(trainer.home) == "/var/lib/mfserve"
+    # Whoever runs it says that the network is trusted, or gives a certificate.
+    assert not server.plaintext
+    # The check works whether the server speaks TLS or not, and nobody outside the container is answered.
+    assert server.health_port not in {None, server.port}
+    assert server.health_host == "127.0.0.1"
+
+
+def test_documents_that_run_the_server_say_what_its_network_is() -> None:
+    texts = [path.read_text("utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+    runs = [
+        run
+        for text in texts
+        for run in re.findall(r"^docker run (?:.*\\\n)*.*$", text, re.MULTILINE)
+        if run.endswith("mfserve-server")
+    ]
+    assert runs
+    for run in runs:
+        settings = settings_of(Settings, dict(re.findall(r"--env (\w+)=(\S+)", run)))
+        assert settings.plaintext is (settings.tls_certificate is None), run
+        assert settings.tls_certificate is not None or "--publish 127.0.0.1:" in run
 
 
 @pytest.fixture(scope="module")
