@@ -1,0 +1,142 @@
+"""Messages and bytes that nobody meant: a caller's fault is never the server's, and no process of it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mfserve_registry import Registry
+from mfserve_server.metrics.layout import SERVICES
+from tests.integration.service import RunningService, running_service
+from tests.server.calls import told
+from tests.server.samples import publish
+
+METHODS = {method.name: method for service in SERVICES for method in service.methods}
+SECONDS = 10.0
+NEVER = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
+LEAKS = ("Traceback", "Error(", "Exception", "/server/", "sqlite", ".py")
+
+TEXTS = st.one_of(
+    st.sampled_from(["", "movies", "production", "latest", "u1", "i1", "movielens-100k", "../x", "a\x00b"]),
+    st.text(max_size=8),
+    st.text(min_size=250, max_size=260, alphabet="xé"),
+)
+SCALARS: dict[int, st.SearchStrategy[Any]] = {
+    FieldDescriptor.TYPE_STRING: TEXTS,
+    FieldDescriptor.TYPE_BYTES: st.binary(max_size=16),
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_DOUBLE: st.floats(),
+    FieldDescriptor.TYPE_FLOAT: st.floats(width=32),
+    FieldDescriptor.TYPE_INT32: st.one_of(st.integers(-2, 3), st.integers(-(2**31), 2**31 - 1)),
+    FieldDescriptor.TYPE_INT64: st.one_of(st.integers(-2, 3), st.integers(-(2**63), 2**63 - 1)),
+    FieldDescriptor.TYPE_UINT32: st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1)),
+    FieldDescriptor.TYPE_UINT64: st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1)),
+    FieldDescriptor.TYPE_FIXED32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_SINT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_ENUM: st.integers(-1, 6),
+}
+
+
+@st.composite
+def messages(draw: st.DrawFn, kind: Descriptor, depth: int = 0) -> Message:
+    """Any message of the kind, its parts down to the fourth level."""
+    message = GetMessageClass(kind)()
+    for field in kind.fields:
+        if not draw(st.booleans()):
+            continue
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            if depth == 3 or field.message_type.GetOptions().map_entry:
+                continue
+            parts = messages(field.message_type, depth + 1)
+            if field.is_repeated:
+                getattr(message, field.name).extend(draw(st.lists(parts, max_size=3)))
+            else:
+                getattr(message, field.name).CopyFrom(draw(parts))
+        elif field.is_repeated:
+            getattr(message, field.name).extend(draw(st.lists(SCALARS[field.type], max_size=3)))
+        else:
+            setattr(message, field.name, draw(SCALARS[field.type]))
+    return message
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    home = tmp_path_factory.mktemp("fuzz") / "home"
+    with Registry.open(home) as registry:
+        publish(registry)
+    with running_service(home, "--no-trainer") as running:
+        yield running
+        log = (home / "service.log").read_text()
+        assert "process ended" not in log
+        assert "defect" not in log
+
+
+@pytest.fixture(scope="module")
+def channel(service: RunningService) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(service.address) as channel:
+        yield channel
+
+
+def check(channel: grpc.Channel, method: MethodDescriptor, requests: list[bytes]) -> None:
+    """The call is answered, or refused for what the caller did wrong."""
+    error = outcome(channel, method, requests)
+    if error is not None:
+        assert error.code() not in NEVER, error
+        found = told(error)
+        assert not any(leak in found.message for leak in LEAKS), found.message
+
+
+def outcome(channel: grpc.Channel, method: MethodDescriptor, requests: list[bytes]) -> Any:
+    """The error, if it is one."""
+    kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
+    call: Any = getattr(channel, kind)(f"/{method.containing_service.full_name}/{method.name}")
+    try:
+        answer = call(iter(requests) if method.client_streaming else requests[0], timeout=SECONDS)
+        if method.server_streaming:
+            next(answer, None)  # a job that waits is followed for ever
+            answer.cancel()
+    except grpc.RpcError as error:
+        return error
+    return None
+
+
+FEW = settings(max_examples=25, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@FEW
+@given(data=st.data())
+def test_no_message_is_the_servers_fault(channel: grpc.Channel, name: str, data: st.DataObject) -> None:
+    method = METHODS[name]
+    count = data.draw(st.integers(0, 3)) if method.client_streaming else 1
+    drawn = [data.draw(messages(method.input_type)) for _ in range(count)]
+    check(channel, method, [message.SerializeToString() for message in drawn])
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@FEW
+@given(data=st.data())
+def test_no_bytes_are_the_servers_fault(channel: grpc.Channel, name: str, data: st.DataObject) -> None:
+    method = METHODS[name]
+    if data.draw(st.booleans()):
+        found = data.draw(st.binary(max_size=64))
+    else:  # nearly right
+        right = bytearray(data.draw(messages(method.input_type)).SerializeToString() or b"\x0a\x00")
+        right[data.draw(st.integers(0, len(right) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        found = bytes(right[: data.draw(st.integers(1, len(right)))])
+    check(channel, method, [found])
+
+
+def test_the_worker_is_the_one_that_was_started(service: RunningService, channel: grpc.Channel) -> None:
+    """Comes last: it still answers."""
+    check(channel, METHODS["GetServingStatus"], [b""])
+    assert (Path("/proc") / str(service.workers[0])).exists()
