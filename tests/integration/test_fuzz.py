@@ -53,10 +53,10 @@ def messages(draw: st.DrawFn, kind: Descriptor, depth: int = 0) -> Message:
     for field in kind.fields:
         if not draw(st.booleans()):
             continue
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
-            if depth == 3 or field.message_type.GetOptions().map_entry:
+        if (part := field.message_type) is not None:
+            if depth == 3 or part.GetOptions().map_entry:
                 continue
-            parts = messages(field.message_type, depth + 1)
+            parts = messages(part, depth + 1)
             if field.is_repeated:
                 getattr(message, field.name).extend(draw(st.lists(parts, max_size=3)))
             else:
