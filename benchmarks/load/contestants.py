@@ -25,6 +25,9 @@ from benchmarks.load.serving import Serving
 from benchmarks.service import started
 from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
+from mfserve_server.security.access import Caller
+from mfserve_server.security.issuing import append, new_token
+from mfserve_server.security.scopes import Scope
 
 RECOMMEND = "/mfserve.v1.RecommendationService/Recommend"
 NO_KEPT_REPLIES = {"MFSERVE_REPLY_CACHE_BYTES": "0"}
@@ -65,16 +68,20 @@ class Recommender:
     model: str
     arrays: Arrays
     channel: grpc.Channel
+    token: str | None = None
 
     def calls(self, users: Sequence[str]) -> list[Call]:
-        return [Call(RECOMMEND, _request(self.model, user), len(self._reply(user))) for user in users]
+        return [
+            Call(RECOMMEND, _request(self.model, user), len(self._reply(user)), self.token) for user in users
+        ]
 
     def ask(self, user: str) -> None:
         self._reply(user)
 
     def _reply(self, user: str) -> bytes:
         call: Any = self.channel.unary_unary(RECOMMEND)  # of bytes: their number is wanted
-        reply: bytes = call(_request(self.model, user), timeout=30)
+        metadata = None if self.token is None else (("authorization", f"Bearer {self.token}"),)
+        reply: bytes = call(_request(self.model, user), timeout=30, metadata=metadata)
         found = pb.RecommendResponse.FromString(reply).recommendations
         self.arrays.check(user, [item.item_id for item in found])
         return reply
@@ -145,9 +152,22 @@ class Services(ExitStack):
 
 
 @contextmanager
-def recommender(server: Serving, model: str, arrays: Arrays) -> Iterator[Recommender]:
+def recommender(
+    server: Serving, model: str, arrays: Arrays, token: str | None = None
+) -> Iterator[Recommender]:
     with grpc.insecure_channel(server.address) as channel:
-        yield Recommender(server, model, arrays, channel)
+        yield Recommender(server, model, arrays, channel, token)
+
+
+def callers(path: Path) -> str:
+    """Writes a file of twenty callers, and returns the token of one of them."""
+    token = ""
+    for number in range(20):
+        token, hashed = new_token()
+        append(
+            path, Caller(name=f"caller-{number}", token_sha256=hashed, scopes=frozenset({Scope.RECOMMEND}))
+        )
+    return token
 
 
 @contextmanager

@@ -29,11 +29,13 @@ class Call:
         path: the method, such as ``/mfserve.v1.RecommendationService/Recommend``.
         request: the message's bytes.
         reply_bytes: length of the reply's message. A call that fails has none, and HTTP status 200 all the same.
+        token: what shows who calls, if anything.
     """
 
     path: str
     request: bytes
     reply_bytes: int
+    token: str | None = None
 
 
 def load(address: str, calls: Sequence[Call], seconds: float) -> tuple[int, float]:
@@ -49,6 +51,8 @@ def load(address: str, calls: Sequence[Call], seconds: float) -> tuple[int, floa
             body.write_bytes(struct.pack(">BI", 0, len(call.request)) + call.request)
             command = ["h2load", "-c1", f"-m{STREAMS}", f"-D{round(1000 * seconds)}ms", "-d", str(body)]
             command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+            if call.token is not None:
+                command += ["-H", f"authorization: Bearer {call.token}"]
             command.append(f"http://{address}{call.path}")
             running.append(
                 stack.enter_context(

@@ -18,6 +18,7 @@ from benchmarks.load.stats import Figures, Rows, interleaved, ratio, table, with
 
 LIMIT = "the limit: a constant reply"
 ALONE = "mfserve, no reply kept"
+KNOWN = "the same with tokens and metrics"
 KEPT = "mfserve, replies kept"
 NAIVE = "naive: generated classes, argpartition"
 MLSERVER = "MLServer, custom runtime"
@@ -43,8 +44,14 @@ def measure(
     with ExitStack() as stack:
         server = stack.enter_context(contestants.plain(path))
         field: dict[str, Contestant] = {LIMIT: contestants.Limit(server)}
-        for name, settings in ((ALONE, contestants.NO_KEPT_REPLIES), (KEPT, {})):
-            ours = contestants.recommender(services.of(home, settings), model, arrays)
+        token = contestants.callers(folder / "callers.toml")
+        known = {"MFSERVE_CALLERS": str(folder / "callers.toml"), "MFSERVE_METRICS_PORT": "0"}
+        for name, settings, shown in (
+            (ALONE, contestants.NO_KEPT_REPLIES, None),
+            (KNOWN, contestants.NO_KEPT_REPLIES | known, token),
+            (KEPT, {}, None),
+        ):
+            ours = contestants.recommender(services.of(home, settings), model, arrays, shown)
             field[name] = stack.enter_context(ours)
         field[NAIVE] = stack.enter_context(contestants.recommender(server, model, arrays))
         if peers:
