@@ -21,9 +21,6 @@ from mfserve_server.admission.rates import Rates
 from mfserve_server.aliasing import AliasDesk
 from mfserve_server.catalog import Catalog
 from mfserve_server.comparing import Comparing
-from mfserve_server.admission.gates import Gates
-from mfserve_server.admission.rates import Rates
-from mfserve_server.contact import Contact
 from mfserve_server.entrance import Entrance
 from mfserve_server.executors import Executors
 from mfserve_server.handlers import register

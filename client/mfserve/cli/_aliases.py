@@ -12,7 +12,6 @@ from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._followed import tell_unless_followed
 from mfserve.cli._output import UsageError, as_json, line, plain, say, table, when
-from mfserve.cli._output import UsageError, as_json, line, plain, table, when
 from mfserve.cli._server import Server
 from mfserve.types import Alias, AliasEvent, AliasState, Model
 

@@ -11,9 +11,8 @@ import typer
 from mfserve import Client
 from mfserve.cli import _options as options
 from mfserve.cli._output import UsageError, as_json, line, table
-from mfserve.cli._tables import NOT_MEASURED, PREDICTORS, RANKERS
 from mfserve.cli._server import Server
-from mfserve.cli._tables import PREDICTORS, RANKERS
+from mfserve.cli._tables import NOT_MEASURED, PREDICTORS, RANKERS
 from mfserve.types import AnswerComparison, ModelVersion, VersionComparison
 
 Measured = TypeVar("Measured", bound=Enum)

@@ -12,9 +12,8 @@ from mfserve.cli import _options as options
 from mfserve.cli._aliases import alias_table, named
 from mfserve.cli._output import STDOUT, UsageError, as_json, line, plain, size, table, when, write_file
 from mfserve.cli._promotion import show_gates
-from mfserve.cli._tables import NOT_MEASURED, ranking_table, rating_table
 from mfserve.cli._server import Server
-from mfserve.cli._tables import ranking_table, rating_table
+from mfserve.cli._tables import NOT_MEASURED, ranking_table, rating_table
 from mfserve.types import (
     ModelVersion,
     NoRanking,
