@@ -34,6 +34,8 @@ ALL_SETTINGS = frozenset(
         "max_concurrent_calls",
         "max_concurrent_streams",
         "max_delay_seconds",
+        "max_fit_bytes",
+        "max_fit_seconds",
         "max_loaded_bytes",
         "max_loaded_versions",
         "max_queued_calls",

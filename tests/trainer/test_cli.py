@@ -51,6 +51,8 @@ def test_an_unknown_dataset_is_refused() -> None:
     ("flags", "environment", "code", "named"),
     [
         (["--lease-seconds", "0"], {}, 2, "--lease-seconds"),
+        (["--max-fit-bytes", "2GB"], {}, 2, "--max-fit-bytes"),
+        (["--max-fit-seconds", "0"], {}, 2, "--max-fit-seconds"),
         (["--log-level", "loud"], {}, 2, "--log-level"),
         ([], {"MFSERVE_LEASE_SECONDS": "soon"}, 2, "MFSERVE_LEASE_SECONDS"),
         ([], {"MFSERVE_JOB_POLL_SECONDS": "-1"}, 2, "MFSERVE_JOB_POLL_SECONDS"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from mfserve_registry import Job, JobRequest, JobState, Registry
-from mfserve_registry.spec import DatasetSpec, TrainingSpec
+from mfserve_registry.spec import DatasetSpec, FileDataset, TrainingSpec
 from mfserve_trainer.progress import Stage
 from tests.trainer.samples import QUICK, dataset
 from tests.waiting import eventually
@@ -98,7 +100,22 @@ def finished(registry: Registry, job_id: str) -> Job:
         job = registry.jobs.get(job_id)
         return job if job.state.finished else None
 
-    return eventually(look, "the job is finished")
+    job = eventually(look, "the job is finished")
+    assert_tells_no_place(job)
+    return job
+
+
+def assert_tells_no_place(job: Job) -> None:
+    """What a job failed of names nothing of the trainer's machine or network but what its caller has named."""
+    source = job.request.dataset.source
+    given = [source.path] if isinstance(source, FileDataset) else []
+    told = job.error_message or ""
+    for name in given:
+        told = told.replace(name, "")
+    places = re.findall(
+        rf"(?<![\w.])/\w|\w+://|localhost|127\.0\.0\.1|{re.escape(socket.gethostname())}", told
+    )
+    assert not places, job.error_message
 
 
 def claimed(registry: Registry, job_id: str) -> None:

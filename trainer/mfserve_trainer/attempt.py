@@ -20,6 +20,7 @@ from mfserve_registry.spec import UploadedDataset
 from mfserve_registry.store import Held, copy_durably
 from mfserve_trainer.datasets import cache_folder
 from mfserve_trainer.fitter import FitProcessDied, Fitter
+from mfserve_trainer.limits import LimitPassed, keep_limits
 from mfserve_trainer.messages import Done, Failed, FitTask, Step
 from mfserve_trainer.promotion import gate_report
 from mfserve_trainer.recording import recording
@@ -176,21 +177,25 @@ class Attempt:
     async def _fit_while_held(
         self, staged: Path, scratch: Path, holding: asyncio.Task[None], stop: asyncio.Event
     ) -> Done:
-        """The fit, ended at once when the job is cancelled or lost, or the worker is to stop."""
+        """The fit, ended at once when the job is cancelled or lost, takes too much, or the worker is to stop."""
         fit = asyncio.create_task(self._fit(staged, scratch))
+        limits = asyncio.create_task(keep_limits(self._settings, lambda: self._fitter.pid))
         stopped = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait((fit, holding, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((fit, holding, limits, stopped), return_when=asyncio.FIRST_COMPLETED)
             if fit.done():
                 return fit.result()
-            if holding.done():
-                holding.result()
+            for guard in (holding, limits):
+                if guard.done():
+                    guard.result()
             raise _Stopped
+        except LimitPassed as error:
+            raise _JobFailed(error.reason, error.message) from error
         finally:
             # A fit that is broken off kills its process first of all, whatever the registry is doing.
-            for task in (fit, stopped):
+            for task in (fit, limits, stopped):
                 task.cancel()
-            await asyncio.gather(fit, stopped, return_exceptions=True)
+            await asyncio.gather(fit, limits, stopped, return_exceptions=True)
 
     async def _fit(self, staged: Path, scratch: Path) -> Done:
         try:

@@ -24,6 +24,8 @@ from mfserve_registry.commands import (
     settings_of,
     tell_of_data_roots,
 )
+from mfserve_registry.settings import StartError
+from mfserve_trainer.memory import can_be_read
 from mfserve_trainer.settings import Settings
 
 _option = partial(setting, Settings)
@@ -35,6 +37,8 @@ def trainer(
     data_roots: Annotated[str | None, _option("data_roots")] = None,
     lease_seconds: Annotated[float | None, _option("lease_seconds")] = None,
     cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
+    max_fit_bytes: Annotated[str | None, _option("max_fit_bytes", metavar="<int>")] = None,
+    max_fit_seconds: Annotated[float | None, _option("max_fit_seconds")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     config: ConfigFile = None,
@@ -46,6 +50,8 @@ def trainer(
         "data_roots": data_roots,
         "lease_seconds": lease_seconds,
         "cache_dir": cache_dir,
+        "max_fit_bytes": max_fit_bytes,
+        "max_fit_seconds": max_fit_seconds,
         "log_level": log_level,
         "log_format": log_format,
     }
@@ -56,6 +62,10 @@ def trainer(
     with one_line("trainer"):
         settings = settings_of("trainer", Settings, flags, config)
         tell_of_data_roots("trainer", settings)
+        if settings.max_fit_bytes is not None and not can_be_read():
+            raise StartError(
+                "max_fit_bytes cannot be kept here: this system has no /proc to read memory from."
+            )
         asyncio.run(_train(settings))
 
 

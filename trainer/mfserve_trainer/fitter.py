@@ -51,6 +51,11 @@ class Fitter:
         self._settings = settings
         self._running: _Running | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process, if one runs."""
+        return None if self._running is None else self._running.process.pid
+
     async def start(self) -> None:
         """Starts the process, if none runs: it loads TensorFlow, which takes seconds, while the worker is idle.
 
@@ -64,7 +69,9 @@ class Fitter:
         try:
             self._running = await self._spawn()
         except OSError as error:
-            raise FitProcessDied(f"no fit process can be started: {error.strerror or error}") from error
+            raise FitProcessDied(
+                f"no fit process can be started: {error.strerror or type(error).__name__}"
+            ) from error
         # Only what a fit process needs: it never opens the database.
         shared = ProcessSettings(
             home=self._settings.home,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mfserve_registry.settings import ProcessSettings
+from mfserve_registry.settings import Bytes, ProcessSettings
 
 
 class Settings(ProcessSettings):
@@ -18,3 +18,7 @@ class Settings(ProcessSettings):
     """How long a trainer that is not heard of keeps its job; renewed three times in that time."""
     job_poll_seconds: float = Field(0.25, gt=0, le=60)
     """How often an idle trainer looks for a job, and a busy one for a cancellation."""
+    max_fit_bytes: Bytes | None = Field(None, ge=2**28)
+    """Most memory that one training may take, TensorFlow's 200 MiB included; absent: all that there is."""
+    max_fit_seconds: float | None = Field(None, gt=0, le=2_592_000)
+    """Longest that one training may take, up to its publication; absent: as long as it takes."""

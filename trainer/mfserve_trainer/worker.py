@@ -51,6 +51,9 @@ class Worker:
                     continue
                 attempt = Attempt(claim, self._settings, self._registry, self._fitter, self._contact)
                 await attempt.run(self._stop)
+                if self._settings.max_fit_bytes is not None:
+                    # What it keeps of this training would count as the next one's.
+                    await self._fitter.kill()
         finally:
             await self._fitter.kill()
 

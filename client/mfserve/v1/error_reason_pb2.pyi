@@ -156,6 +156,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 48
     """RESOURCE_EXHAUSTED. The caller has as many streams as one may have. Example: 257 uploads at once."""
+    ERROR_REASON_FIT_TOO_LARGE: _ErrorReason.ValueType  # 49
+    """Of a job. It took more memory than its trainer has for one; it is not tried again. Example: 500 factors where
+    `max_fit_bytes` is 1 GiB.
+    """
+    ERROR_REASON_FIT_TOO_LONG: _ErrorReason.ValueType  # 50
+    """Of a job. It took longer than its trainer has for one; it is not tried again. Example: a tuning of 200 trials where
+    `max_fit_seconds` is 600.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed, or a job. `google.rpc.ErrorInfo.reason` carries the name without the prefix
@@ -299,4 +307,12 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 47
 """
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 48
 """RESOURCE_EXHAUSTED. The caller has as many streams as one may have. Example: 257 uploads at once."""
+ERROR_REASON_FIT_TOO_LARGE: ErrorReason.ValueType  # 49
+"""Of a job. It took more memory than its trainer has for one; it is not tried again. Example: 500 factors where
+`max_fit_bytes` is 1 GiB.
+"""
+ERROR_REASON_FIT_TOO_LONG: ErrorReason.ValueType  # 50
+"""Of a job. It took longer than its trainer has for one; it is not tried again. Example: a tuning of 200 trials where
+`max_fit_seconds` is 600.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
