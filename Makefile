@@ -145,8 +145,8 @@ COMPILE := $(BIN)/uv pip compile --no-config --quiet --universal --generate-hash
 	--custom-compile-command "make lock"
 lock: $(READY)
 	$(COMPILE) pyproject.toml --extra all --group dev --output-file requirements/dev.lock $(ARGS) >/dev/null
-	$(COMPILE) pyproject.toml --extra server --extra index --constraint requirements/dev.lock --output-file requirements/server.lock $(ARGS) >/dev/null
-	$(COMPILE) pyproject.toml --extra trainer --extra index --constraint requirements/dev.lock --output-file requirements/trainer.lock $(ARGS) >/dev/null
+	$(COMPILE) pyproject.toml --extra server --extra index --extra otel --constraint requirements/dev.lock --output-file requirements/server.lock $(ARGS) >/dev/null
+	$(COMPILE) pyproject.toml --extra trainer --extra index --extra otel --constraint requirements/dev.lock --output-file requirements/trainer.lock $(ARGS) >/dev/null
 	$(COMPILE) --group build --constraint requirements/dev.lock --output-file requirements/build.lock $(ARGS) >/dev/null
 	$(COMPILE) --group generate --output-file requirements/generate.lock $(ARGS) >/dev/null
 	for peer in $(PEERS) spark-build; do \

@@ -47,6 +47,7 @@ ALL_SETTINGS = frozenset(
         "metrics_port",
         "named_within",
         "notice_seconds",
+        "otlp_endpoint",
         "plaintext",
         "poll_seconds",
         "port",

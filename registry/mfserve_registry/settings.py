@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -70,6 +71,9 @@ class ProcessSettings(BaseModel):
     log_format: Literal["auto", "json", "console"] = "auto"
     """``json``, ``console``, or ``auto``: for a person on a terminal, JSON lines otherwise."""
 
+    otlp_endpoint: str | None = None
+    """Where traces go by OTLP over gRPC, ``http://127.0.0.1:4317``; absent: there are none."""
+
     @field_validator("data_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -82,6 +86,15 @@ class ProcessSettings(BaseModel):
             return None if value is None else check_store_url(value)
         except InvalidArgument as error:
             raise ValueError(error.message.rstrip(".")) from error
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _check_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+/?", value):
+            raise ValueError(
+                "A collector's URL must look like http://127.0.0.1:4317, or https:// where it speaks TLS"
+            )
+        return value
 
     @field_validator("home", "data_roots", mode="after")
     @classmethod

@@ -74,6 +74,8 @@ jobs = Table(
     Column("version", Whole),
     # What became of the alias to move: {"alias", "promoted", "reason"}.
     Column("promotion", JSON(none_as_null=True)),
+    # The trace in which it was asked for: {"traceparent", "tracestate"}.
+    Column("trace", JSON(none_as_null=True)),
     Column("error_reason", Line(64)),
     Column("error_message", Line()),
     # Counts the changes of this row, from 1.

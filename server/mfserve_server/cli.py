@@ -21,6 +21,7 @@ from mfserve_registry.commands import (
     unusable,
 )
 from mfserve_registry.settings import StartError
+from mfserve_registry.traces import require_traces
 from mfserve_server.settings import Settings
 
 _option = partial(setting, Settings)
@@ -45,6 +46,7 @@ def serve(  # noqa: PLR0917 - typer passes options by name
     drain_seconds: Annotated[float | None, _option("drain_seconds")] = None,
     reply_cache_bytes: Annotated[str | None, _option("reply_cache_bytes", metavar="<int>")] = None,
     max_shared_calls: Annotated[int | None, _option("max_shared_calls")] = None,
+    otlp_endpoint: Annotated[str | None, _option("otlp_endpoint")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     config: ConfigFile = None,
@@ -70,12 +72,14 @@ def serve(  # noqa: PLR0917 - typer passes options by name
         "drain_seconds": drain_seconds,
         "reply_cache_bytes": reply_cache_bytes,
         "max_shared_calls": max_shared_calls,
+        "otlp_endpoint": otlp_endpoint,
         "log_level": log_level,
         "log_format": log_format,
     }
     with one_line("serve"):
         settings = settings_of("serve", Settings, flags, config)
         tell_of_data_roots("serve", settings)
+        require_traces(settings)
         _run(settings, as_json=as_json)
 
 

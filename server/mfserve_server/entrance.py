@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -19,6 +20,10 @@ from mfserve_server.request_log import RequestLog
 from mfserve_server.security.access import Caller
 from mfserve_server.security.guard import Context, Guard
 from mfserve_server.security.scopes import NOBODY, RULES
+from mfserve_server.tracing import CallTraces
+
+if TYPE_CHECKING:
+    from mfserve_registry.traces.spans import Traces
 
 Check = Callable[[Message], Awaitable[None]]
 """Whether the caller may ask this; an error where not."""
@@ -34,6 +39,7 @@ class Entrance:
         idle_seconds: how long a stream may wait for its caller.
         page: where calls are counted.
         log_share: of the calls has a line in the log.
+        traces: where calls are spans; None: nowhere.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Entrance:
         idle_seconds: float,
         page: Page,
         log_share: float = 0.0,
+        traces: Traces | None = None,
     ) -> None:
         self.gates = gates
         self.guard = guard
@@ -51,6 +58,7 @@ class Entrance:
         self.idle_seconds = idle_seconds
         self.page = page
         self.log_share = log_share
+        self.traces = traces
 
     def door(self, method: MethodDescriptor) -> Door:
         return Door(self, method)
@@ -65,6 +73,7 @@ class Door:
         gate: its places; who takes one leaves it.
         meter: counts its calls.
         idle_seconds: how long a stream may wait for its caller.
+        traces: of its calls, if there are any.
     """
 
     def __init__(self, entrance: Entrance, method: MethodDescriptor) -> None:
@@ -76,12 +85,15 @@ class Door:
         self.meter = Meter(entrance.page, method, self.gate.kind)
         self.idle_seconds = entrance.idle_seconds
         self._log = RequestLog(method, entrance.log_share) if entrance.log_share else None
+        self.traces = None if entrance.traces is None else CallTraces(entrance.traces, method)
 
     def end(self, context: Context, begun: float, code: int, response: bytes | None = None) -> None:
-        """Counts a call that has ended, and perhaps logs it."""
+        """Counts a call that has ended, and perhaps logs and traces it."""
         seconds = self.meter.end(begun, code)
         if self._log is not None and self._log.wants():
             self._log.tell(context, code, seconds, self._name_of(context), response)
+        if self.traces is not None:
+            self.traces.tell(code, self._name_of(context), response)
 
     def identify(self, context: Context) -> Check | None:
         """What is still to look at the request, if anything.

@@ -63,13 +63,19 @@ def register(server: Server, service: ServiceDescriptor, servicer: object, entra
 
 
 def _handler(method: MethodDescriptor, call: Handler, door: Door) -> grpc.RpcMethodHandler[Any, Any]:
+    # Around the whole: a server that traces nothing pays nothing for it.
+    around = door.traces.around if door.traces is not None else _as_it_is
     if method.client_streaming and method.server_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream_stream(door, call))
+        return grpc.stream_stream_rpc_method_handler(around(_stream_stream(door, call)))
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_stream_unary(door, call))
+        return grpc.stream_unary_rpc_method_handler(around(_stream_unary(door, call)))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_unary_stream(door, call))
-    return grpc.unary_unary_rpc_method_handler(_unary_unary(door, call))
+        return grpc.unary_stream_rpc_method_handler(around(_unary_stream(door, call)))
+    return grpc.unary_unary_rpc_method_handler(around(_unary_unary(door, call)))
+
+
+def _as_it_is(handle: Handler) -> Handler:
+    return handle
 
 
 def _unary_unary(door: Door, call: Handler) -> Handler:

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message_factory import GetMessageClass
 from grpc.aio import ServicerContext
 
 from mfserve_server.metrics.layout import CODES
+from mfserve_server.served import ServedVersions
 
 REQUEST_ID = "x-request-id"
 """Metadata by which a caller, or a proxy before it, names a call."""
@@ -32,8 +32,7 @@ class RequestLog:
     def __init__(self, method: MethodDescriptor, share: float) -> None:
         self._name = f"{method.containing_service.name}/{method.name}"
         self._share = share
-        self._response_class = GetMessageClass(method.output_type)
-        self._names_version = "served_version" in method.output_type.fields_by_name
+        self._versions = ServedVersions(method)
 
     def wants(self) -> bool:
         """Whether the call that has just ended is to be logged."""
@@ -53,10 +52,7 @@ class RequestLog:
         Args:
             response: of a method with one response, where it has answered.
         """
-        facts: dict[str, object] = {}
-        if self._names_version and response is not None:
-            served = self._response_class.FromString(response).served_version  # type: ignore[attr-defined] # it is there
-            facts = {"model": served.model, "version": served.version}
+        facts = self._versions.of(response)
         if caller is not None:
             facts["caller"] = caller
         _log.info(

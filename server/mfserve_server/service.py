@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -50,6 +51,9 @@ from mfserve_server.verdicts import verdict_folder
 from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
 
+if TYPE_CHECKING:
+    from mfserve_registry.traces.spans import Traces
+
 WATCH_SECONDS = 0.2
 LOST_WATCH_SECONDS = 1.0
 
@@ -71,6 +75,7 @@ class Service:
         verdicts: folder in which the processes of this start share what verifying snapshots has found; by default one
             of this process's own.
         page: where this process counts; by default one that nobody reads.
+        traces: where calls are spans; closed by whoever opened it.
 
     Attributes:
         kept: replies to repeated requests.
@@ -85,7 +90,9 @@ class Service:
         worker: int = 0,
         verdicts: Path | None = None,
         page: Page | None = None,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._settings = settings
         self._held = ExitStack()
         if verdicts is None:
@@ -219,7 +226,10 @@ class Service:
                     self._catalog, self._executors, scoring, self.kept, self._shadowing, self._page
                 ),
             ),
-            (training_service_pb2.DESCRIPTOR, TrainingService(registry, self._executors, desk, watch)),
+            (
+                training_service_pb2.DESCRIPTOR,
+                TrainingService(registry, self._executors, desk, watch, self._traces),
+            ),
             (
                 model_service_pb2.DESCRIPTOR,
                 ModelService(
@@ -241,6 +251,7 @@ class Service:
             self._settings.stream_idle_seconds,
             self._page,
             self._settings.log_calls,
+            self._traces,
         )
         for file, servicer in services:
             for service in file.services_by_name.values():

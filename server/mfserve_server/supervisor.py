@@ -356,6 +356,7 @@ def trainer_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str
         "DATA_ROOTS": os.pathsep.join(map(str, settings.data_roots)) or None,
         "LOG_LEVEL": settings.log_level,
         "LOG_FORMAT": settings.log_format,
+        "OTLP_ENDPOINT": settings.otlp_endpoint,
     }
     told = {f"{PREFIX}{name}": value for name, value in shared.items() if value is not None}
     dropped = {f"{PREFIX}CONFIG", *unknown_variables(ours)}

@@ -12,6 +12,7 @@ from mfserve_registry.errors import FailedPrecondition, InvalidArgument, Unavail
 from mfserve_registry.formats import format_of
 from mfserve_registry.paths import resolve_under_roots
 from mfserve_registry.spec import DatasetSpec, FileDataset
+from mfserve_registry.traces import Carrier
 from mfserve_registry.without_ratings import lack_of_ratings
 from mfserve_server.conversions.jobs import job_message, progress_message
 from mfserve_server.conversions.specs import dataset_spec, promotion_gates, training_spec
@@ -36,8 +37,11 @@ class TrainingDesk:
         self._registry = registry
         self._data_roots = data_roots
 
-    def submit(self, request: pb.TrainRequest) -> JobAndProgress:
+    def submit(self, request: pb.TrainRequest, trace: Carrier | None) -> JobAndProgress:
         """Queues a training, or finds it again.
+
+        Args:
+            trace: in which it is asked for.
 
         Raises:
             InvalidArgument: a field is wrong.
@@ -57,7 +61,7 @@ class TrainingDesk:
         if wanted.dataset.implicit and (lack := lack_of_ratings(wanted.spec)):
             raise InvalidArgument(f"The data set is implicit. {lack.sentence}", field=lack.field)
         self._check_file(wanted.dataset)
-        job, created = self._registry.jobs.submit(wanted)
+        job, created = self._registry.jobs.submit(wanted, trace=trace)
         return (job, None) if created else self._with_progress(job)
 
     def get(self, job_id: str) -> JobAndProgress:

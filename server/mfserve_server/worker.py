@@ -18,6 +18,7 @@ import uvloop
 
 from mfserve_registry.errors import RegistryError
 from mfserve_registry.logs import configure_logs
+from mfserve_registry.traces import open_traces
 from mfserve_server.metrics.page import Page, page_path
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
@@ -39,8 +40,14 @@ async def run(orders: Orders) -> int:
         return 1
     with registry:
         page = Page(page_path(orders.pages, os.getpid()))
+        traces = open_traces(orders.settings, "mfserve-server")
         service = Service(
-            orders.settings, registry, worker=orders.worker, verdicts=orders.verdicts, page=page
+            orders.settings,
+            registry,
+            worker=orders.worker,
+            verdicts=orders.verdicts,
+            page=page,
+            traces=traces,
         )
         try:
             port = await service.start()
@@ -55,6 +62,8 @@ async def run(orders: Orders) -> int:
         telling.cancel()
         _log.info("drains")
         await service.stop()
+        if traces is not None:
+            traces.close()
     return 0
 
 

@@ -45,7 +45,7 @@ def test_scoring_needs_numpy_and_the_registry_only() -> None:
 
 
 def test_the_client_imports_no_array_library_before_it_needs_one() -> None:
-    heavy = {"numpy", "pandas", "pyarrow"}
+    heavy = {"numpy", "opentelemetry", "pandas", "pyarrow"}
     found = [each for each in imports_of("mfserve") if each.package in heavy and each.when == "import"]
     assert not _named(found)
 
@@ -63,9 +63,11 @@ SHARED = {
     "pydantic_settings",
     "sqlalchemy",
     "structlog",
+    "opentelemetry",
 }
 DECLARED = {
-    "mfserve": BASE | {"numpy", "pyarrow", "pandas"},  # the latter three only inside functions, see above
+    # The latter four only inside functions, see above.
+    "mfserve": BASE | {"numpy", "pyarrow", "pandas", "opentelemetry"},
     "mfserve_registry": BASE | SHARED,
     "mfserve_scoring": {"numpy", "faiss"},  # the latter only inside a function, see above
     "mfserve_server": BASE
@@ -131,4 +133,10 @@ def test_importing_every_module_loads_nothing_forbidden_through_others(package: 
 
 
 def test_importing_every_module_of_the_client_loads_no_array_library() -> None:
-    assert not _loaded_by("mfserve") & {"numpy", "pandas", "pyarrow"}
+    assert not _loaded_by("mfserve") & {"numpy", "opentelemetry", "pandas", "pyarrow"}
+
+
+def test_opentelemetry_is_imported_by_nobody_who_does_not_ask_for_traces() -> None:
+    processes = "import sys, mfserve_server.worker, mfserve_trainer.worker, mfserve_trainer.fit_process"
+    code = f"{processes}; sys.exit('opentelemetry' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
@@ -16,6 +16,9 @@ from mfserve_server.opening import open_registry
 from mfserve_server.service import Service
 from mfserve_server.settings import Settings
 from tests.server.calls import Server
+
+if TYPE_CHECKING:
+    from mfserve_registry.traces.spans import Traces
 
 MakeServer = Callable[..., Awaitable[Server]]
 
@@ -35,13 +38,13 @@ def registry(home: Path, migrated: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 async def serve(home: Path, registry: Registry) -> AsyncIterator[MakeServer]:
-    """Starts a server; keyword arguments are settings. All are stopped at the end of the test."""
+    """Starts a server; other keyword arguments are settings. All are stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: Any) -> Server:
+        async def start(traces: Traces | None = None, **settings: Any) -> Server:
             made = Settings(home=home, **{"port": 0, "poll_seconds": 0.02, "drain_seconds": 2.0} | settings)
             opened = stack.enter_context(open_registry(made, migrate=False))
-            service = Service(made, opened)
+            service = Service(made, opened, traces=traces)
             port = await service.start()
             stack.push_async_callback(service.stop)
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from mfserve._client.credentials import VARIABLES
 from mfserve_registry.collection_cli import Settings as CollectionSettings
 from mfserve_registry.commands import tell_of_data_roots
 from mfserve_registry.setting_faults import ALL_SETTINGS, unknown_variables
-from mfserve_registry.settings import SettingsError, load_settings
+from mfserve_registry.settings import SettingsError, StartError, load_settings
+from mfserve_registry.traces import require_traces
 from mfserve_server.settings import Settings
 from mfserve_server.supervisor import trainer_environment
 from mfserve_server.threads import cores, worker_environment
@@ -64,6 +66,12 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
         ),
         ({}, {"MFSERVE_STORE_URL": "s3://key@bucket"}, None, "MFSERVE_STORE_URL is wrong"),
         ({}, {"MFSERVE_CACHE_BYTES": "-1"}, None, "MFSERVE_CACHE_BYTES is wrong"),
+        (
+            {"otlp_endpoint": "127.0.0.1:4317"},
+            {},
+            None,
+            "--otlp-endpoint is wrong: A collector's URL must look like http://127.0.0.1:4317",
+        ),
         ({}, {"MFSERVE_WORKERS": "many"}, None, "MFSERVE_WORKERS is wrong"),
         ({}, {"mfserve_Workers": "many"}, None, "mfserve_Workers is wrong"),
         ({}, {"MFSERVE_PORT": "http://10.0.0.1:50051"}, None, "MFSERVE_PORT is wrong"),
@@ -137,6 +145,14 @@ def test_the_address_of_a_kubernetes_service_named_mfserve_is_no_port(
     monkeypatch.setenv("MFSERVE_PORT", f"{protocol}://10.0.0.1:50051")
     assert load_settings(Settings, {}, None).port == Settings().port
     assert load_settings(Settings, {"port": 6}, None).port == 6
+
+
+def test_traces_without_what_makes_them_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_traces(Settings(otlp_endpoint="http://127.0.0.1:4317"))
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    require_traces(Settings())
+    with pytest.raises(StartError, match=r"mfserve\[otel\]"):
+        require_traces(Settings(otlp_endpoint="http://127.0.0.1:4317"))
 
 
 def test_the_settings_of_all_processes_are_known() -> None:

@@ -83,14 +83,25 @@ def submit(
     max_attempts: int = 3,
 ) -> str:
     """Queues a training; the job's id."""
-    request = JobRequest(
+    request = request_of(csv, spec, model=model, source=source)
+    return registry.jobs.submit(request, max_attempts=max_attempts)[0].job_id
+
+
+def request_of(
+    csv: Path,
+    spec: TrainingSpec = QUICK,
+    *,
+    model: str = "movies",
+    source: DatasetSpec | None = None,
+) -> JobRequest:
+    """A request for a training, with an id of its own."""
+    return JobRequest(
         model=model,
         dataset=source or dataset(csv),
         spec=spec,
         promote_to_alias=None,
         request_id=f"request-{next(_numbers)}",
     )
-    return registry.jobs.submit(request, max_attempts=max_attempts)[0].job_id
 
 
 def finished(registry: Registry, job_id: str) -> Job:

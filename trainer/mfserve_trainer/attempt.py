@@ -25,6 +25,7 @@ from mfserve_trainer.messages import Done, Failed, FitTask, Step
 from mfserve_trainer.promotion import gate_report
 from mfserve_trainer.recording import recording
 from mfserve_trainer.settings import Settings
+from mfserve_trainer.tracing import UNTRACED, AttemptTrace
 
 _RENEWALS_PER_LEASE = 3
 _AGAIN_SECONDS = 1.0
@@ -62,11 +63,19 @@ class Attempt:
         registry: open.
         fitter: does the fit; its process is dead after an attempt that ended in mid-fit.
         contact: is told whether the registry answers.
+        trace: where it is noted what happens.
     """
 
     def __init__(
-        self, claim: Claim, settings: Settings, registry: Registry, fitter: Fitter, contact: Contact
+        self,
+        claim: Claim,
+        settings: Settings,
+        registry: Registry,
+        fitter: Fitter,
+        contact: Contact,
+        trace: AttemptTrace = UNTRACED,
     ) -> None:
+        self._trace = trace
         self._claim = claim
         self._settings = settings
         self._registry = registry
@@ -90,23 +99,29 @@ class Attempt:
             version = await self._fit_and_publish(stop)
         except _Stopped:
             self._log.info("gives the job back")
+            self._trace.end("released")
             await self._settle(self._jobs.release, self._claim)
         except _Cancelled:
             self._log.info("cancelled")
+            self._trace.end("cancelled")
             await self._settle(self._jobs.cancelled, self._claim)
         except LeaseLost:
             self._log.warning("lost the lease; publishes nothing")
+            self._trace.end("failed", "LEASE_LOST")
         except _JobFailed as failure:
             self._log.warning("failed", reason=failure.reason, message=failure.message)
+            self._trace.end("failed", failure.reason)
             await self._settle(
                 self._jobs.fail, self._claim, failure.reason, failure.message, retry=failure.retry
             )
         except Exception:  # noqa: BLE001 - the jobs behind this one must not wait for our defects
             self._log.exception("failed unexpectedly")
+            self._trace.end("failed", "INTERNAL")
             message = "The trainer failed unexpectedly; its log says why."
             await self._settle(self._jobs.fail, self._claim, "INTERNAL", message, retry=True)
         else:
             self._log.info("published", version=version)
+            self._trace.end("published")
 
     async def _settle(self, say: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Tells the registry how the attempt ended, if it still wants to know."""
@@ -209,6 +224,7 @@ class Attempt:
                         match answer:
                             case Step():
                                 record(answer.progress())
+                                self._trace.step(answer)
                             case Failed():
                                 raise _JobFailed(answer.reason, answer.message)
                             case Done():

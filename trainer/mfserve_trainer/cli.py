@@ -25,13 +25,14 @@ from mfserve_registry.commands import (
     tell_of_data_roots,
 )
 from mfserve_registry.settings import StartError
+from mfserve_registry.traces import require_traces
 from mfserve_trainer.memory import can_be_read
 from mfserve_trainer.settings import Settings
 
 _option = partial(setting, Settings)
 
 
-def trainer(
+def trainer(  # noqa: PLR0917 - typer passes options by name
     home: Annotated[Path | None, _option("home")] = None,
     store_url: Annotated[str | None, _option("store_url")] = None,
     data_roots: Annotated[str | None, _option("data_roots")] = None,
@@ -39,6 +40,7 @@ def trainer(
     cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
     max_fit_bytes: Annotated[str | None, _option("max_fit_bytes", metavar="<int>")] = None,
     max_fit_seconds: Annotated[float | None, _option("max_fit_seconds")] = None,
+    otlp_endpoint: Annotated[str | None, _option("otlp_endpoint")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     config: ConfigFile = None,
@@ -52,6 +54,7 @@ def trainer(
         "cache_dir": cache_dir,
         "max_fit_bytes": max_fit_bytes,
         "max_fit_seconds": max_fit_seconds,
+        "otlp_endpoint": otlp_endpoint,
         "log_level": log_level,
         "log_format": log_format,
     }
@@ -62,6 +65,7 @@ def trainer(
     with one_line("trainer"):
         settings = settings_of("trainer", Settings, flags, config)
         tell_of_data_roots("trainer", settings)
+        require_traces(settings)
         if settings.max_fit_bytes is not None and not can_be_read():
             raise StartError(
                 "max_fit_bytes cannot be kept here: this system has no /proc to read memory from."
@@ -71,17 +75,21 @@ def trainer(
 
 async def _train(settings: Settings) -> None:
     from mfserve_registry.logs import configure_logs
+    from mfserve_registry.traces import open_traces
     from mfserve_trainer.worker import Worker
 
     configure_logs(settings, process="trainer")
     with open_registry(settings) as registry:
         registry.ask_store()
         registry.clean_staging()
-        worker = Worker(settings, registry)
+        traces = open_traces(settings, "mfserve-trainer")
+        worker = Worker(settings, registry, traces)
         for caught in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(caught, worker.stop)
         typer.echo(f"mfserve trainer works on the jobs of {settings.home}", err=True)
         await worker.run()
+        if traces is not None:
+            traces.close()
 
 
 datasets = typer.Typer(help="Data sets that are built in.", invoke_without_command=True, add_completion=False)

@@ -7,6 +7,7 @@ import os
 import socket
 from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,6 +17,10 @@ from mfserve_registry.errors import RegistryError
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.fitter import FitProcessDied, Fitter
 from mfserve_trainer.settings import Settings
+from mfserve_trainer.tracing import traced
+
+if TYPE_CHECKING:
+    from mfserve_registry.traces.spans import Traces
 
 _log = structlog.get_logger(__name__)
 
@@ -26,9 +31,11 @@ class Worker:
     Args:
         settings: of this process.
         registry: open, migrated.
+        traces: where its attempts are noted; None: nowhere.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, traces: Traces | None = None) -> None:
+        self._traces = traces
         self._settings = settings
         self._registry = registry
         self._lease = timedelta(seconds=settings.lease_seconds)
@@ -49,8 +56,11 @@ class Worker:
                 if claim is None:
                     await self._wait(self._settings.job_poll_seconds)
                     continue
-                attempt = Attempt(claim, self._settings, self._registry, self._fitter, self._contact)
-                await attempt.run(self._stop)
+                with traced(self._traces, claim) as trace:
+                    attempt = Attempt(
+                        claim, self._settings, self._registry, self._fitter, self._contact, trace
+                    )
+                    await attempt.run(self._stop)
                 if self._settings.max_fit_bytes is not None:
                     # What it keeps of this training would count as the next one's.
                     await self._fitter.kill()

@@ -35,6 +35,7 @@ from mfserve._client.calls import (
 from mfserve._client.channel import Stubs
 from mfserve._client.peer import Peer
 from mfserve._client.sync_transport import Transport
+from mfserve._client.traces import call_span
 from mfserve._client.training_service import Watch
 from mfserve._client.user_ids import AsyncUserIds
 from mfserve._types.bulk import RecommendationBatch
@@ -75,7 +76,7 @@ class AsyncTransport:
         """One request, one answer."""
         method = call.method(self._open())
         wait = self._timeout if timeout is None else timeout
-        with aio_errors_become_ours(self.peer):
+        with call_span(call.request), aio_errors_become_ours(self.peer):
             response = await _aio(method)(
                 call.request,
                 timeout=grpc_timeout(wait),

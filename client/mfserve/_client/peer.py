@@ -9,6 +9,7 @@ from mfserve._client.certificates import channel_credentials
 from mfserve._client.channel import channel_options
 from mfserve._client.credentials import VARIABLES, Credentials, CredentialsError, called
 from mfserve._client.tokens import Caller, Metadata
+from mfserve._client.traces import trace_metadata
 
 
 class Peer:
@@ -54,7 +55,7 @@ class Peer:
 
     def metadata(self) -> Metadata:
         """What goes with every call."""
-        return self._caller.metadata()
+        return self._caller.metadata() + trace_metadata()
 
     def channel(self, kind: Any) -> Any:
         """A new channel.

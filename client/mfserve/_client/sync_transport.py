@@ -30,6 +30,7 @@ from mfserve._client.channel import Stubs
 from mfserve._client.feed import Feed
 from mfserve._client.peer import Peer
 from mfserve._client.status import grpc_errors_become_ours
+from mfserve._client.traces import call_span
 from mfserve._client.training_service import Watch, upload_from
 from mfserve._client.user_ids import UserIds
 from mfserve._types.bulk import RecommendationBatch
@@ -65,7 +66,7 @@ class Transport:
         """One request, one answer."""
         method = call.method(self._open())
         wait = self._timeout if timeout is None else timeout
-        with grpc_errors_become_ours(self.peer):
+        with call_span(call.request), grpc_errors_become_ours(self.peer):
             response = method(
                 call.request,
                 timeout=grpc_timeout(wait),

@@ -28,6 +28,7 @@ from mfserve_registry.names import check_model
 from mfserve_registry.pages import DEFAULT_PAGE_SIZE, Page, check_page_size, decode_token
 from mfserve_registry.spec import UploadedDataset
 from mfserve_registry.tables import job_attempts, job_progress, jobs, uploads
+from mfserve_registry.traces import Carrier
 
 DEFAULT_MAX_ATTEMPTS = 3
 
@@ -49,11 +50,14 @@ class Jobs:
 
     # The caller's side.
 
-    def submit(self, request: JobRequest, *, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> tuple[Job, bool]:
+    def submit(
+        self, request: JobRequest, *, max_attempts: int = DEFAULT_MAX_ATTEMPTS, trace: Carrier | None = None
+    ) -> tuple[Job, bool]:
         """Queues a job.
 
         Args:
             max_attempts: how often workers may start it before it FAILs, 1 or more.
+            trace: in which it is asked for; its attempts go on with that of the call that made it.
 
         Returns:
             The job, and whether it is new: the same request again (same ``request_id``, same body) is the same job.
@@ -89,6 +93,7 @@ class Jobs:
                     cancel_requested=False,
                     attempt=0,
                     attempts_left=max_attempts,
+                    trace=trace,
                     revision=1,
                     created_at=now,
                     updated_at=now,
@@ -229,7 +234,7 @@ class Jobs:
                     row = require_job(connection, row.job_id)
                     finish(connection, row, JobState.FAILED, Outcome.FAILED, now, error=error)
                     continue
-                return Claim(row.job_id, attempt, worker, request, now + lease)
+                return Claim(row.job_id, attempt, worker, request, now + lease, row.trace)
 
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Holds on to a job for ``lease`` from now; True where it should be cancelled.

@@ -15,6 +15,7 @@ from mfserve_registry.errors import FailedPrecondition, RegistryError
 from mfserve_registry.gates import Promotion, PromotionGates
 from mfserve_registry.names import check_model, check_request_id, check_settable_alias
 from mfserve_registry.spec import DatasetSpec, TrainingSpec
+from mfserve_registry.traces import Carrier
 
 
 class JobState(StrEnum):
@@ -199,6 +200,7 @@ class Claim:
         worker: the worker's own name.
         request: what to train.
         lease_expires_at: when the hold ended, as first claimed; ``Jobs.renew`` moves it in the database.
+        trace: in which the job was asked for, if in any.
     """
 
     job_id: str
@@ -206,3 +208,4 @@ class Claim:
     worker: str
     request: JobRequest
     lease_expires_at: datetime
+    trace: Carrier | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
 
 from mfserve.v1 import training_service_pb2 as pb
 from mfserve_registry import Registry
@@ -12,18 +13,31 @@ from mfserve_server.executors import Executors
 from mfserve_server.training import JobWatch, TrainingDesk
 from mfserve_server.uploading import receive_upload
 
+if TYPE_CHECKING:
+    from mfserve_registry.traces.spans import Traces
+
 
 class TrainingService:
     """Queues trainings and tells how they get on."""
 
-    def __init__(self, registry: Registry, executors: Executors, desk: TrainingDesk, watch: JobWatch) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        executors: Executors,
+        desk: TrainingDesk,
+        watch: JobWatch,
+        traces: Traces | None,
+    ) -> None:
         self._registry = registry
         self._executors = executors
         self._desk = desk
         self._watch = watch
+        self._traces = traces
 
     async def Train(self, request: pb.TrainRequest) -> pb.TrainResponse:
-        return pb.TrainResponse(job=job_message(*await self._executors.registry(self._desk.submit, request)))
+        trace = None if self._traces is None else self._traces.carrier()
+        submitted = await self._executors.registry(self._desk.submit, request, trace)
+        return pb.TrainResponse(job=job_message(*submitted))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest) -> pb.GetTrainingJobResponse:
         job_id = required(request.job_id, "job_id")
