@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from mfserve_registry import Job, JobState, Registry
+from mfserve_registry.contact import Contact
 from mfserve_trainer.attempt import Attempt
 from mfserve_trainer.cli import trainer
 from mfserve_trainer.fitter import Fitter
@@ -34,7 +35,7 @@ async def attempted(registry: Registry, csv: Path, settings: Settings) -> Job:
     fitter = Fitter(settings)
     await fitter.start()
     process = psutil.Process(fitter.pid)
-    await Attempt(claim, settings, registry, fitter).run(asyncio.Event())
+    await Attempt(claim, settings, registry, fitter, Contact()).run(asyncio.Event())
     assert not process.is_running()
     return registry.jobs.get(job_id)
 

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from mfserve_registry import Registry
+from mfserve_registry.contact import Contact
 from mfserve_registry.snapshot import write_snapshot
 from mfserve_registry.traces.spans import Traces
 from mfserve_trainer.attempt import Attempt
@@ -57,7 +58,9 @@ async def attempted(registry: Registry, home: Path, csv: Path, failed: Failed | 
     assert claim is not None
     settings = Settings(home=home, data_roots=(csv.parent,))
     with traced(Traces(provider), claim) as trace:
-        await Attempt(claim, settings, registry, Fitting(settings, failed), trace).run(asyncio.Event())
+        await Attempt(claim, settings, registry, Fitting(settings, failed), Contact(), trace).run(
+            asyncio.Event()
+        )
     return exporter
 
 
