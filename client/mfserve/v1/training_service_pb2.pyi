@@ -135,8 +135,8 @@ class TrainRequest(_message.Message):
     letter or digit. Required.
     """
     promote_to_alias: _builtins.str
-    """An alias to move to the new version, if its gates let it through. Absent: none; but a model's first version always
-    takes `production`.
+    """An alias to move to the new version, if its gates let it through. Absent: none; but a model's first version takes
+    `production`, unless it failed a gate.
     """
     request_id: _builtins.str
     """Chosen by the caller, 1 to 128 printable ASCII characters, such as a UUID. Required."""
