@@ -8,7 +8,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mfserve.cli._errors import describe
 from mfserve.cli._output import CommandError, UsageError, plain, prepare, say
 from mfserve.cli._plugins import PluginGroup
 from mfserve.errors import InvalidArgumentError, MfserveError, StatusError
@@ -53,16 +52,23 @@ def _is_usage(error: MfserveError) -> bool:
     )
 
 
+def _described(error: Exception) -> str:
+    # Imported here: it knows the client, which `mfserve serve` can do without.
+    from mfserve.cli._errors import describe
+
+    return describe(error)
+
+
 def main() -> NoReturn:
     """Runs the command line and exits; see ``mfserve --help`` for the exit codes."""
     prepare()
     try:
         app()
     except CommandError as error:
-        say(f"[bold red]error:[/] {describe(error)}")
+        say(f"[bold red]error:[/] {_described(error)}")
         sys.exit(error.exit_code)
     except MfserveError as error:
-        say(f"[bold red]error:[/] {describe(error)}")
+        say(f"[bold red]error:[/] {_described(error)}")
         sys.exit((UsageError if _is_usage(error) else CommandError).exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
