@@ -66,7 +66,7 @@ def test_a_histogram_counts_where_its_bounds_say() -> None:
 
 def test_pages_add_up_and_what_the_dead_have_counted_stays(tmp_path: Path) -> None:
     alive = {1, 2}
-    pages = Pages(tmp_path, lambda: alive)
+    pages = Pages(tmp_path, lambda pid: pid in alive)
     for pid in alive:
         page = Page(page_path(tmp_path, pid))
         page.counter(REQUESTS, "RecommendationService/Recommend", "OK").add(pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,10 +26,6 @@ class ChildrenNumbers(Collector):
     def __init__(self, workers: Sequence[Child], expires_at: Callable[[], datetime | None]) -> None:
         self._workers = workers
         self._expires_at = expires_at
-
-    def alive(self) -> Collection[int]:
-        """Process ids."""
-        return {pid for worker in self._workers if (pid := worker.pid) is not None}
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -24,12 +24,12 @@ class Pages(Collector):
 
     Args:
         folder: of this start.
-        alive: process ids of the processes that have not ended.
+        is_alive: whether the process of this id has not ended.
     """
 
-    def __init__(self, folder: Path, alive: Callable[[], Collection[int]]) -> None:
+    def __init__(self, folder: Path, is_alive: Callable[[int], bool]) -> None:
         self._folder = folder
-        self._alive = alive
+        self._is_alive = is_alive
         self._ended = array("d", bytes(BYTES))
         self._adding = Lock()
 
@@ -40,14 +40,15 @@ class Pages(Collector):
             yield _family(metric, living if metric.kind is Kind.GAUGE else everything)
 
     def _add_up(self) -> tuple[array[float], array[float]]:
-        alive = self._alive()  # first: who ends from now on has a whole page all the same
         living = array("d", bytes(BYTES))
         for path in sorted(self._folder.glob("*.page")):
             with suppress(FileNotFoundError):
+                # First: of one that ends from now on the page is whole all the same.
+                alive = self._is_alive(int(path.stem))
                 page = array("d", path.read_bytes())
                 if len(page) < SIZE:
                     continue  # it is just being made
-                if int(path.stem) in alive:
+                if alive:
                     _add(living, page)
                 else:
                     _add(self._ended, page)
