@@ -152,7 +152,7 @@ class Child:
             process.stdin.write(orders.result() + b"\n")
             await process.stdin.drain()
         async for line in process.stdout:
-            with suppress(ValueError):  # some library's word
+            with suppress(ValueError, TypeError):  # some library's word
                 self.told |= json.loads(line)
                 self._heard()
                 self.ready.set()
