@@ -40,7 +40,10 @@ class Collector:
     def collect(self, retention: Retention, *, dry_run: bool, progress: Progress | None) -> Collected:
         """See ``Registry.collect``."""
         ownership = Ownership(self._database, self._store)  # a new one: what was found before may be over
-        ownership.check() if dry_run else ownership.claim()
+        if dry_run:
+            ownership.check()
+        else:
+            ownership.claim()
         deleted, dropped = self._mark(retention, dry_run=dry_run)
         things = stored(self._store)
         with self._database.read() as connection:
