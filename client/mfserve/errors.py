@@ -116,7 +116,7 @@ class StatusError(MfserveError):
 
 
 class CancelledError(StatusError):
-    """The call was cancelled by the server or a proxy (cancelling an asyncio task is asyncio's own exception)."""
+    """The client was closed before the call had ended (cancelling an asyncio task is asyncio's own exception)."""
 
     code = "CANCELLED"
 

@@ -165,6 +165,13 @@ async def test_an_answer_that_is_too_large(serve: Serve, connect: Connect) -> No
         await connect(serve(GetArtifact=send).address).get_artifact("movies", "huge")
 
 
+async def test_a_call_that_a_server_cancels_may_work_later(serve: Serve, connect: Connect) -> None:
+    """The core of gRPC cancels what reaches a server process just when it takes no more."""
+    server = serve(DeleteModel=lambda request, context: context.abort(grpc.StatusCode.CANCELLED, "CANCELLED"))
+    with pytest.raises(errors.UnavailableError, match=f"the server at {server.address} ended the call"):
+        await connect(server.address).delete_model("movies")
+
+
 def test_a_passed_deadline_is_a_timeout_error() -> None:
     error = errors.DeadlineExceededError("too late", reason="X")
     assert isinstance(error, TimeoutError)

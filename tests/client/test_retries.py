@@ -53,7 +53,9 @@ def test_the_service_config_names_methods_that_exist() -> None:
     json.loads(dict(channel_options())["grpc.service_config"])
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED]
+)
 @pytest.mark.parametrize("name", REPEATED)
 async def test_what_is_safe_is_repeated(serve: Serve, name: str, code: grpc.StatusCode) -> None:
     refusals = iter([code])

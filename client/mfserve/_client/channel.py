@@ -50,7 +50,8 @@ RETRIED = {
 def service_config() -> dict[str, Any]:
     """The gRPC service config of every client.
 
-    RESOURCE_EXHAUSTED is how a server sheds load; it tells with a pushback when to come again, or not to.
+    RESOURCE_EXHAUSTED is how a server sheds load; it tells with a pushback when to come again, or not to. CANCELLED is
+    what gRPC says where a server process ends just when a call reaches it.
     """
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -66,7 +67,7 @@ def service_config() -> dict[str, Any]:
                     "initialBackoff": "0.1s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
                 },
             }
         ],

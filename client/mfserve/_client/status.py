@@ -44,6 +44,10 @@ _PREFACES = {
     "DEADLINE_EXCEEDED": "the server at {address} did not answer in time",
 }
 
+# grpcio's words where this side ended the call. Where the other side did, its process is about to end: it cancels the
+# calls that reach it in the moment in which it takes no more.
+_ENDED_HERE = frozenset({"Locally cancelled by application!", "Channel closed!"})
+
 
 @contextmanager
 def grpc_errors_become_ours(peer: Peer) -> Iterator[None]:
@@ -62,6 +66,8 @@ def from_rpc_error(error: grpc.RpcError, peer: Peer) -> StatusError:
     details = next((value for key, value in trailers if key == _DETAILS), b"")
     told = _read(details if isinstance(details, bytes) else b"")
     reason = told.reason
+    if code == "CANCELLED" and not reason and message not in _ENDED_HERE:
+        return errors.UnavailableError(f"the server at {peer.address} ended the call")
     if not reason and code in _PREFACES:
         if code == "UNAVAILABLE" and (ours := handshake_error(message, peer.address, peer.when_closed)):
             return ours
