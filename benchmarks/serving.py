@@ -5,6 +5,7 @@ Needs h2load (Debian: nghttp2-client) and, for MLServer, ``make peers``. Section
 ``unary``: Recommend on MovieLens 100K, users at random (``benchmarks.load.unary``).
 ``bulk``: StreamRecommend on MovieLens 100K, with the default 48 factors and with 20 (``benchmarks.load.bulk``).
 ``sharing``: Recommend on a million items, with 1 caller and with 64 (``benchmarks.load.sharing``).
+``overload``: the same at three times its capacity (``benchmarks.load.overload``); half a minute, one run.
 
 Every server is one process on the first core, the load is on the last one. Contestants take turns within each run. An
 answer that is wrong ends the benchmark. Without ``--home`` the models are trained first, which takes a minute.
@@ -29,7 +30,7 @@ from benchmarks.load.cores import stay_on_load_core
 from benchmarks.load.serving import BATCH_SIZES
 from benchmarks.load.stats import show
 
-SECTIONS = ("unary", "bulk", "sharing")
+SECTIONS = ("unary", "bulk", "sharing", "overload")
 DEFAULT, NARROW = "movies", "movies-k20"
 
 
@@ -92,7 +93,7 @@ def check(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The figures of each section. Its tables are printed as soon as they are there."""
-    from benchmarks.load import bulk, contestants, sharing, unary
+    from benchmarks.load import bulk, contestants, overload, sharing, unary
 
     runs, seconds = options.runs, options.seconds
     with contestants.Services() as services:
@@ -116,6 +117,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                     services, home, runs=runs, seconds=seconds if options.quick else 4 * seconds
                 ),
                 sharing.tables,
+            ),
+            "overload": (
+                lambda home: overload.measure(services, home, seconds=seconds if options.quick else 30 * seconds),
+                overload.tables,
             ),
         }  # fmt: skip
         homes = random_models(folder) if options.quick else models(options, folder)
@@ -150,9 +155,9 @@ def models(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     if trained := {"unary", "bulk"} & set(options.only):
         homes = dict.fromkeys(trained, options.home or folder / "movielens")
         train(homes[trained.pop()], {DEFAULT} | ({NARROW} if "bulk" in options.only else set()))
-    if "sharing" in options.only:
-        homes["sharing"] = folder / "catalogue"
-        with Registry.open(homes["sharing"]) as registry:
+    if large := {"sharing", "overload"} & set(options.only):
+        homes |= dict.fromkeys(large, folder / "catalogue")
+        with Registry.open(folder / "catalogue") as registry:
             publish(registry, sharing.MODEL, Size(1000, 1_000_000))
     return homes
 

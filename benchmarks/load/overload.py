@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import numpy as np
 
+from benchmarks.load import contestants, sharing
+from benchmarks.load.contestants import Services
 from benchmarks.load.memory import rollup_bytes
-from benchmarks.load.snapshots import Size, publish
+from benchmarks.load.serving import Serving
+from benchmarks.load.stats import table
 from benchmarks.load.traffic import OPTIONS
-from benchmarks.service import Started, started
+from mfserve.cli._latencies import percentile
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
-from mfserve_registry import Registry
 
-MODEL = "catalogue"
-CALLERS = 64
+TIMES = 3.0
+"""The capacity. What was really offered is told: a load that is itself short of time offers less."""
+PATIENCE = 2.5
+"""The longest delay that callers put up with (``max_delay_seconds``), in p99s of a lone caller."""
+_CALLERS = 64
+_USERS = 50
 _DEADLINE = 30.0
+_PAUSE = 0.01
+"""Seconds for which who is refused lets others go first, where callers call again at once."""
+_AFTER = 4.0
+_SLICE = 0.5
+_ENOUGH = 0.8
+"""Of the speed before: full speed, as far as half a second tells."""
 _HEALTH = "/grpc.health.v1.Health/Check"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to measure.
-
-    Attributes:
-        size: of the catalogue.
-        warm: seconds of calls, one after the other and 64 at a time, before the overload.
-        seconds: of the overload.
-        times: the capacity.
-        patience: the longest delay that callers put up with (``max_delay_seconds``), in p99s of a lone caller.
-    """
-
-    size: Size
-    warm: float = 8.0
-    seconds: float = 30.0
-    times: float = 3.0
-    patience: float = 2.0
+_SERVING = b"\x08\x01"
 
 
 @dataclass(slots=True)
@@ -58,156 +51,140 @@ class _Calls:
     others: list[str] = field(default_factory=list)
 
 
-def measure(folder: Path, plan: Plan) -> dict[str, Any]:
-    """The worker is on the first core, callers are on the last."""
-    home = folder / "overload"
-    with Registry.open(home) as registry:
-        publish(registry, MODEL, plan.size)
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[-1]})
-    try:
-        with _service(home, cores[0]) as service:
-            alone = asyncio.run(_alone(service, plan))
-        patience = plan.patience * alone["p99_ms"] / 1e3
-        with _service(home, cores[0], MFSERVE_MAX_DELAY_SECONDS=str(patience)) as service:
-            found = asyncio.run(_overload(service, home, plan))
-    finally:
-        os.sched_setaffinity(0, cores)
-    return {"alone": alone, "max_delay_seconds": patience, **found}
+class _Caller:
+    """Asks one server for the recommendations of one user after the other."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._recommend = RecommendationServiceStub(channel).Recommend
+        self._number = 0
+
+    async def call(self, calls: _Calls) -> bool:
+        """Whether there was an answer."""
+        self._number += 1
+        request = pb.RecommendRequest(
+            model_spec=ModelSpec(model=sharing.MODEL), user_id=f"u{self._number % _USERS}", limit=10
+        )
+        begun = time.monotonic()
+        try:
+            await self._recommend(request, timeout=_DEADLINE)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                calls.refused.append(time.monotonic() - begun)
+                calls.pushbacks += "grpc-retry-pushback-ms" in dict(error.trailing_metadata() or ())
+            else:
+                calls.others.append(error.code().name)
+            return False
+        calls.answered.append(time.monotonic() - begun)
+        return True
+
+    async def closed(self, seconds: float, calls: _Calls, callers: int = _CALLERS) -> float:
+        """Calls a second that so many callers get answers to, who call again at once."""
+        begun = time.monotonic()
+
+        async def one() -> None:
+            while time.monotonic() < begun + seconds:
+                if not await self.call(calls):
+                    await asyncio.sleep(_PAUSE)
+
+        await asyncio.gather(*(one() for _ in range(callers)))
+        return len(calls.answered) / (time.monotonic() - begun)
+
+    async def open(self, rate: float, seconds: float, calls: _Calls) -> tuple[float, float]:
+        """Calls at a rate, whatever becomes of them: how many a second were made, and answered."""
+        begun = time.monotonic()
+        made = 0
+        async with asyncio.TaskGroup() as tasks:
+            while (due := begun + made / rate) < begun + seconds:
+                await asyncio.sleep(max(due - time.monotonic(), 0.0))
+                tasks.create_task(self.call(calls))
+                made += 1
+            offered = made / (time.monotonic() - begun)
+        return offered, len(calls.answered) / (time.monotonic() - begun)
 
 
-def _service(home: Path, core: int, **environment: str) -> Any:
-    settings = {"MFSERVE_REPLY_CACHE_BYTES": "0", "MFSERVE_HEALTH_PORT": "0", **environment}
-    return started(home, "--no-trainer", core=core, environment=settings)
+def measure(services: Services, home: Path, *, seconds: float) -> dict[str, Any]:
+    """Figures of a lone caller, of 64 whom nobody refuses, and of the overload, which lasts ``seconds``."""
+    free = services.of(home, contestants.NO_KEPT_REPLIES)
+    warm = max(seconds / 4, 0.5)
+    found = asyncio.run(_unloaded(free, warm))
+    patience = PATIENCE * found["alone"]["p99_ms"] / 1e3
+    limits = {"MFSERVE_MAX_DELAY_SECONDS": str(patience), "MFSERVE_HEALTH_PORT": "0"}
+    limited = services.of(home, contestants.NO_KEPT_REPLIES | limits)
+    found |= {"max_delay_ms": 1e3 * patience}
+    return found | asyncio.run(_overload(limited, _health_address(home), found["capacity"], warm, seconds))
 
 
-async def _alone(service: Started, plan: Plan) -> dict[str, Any]:
-    """One caller; and what 64 get through when nobody is refused."""
-    async with _stub(service.address) as (recommend, users):
-        calls = _Calls()
-        until = time.monotonic() + plan.warm
-        while time.monotonic() < until:
-            await _call(recommend, users(), calls)
-        rate = await _closed(recommend, users, plan.warm, _Calls())
-    return {"p50_ms": _ms(calls.answered, 50), "p99_ms": _ms(calls.answered, 99), "capacity": rate}
+async def _unloaded(server: Serving, seconds: float) -> dict[str, Any]:
+    async with _caller(server) as caller:
+        await caller.closed(seconds / 4, _Calls(), callers=1)
+        alone = _Calls()
+        await caller.closed(seconds, alone, callers=1)
+        return {"alone": _quantiles(alone.answered), "capacity": await caller.closed(seconds, _Calls())}
 
 
-async def _overload(service: Started, home: Path, plan: Plan) -> dict[str, Any]:
-    health = _health_address(home)
-    async with _stub(service.address) as (recommend, users):
-        capacity = await _closed(recommend, users, plan.warm, _Calls())
-        before = rollup_bytes(service.workers[0])
-        calls, memory = _Calls(), [before]
-        checks: list[float] = []
+async def _overload(
+    server: Serving, health: str, capacity: float, warm: float, seconds: float
+) -> dict[str, Any]:
+    async with _caller(server) as caller:
+        before_rate = await caller.closed(warm, _Calls())
+        before = rollup_bytes(server.pid)
         over = asyncio.Event()
-        watching = [
-            asyncio.create_task(_check_health(health, over, checks)),
-            asyncio.create_task(_weigh(service.workers[0], over, memory)),
-        ]
-        await _open(recommend, users, plan.times * capacity, plan.seconds, calls)
-        ended = time.monotonic()
+        watching = asyncio.gather(_checks(health, over), _weights(server.pid, over))
+        calls = _Calls()
+        offered, answered = await caller.open(TIMES * capacity, seconds, calls)
         over.set()
-        await asyncio.gather(*watching)
-        again = []
-        while time.monotonic() < ended + 4.0:
-            again.append(await _closed(recommend, users, 0.5, _Calls()))
-    full = next((0.5 * (number + 1) for number, rate in enumerate(again) if rate >= 0.9 * capacity), None)
+        checks, weights = await watching
+        ended = time.monotonic()
+        after = []
+        while time.monotonic() < ended + _AFTER:
+            after.append(await caller.closed(_SLICE, _Calls()))
     return {
-        "capacity": capacity,
-        "offered": plan.times * capacity,
-        "answered_per_second": len(calls.answered) / plan.seconds,
-        "answered": {"p50_ms": _ms(calls.answered, 50), "p99_ms": _ms(calls.answered, 99)},
+        "64_callers_with_the_limit": before_rate,
+        "offered": offered,
+        "answered_per_second": answered,
+        "answered": _quantiles(calls.answered),
         "refused": {
             "calls": len(calls.refused),
-            "p50_ms": _ms(calls.refused, 50),
-            "p99_ms": _ms(calls.refused, 99),
-            "max_ms": _ms(calls.refused, 100),
             "with_pushback": calls.pushbacks,
+            **_quantiles(calls.refused),
         },
         "otherwise": sorted(set(calls.others)),
-        "health": {"checks": len(checks), "p99_ms": _ms(checks, 99), "max_ms": _ms(checks, 100)},
-        "memory_grown_bytes": max(memory) - before,
-        "full_speed_after_seconds": full,
-        "speeds_after": again,
+        "health": {"checks": len(checks), **_quantiles(checks)},
+        "memory_grown_bytes": max(weights) - before,
+        "full_speed_after_seconds": next(
+            (_SLICE * number for number, rate in enumerate(after, 1) if rate >= _ENOUGH * before_rate), None
+        ),
+        "speeds_after": after,
     }
 
 
-class _stub:  # noqa: N801 - used as a function
-    """A channel's Recommend, and random users."""
-
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-
-    async def __aenter__(self) -> tuple[Callable[..., Any], Callable[[], str]]:
-        random = np.random.default_rng(0)
-        return RecommendationServiceStub(self._channel).Recommend, lambda: f"u{random.integers(1000)}"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._channel.close()
+@asynccontextmanager
+async def _caller(server: Serving) -> AsyncIterator[_Caller]:
+    async with grpc.aio.insecure_channel(server.address, options=OPTIONS) as channel:
+        yield _Caller(channel)
 
 
-async def _call(recommend: Callable[..., Any], user: str, calls: _Calls) -> None:
-    begun = time.monotonic()
-    request = pb.RecommendRequest(model_spec=ModelSpec(model=MODEL), user_id=user, limit=10)
-    try:
-        await recommend(request, timeout=_DEADLINE)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            calls.refused.append(time.monotonic() - begun)
-            calls.pushbacks += any(
-                key == "grpc-retry-pushback-ms" for key, _ in error.trailing_metadata() or ()
-            )
-        else:
-            calls.others.append(str(error.code()))
-    else:
-        calls.answered.append(time.monotonic() - begun)
-
-
-async def _closed(
-    recommend: Callable[..., Any], users: Callable[[], str], seconds: float, calls: _Calls
-) -> float:
-    """Calls a second that 64 callers get answers to, who call again at once; who is refused waits a little."""
-    begun = time.monotonic()
-
-    async def caller() -> None:
-        while time.monotonic() < begun + seconds:
-            refused = len(calls.refused)
-            await _call(recommend, users(), calls)
-            if len(calls.refused) > refused:
-                await asyncio.sleep(0.01)
-
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return len(calls.answered) / (time.monotonic() - begun)
-
-
-async def _open(
-    recommend: Callable[..., Any], users: Callable[[], str], rate: float, seconds: float, calls: _Calls
-) -> None:
-    begun = time.monotonic()
-    pending: set[asyncio.Task[None]] = set()
-    for number in range(round(rate * seconds)):
-        await asyncio.sleep(max(begun + number / rate - time.monotonic(), 0.0))
-        task = asyncio.create_task(_call(recommend, users(), calls))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-    await asyncio.gather(*pending)
-
-
-async def _check_health(address: str, over: asyncio.Event, checks: list[float]) -> None:
+async def _checks(address: str, over: asyncio.Event) -> list[float]:
+    """Seconds of health checks, twenty a second."""
+    found = []
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
-        check: Callable[..., Awaitable[bytes]] = channel.unary_unary(_HEALTH)
+        check: Callable[..., Any] = channel.unary_unary(_HEALTH)
         while not over.is_set():
             begun = time.monotonic()
-            if await check(b"", timeout=_DEADLINE) != b"\x08\x01":
-                raise SystemExit("health says NOT_SERVING")
-            checks.append(time.monotonic() - begun)
+            if await check(b"", timeout=_DEADLINE) != _SERVING:
+                raise SystemExit("overload: health says NOT_SERVING")
+            found.append(time.monotonic() - begun)
             await asyncio.sleep(0.05)
+    return found
 
 
-async def _weigh(pid: int, over: asyncio.Event, memory: list[int]) -> None:
+async def _weights(pid: int, over: asyncio.Event) -> list[int]:
+    """Bytes of the process, every second."""
+    found = []
     while not over.is_set():
-        memory.append(rollup_bytes(pid))
+        found.append(rollup_bytes(pid))
         await asyncio.sleep(1.0)
+    return found
 
 
 def _health_address(home: Path) -> str:
@@ -215,5 +192,51 @@ def _health_address(home: Path) -> str:
     return str(json.loads([line for line in lines if '"answers health checks"' in line][-1])["address"])
 
 
-def _ms(seconds: list[float], percent: float) -> float | None:
-    return round(1e3 * float(np.percentile(seconds, percent)), 2) if seconds else None
+def _quantiles(seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(seconds) or [0.0]
+    return {f"p{percent}_ms": 1e3 * percentile(ordered, percent) for percent in (50, 99, 100)}
+
+
+def tables(found: dict[str, Any]) -> str:
+    """What it shows, as Markdown."""
+    alone, answered, refused = (found[name] for name in ("alone", "answered", "refused"))
+    return table(
+        ["one process on one core", "measured", "beside"],
+        [
+            [
+                "a lone caller, p50 / p99",
+                f"{alone['p50_ms']:.1f} / {alone['p99_ms']:.1f} ms",
+                "",
+            ],
+            ["64 callers, nobody refused", f"{found['capacity']:.0f} calls/s", ""],
+            [
+                "64 callers, with the limit",
+                f"{found['64_callers_with_the_limit']:.0f} calls/s",
+                f"at most {found['max_delay_ms']:.0f} ms",
+            ],
+            ["offered", f"{found['offered']:.0f} calls/s", f"{found['offered'] / found['capacity']:.1f} x"],
+            [
+                "answered",
+                f"{found['answered_per_second']:.0f} calls/s",
+                f"{found['answered_per_second'] / found['capacity']:.2f} x",
+            ],
+            [
+                "answered, p50 / p99",
+                f"{answered['p50_ms']:.0f} / {answered['p99_ms']:.0f} ms",
+                f"{answered['p99_ms'] / alone['p99_ms']:.1f} x a lone caller's p99",
+            ],
+            [
+                "refused, p50 / p99 / longest",
+                f"{refused['p50_ms']:.1f} / {refused['p99_ms']:.1f} / {refused['p100_ms']:.1f} ms",
+                f"{refused['with_pushback']:,} of {refused['calls']:,} with a pushback",
+            ],
+            ["otherwise", ", ".join(found["otherwise"]) or "none", ""],
+            [
+                "health, p99 / longest",
+                f"{found['health']['p99_ms']:.1f} / {found['health']['p100_ms']:.1f} ms",
+                f"{found['health']['checks']} checks",
+            ],
+            ["memory grown", f"{found['memory_grown_bytes'] / 2**20:.1f} MiB", ""],
+            ["full speed after", f"{found['full_speed_after_seconds']} s", ""],
+        ],
+    )

@@ -20,6 +20,7 @@ import structlog
 
 from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Question, Recommendations, Recommender
+from mfserve_server.admission.arrivals import Arrivals
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.metrics.layout import SEARCH_DURATION, SEARCH_QUESTIONS
@@ -39,11 +40,12 @@ Answer = Recommendations | Exception
 
 
 class Waiting(NamedTuple):
-    """A question whose caller waits."""
+    """A question whose caller waits, since when by ``time.monotonic``."""
 
     loaded: LoadedVersion
     question: Question
     future: asyncio.Future[Recommendations]
+    since: float
 
 
 class SharedScoring:
@@ -69,6 +71,7 @@ class SharedScoring:
         self._most = most
         self._max_delay = max_delay
         self._busy_until = 0.0
+        self._arrivals = Arrivals()
         self._waiting: deque[Waiting] = deque()
         self._taken: list[Waiting] = []
         self._running: asyncio.Task[None] | None = None
@@ -83,7 +86,7 @@ class SharedScoring:
         """
         self._refuse_if_late(loaded)
         future: asyncio.Future[Recommendations] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(loaded, question, future))
+        self._waiting.append(Waiting(loaded, question, future, time.monotonic()))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         elif len(self._waiting) >= self._expected:
@@ -114,11 +117,21 @@ class SharedScoring:
         self._questions.observe(questions)
 
     def _refuse_if_late(self, loaded: LoadedVersion) -> None:
-        """A newcomer waits for the search under way, and is then scored with all who wait already."""
+        """Refuses a newcomer for whom, or for those who wait already, it would take too long.
+
+        A newcomer waits for the search under way, and is then scored with all who wait by then: those who do now and,
+        at the rate of late, those who are still to come. That search must not be late for who has waited longest.
+        """
+        now = time.monotonic()
+        self._arrivals.note(now)
+        times = loaded.scorer.times
+        turn = max(self._busy_until - now, 0.0)
         together = len(self._waiting) + 1
-        searches = math.ceil(together / self._most)
-        each = loaded.scorer.times.expected(min(together, self._most))
-        delay = max(self._busy_until - time.monotonic(), 0.0) + searches * each
+        each = times.expected(min(together + self._arrivals.rate * turn, self._most))
+        waited = 0.0
+        with suppress(IndexError):  # none waits, or the scoring thread takes them just now
+            waited = now - self._waiting[0].since
+        delay = turn + max(waited + each, math.ceil(together / self._most) * each)
         # Whoever finds nobody here is scored, however long that takes.
         if delay > self._max_delay and self._running is not None:
             error = Overloaded("This server has more to score than it can in time; try again.")

@@ -51,6 +51,10 @@ def test_every_section_measures_every_contestant(tmp_path: Path) -> None:
             assert len(row[rate]) == 1
             assert row[rate][0] > 0, name
             assert f"| {name} |" in done.stdout
+    overload = figures["overload"]
+    assert overload["answered_per_second"] > 0
+    assert overload["health"]["checks"] > 0
+    assert overload["otherwise"] == []
 
 
 def test_published_arrays_are_the_catalogues_and_wrong_answers_are_noticed(tmp_path: Path) -> None:

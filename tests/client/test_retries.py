@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from typing import Any
 
 import grpc
@@ -69,6 +70,33 @@ async def test_what_is_safe_is_repeated(serve: Serve, name: str, code: grpc.Stat
     async with AsyncClient(server.address) as client:
         await CALLS[name](client)
     assert server.calls == [name, name]
+
+
+async def test_a_server_that_sheds_load_says_when_to_come_again(serve: Serve, connect: Connect) -> None:
+    came: list[float] = []
+
+    def later(request: Any, context: Any) -> Any:
+        came.append(time.monotonic())
+        if len(came) == 1:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", "700"),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
+        return greet(request, context)
+
+    found = await connect(serve(Recommend=later).address).recommend("movies", "1")
+    assert found.served_version.version == VERSION.version
+    first, second = came
+    assert second - first >= 0.7  # by itself gRPC waits for 0.1 s at most
+
+
+async def test_or_that_it_is_no_use(serve: Serve, connect: Connect) -> None:
+    def never(request: Any, context: Any) -> Any:
+        context.set_trailing_metadata((("grpc-retry-pushback-ms", "-1"),))
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
+
+    server = serve(Recommend=never)
+    with pytest.raises(errors.ResourceExhaustedError):
+        await connect(server.address).recommend("movies", "1")
+    assert server.calls == ["Recommend"]
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-_MEMORY = 0.95
-"""What a search counts for after the next one: the last twenty tell."""
+import math
+from dataclasses import dataclass
+
+_NEW = 0.2
+"""What the newest search of a size counts for, beside all before it."""
+_KEPT = 100
+"""Searches after which a size is forgotten that none of them had: the machine may be busier now, or idle again."""
+_DARED = 1.5
+"""Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
+mostly walks through the items once, and what it really takes is only learnt by trying."""
+
+
+@dataclass(slots=True)
+class _Size:
+    """Searches of about one size.
+
+    Attributes:
+        questions, seconds: means.
+        last: number of the latest of them, among all searches.
+    """
+
+    questions: float
+    seconds: float
+    last: int
 
 
 class SearchTimes:
-    """A line through the durations of searches by their number of questions: what they share, and what each adds.
+    """Means of the searches of about one size; a size that was not seen is bounded by those that were.
 
-    By least squares, in which a search counts less the longer ago it was.
+    Fewer questions take no longer, and somewhat more hardly longer; beyond that, each may take what each took.
     """
 
     def __init__(self) -> None:
-        self._weight = self._n = self._nn = self._t = self._nt = 0.0
+        self._sizes: dict[int, _Size] = {}
+        self._searches = 0
 
     def note(self, questions: int, seconds: float) -> None:
         """A search has been made."""
-        self._weight = self._weight * _MEMORY + 1
-        self._n = self._n * _MEMORY + questions
-        self._nn = self._nn * _MEMORY + questions * questions
-        self._t = self._t * _MEMORY + seconds
-        self._nt = self._nt * _MEMORY + questions * seconds
+        self._searches += 1
+        size = self._sizes.setdefault(_about(questions), _Size(questions, seconds, self._searches))
+        size.questions += _NEW * (questions - size.questions)
+        size.seconds += _NEW * (seconds - size.seconds)
+        size.last = self._searches
+        self._sizes = {key: each for key, each in self._sizes.items() if self._searches - each.last < _KEPT}
 
-    def expected(self, questions: int) -> float:
+    def expected(self, questions: float) -> float:
         """Seconds that a search will take; 0 where none was made yet."""
-        if not self._weight:
-            return 0.0
-        mean_n, mean_t = self._n / self._weight, self._t / self._weight
-        spread = self._nn / self._weight - mean_n**2
-        # Searches for one number of questions tell nothing of others but that more take longer.
-        slope = (self._nt / self._weight - mean_n * mean_t) / spread if spread > 1e-6 * mean_n**2 else 0.0
-        return max(mean_t + max(slope, 0.0) * (questions - mean_n), 0.0)
+        if (seen := self._sizes.get(_about(questions))) is not None:
+            return seen.seconds
+        return min(
+            (size.seconds * max(questions / (_DARED * size.questions), 1.0) for size in self._sizes.values()),
+            default=0.0,
+        )
+
+
+def _about(questions: float) -> int:
+    """The same for sizes that differ by less than a half."""
+    return int(2 * math.log2(questions))

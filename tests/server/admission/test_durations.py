@@ -1,46 +1,72 @@
-"""The line through the durations of searches, against numpy's."""
+"""What searches of one size tell of those of another."""
 
 from __future__ import annotations
 
-import numpy as np
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfserve_server.admission.arrivals import Arrivals
 from mfserve_server.admission.durations import SearchTimes
 
-SEARCHES = st.lists(st.tuples(st.integers(1, 256), st.floats(1e-4, 1.0)), min_size=2, max_size=60)
+SIZES = st.lists(st.integers(1, 256), min_size=1, max_size=60)
+FIXED, EACH = 0.03, 0.002
 
 
-def learnt(searches: list[tuple[int, float]]) -> SearchTimes:
+def takes(questions: float) -> float:
+    return FIXED + EACH * questions
+
+
+@given(SIZES, st.integers(1, 256))
+def test_a_size_that_was_not_seen_is_bounded_by_those_that_were(seen: list[int], asked: int) -> None:
     times = SearchTimes()
-    for questions, seconds in searches:
-        times.note(questions, seconds)
-    return times
+    for questions in seen:
+        times.note(questions, takes(questions))
+    expected = times.expected(asked)
+    assert expected >= takes(asked) / 1.5 * (1 - 1e-9)
+    nearest = min(seen, key=lambda questions: max(questions / asked, asked / questions))
+    assert expected <= takes(nearest) * max(asked / nearest, 1.5)
 
 
-@given(SEARCHES)
-def test_it_is_the_weighted_least_squares_line(searches: list[tuple[int, float]]) -> None:
-    n, seconds = np.array(searches).T
-    weights = 0.95 ** np.arange(len(searches))[::-1]
-    found = [learnt(searches).expected(each) for each in (1, 64, 256)]
-    if np.ptp(n) == 0:
-        assert found == pytest.approx([np.average(seconds, weights=weights)] * 3)
-        return
-    slope, intercept = np.polyfit(n, seconds, 1, w=np.sqrt(weights))
-    if slope < 0:  # noise: more never take less
-        assert found == pytest.approx([np.average(seconds, weights=weights)] * 3)
-    else:
-        expected = [max(intercept + slope * each, 0.0) for each in (1, 64, 256)]
-        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+def test_a_batch_of_two_does_not_keep_from_daring_larger_ones() -> None:
+    """A product of matrices takes longer than one user's walk, but hardly more for sixteen than for two."""
+    times, largest = SearchTimes(), 1
+    times.note(1, 0.03)
+    while times.expected(largest + 1) < 0.09:
+        largest += 1
+        times.note(largest, 0.06 + 0.001 * largest)
+    assert 28 <= largest <= 40
 
 
 def test_nothing_is_expected_before_the_first_search() -> None:
     assert SearchTimes().expected(10) == 0.0
 
 
-def test_a_change_is_learnt_within_a_hundred_searches() -> None:
-    times = learnt([(number % 8 + 1, 0.001) for number in range(500)])
-    for number in range(100):
-        times.note(number % 8 + 1, 0.1)
-    assert times.expected(4) == pytest.approx(0.1, rel=0.02)
+def test_a_size_is_told_by_its_searches() -> None:
+    times, chance = SearchTimes(), random.Random(0)
+    for _ in range(100):
+        times.note(16, 0.1 * chance.uniform(0.9, 1.1))
+    assert times.expected(16) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_change_is_learnt_for_the_sizes_that_come_and_the_others_are_forgotten() -> None:
+    times = SearchTimes()
+    for questions in (1, 4, 16, 64):
+        times.note(questions, 0.001)
+    for _ in range(100):
+        times.note(16, 0.1)
+    assert times.expected(16) == pytest.approx(0.1, rel=0.01)
+    assert times.expected(24) == pytest.approx(0.1, rel=0.01)
+    assert times.expected(96) == pytest.approx(0.4, rel=0.01)
+
+
+def test_a_rate_is_that_of_late() -> None:
+    arrivals = Arrivals()
+    assert arrivals.rate == 0.0
+    for number in range(1000):
+        arrivals.note(number / 100)
+    assert arrivals.rate == pytest.approx(100, rel=0.03)
+    arrivals.note(1000.0)
+    assert arrivals.rate == pytest.approx(4.0)  # of one call in its quarter of a second
