@@ -18,7 +18,7 @@ from mfserve.errors import UnauthenticatedError, UnavailableError
 from tests.client.conftest import Connect, Serve
 from tests.client.services import METHODS, fail
 from tests.client.test_every_rpc import CALLS
-from tests.server.certificates import Authority
+from tests.server.certificates import HOST, Authority
 
 TOKEN = "s3cret-of-somebody"
 
@@ -240,10 +240,15 @@ def clients(tmp_path: Path) -> Authority:
 
 
 def over_tls(
-    serve: Serve, authority: Authority, *, clients: Authority | None = None, expired: bool = False
+    serve: Serve,
+    authority: Authority,
+    *,
+    clients: Authority | None = None,
+    name: str = HOST,
+    expired: bool = False,
 ) -> str:
     """The address of a server."""
-    authority.certify_server(expired=expired)
+    authority.certify_server(name, expired=expired)
     pair = (authority.key.read_bytes(), authority.certificate.read_bytes())
     roots = None if clients is None else clients.roots.read_bytes()
     credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=clients is not None)
@@ -283,8 +288,8 @@ async def test_why_a_connection_does_not_come_about(
     trusting = Credentials(roots=authority.roots)
     address = over_tls(serve, authority)
     assert "it may speak TLS, which roots or tls asks for" in await unreachable(connect(address))
-    by_name = address.replace("127.0.0.1", "localhost")
-    assert "its certificate is for another name" in await unreachable(connect(by_name, credentials=trusting))
+    renamed = over_tls(serve, authority, name="recommender.example")
+    assert "its certificate is for another name" in await unreachable(connect(renamed, credentials=trusting))
     other = connect(address, credentials=Credentials(roots=Authority(tmp_path / "other").roots))
     assert "from no authority that is trusted here, and roots names" in await unreachable(other)
     plain = serve(DeleteModel=delete).address
