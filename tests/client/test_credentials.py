@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mfserve import AsyncClient, Client, Credentials
 from mfserve._client import tokens
+from mfserve._client.certificates import channel_credentials
 from mfserve._client.credentials import VARIABLES
 from mfserve.errors import UnauthenticatedError, UnavailableError
 from tests.client.conftest import Connect, Serve
 from tests.client.services import METHODS, fail
 from tests.client.test_every_rpc import CALLS
+from tests.mounted import Mounted
 from tests.server.certificates import HOST, Authority
 
 TOKEN = "s3cret-of-somebody"
@@ -178,6 +182,21 @@ def test_files_that_are_not_what_they_are_for(token_file: Path, tmp_path: Path) 
     for given, message in cases:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
             Client("127.0.0.1:1", credentials=Credentials(**given))
+
+
+def test_a_certificate_that_is_replaced_meanwhile_goes_with_its_key(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    pairs = [
+        {"certificate": certificate.read_bytes(), "key": key.read_bytes()}
+        for certificate, key in map(authority.certify_client, ("before", "after"))
+    ]
+    files = Mounted(tmp_path / "client", **pairs[0])
+    credentials = Credentials(certificate=files["certificate"], key=files["key"])
+    with ThreadPoolExecutor(1) as pool:
+        for pair in islice(cycle(pairs), 300):
+            replaced = pool.submit(files.replace, **pair)
+            channel_credentials(credentials)  # refuses ones that do not belong together
+            replaced.result()
 
 
 LOCAL = [

@@ -33,14 +33,24 @@ def _roots(file: Path) -> bytes:
 
 
 def _pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
-    pair = contents("certificate", certificate), contents("key", key)
-    try:
-        # The password is asked for nowhere: an encrypted key is refused like any other that cannot be used.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, ValueError) as error:
+    """Both as they were checked, by their names: what is replaced meanwhile is read once more."""
+    checked: tuple[bytes, bytes] | None = None
+    fault: Exception | None = None
+    while (pair := (contents("certificate", certificate), contents("key", key))) != checked:
+        checked, fault = pair, _fault(certificate, key)
+    if fault is not None:
         raise CredentialsError(
             "{certificate} {its} and {key} {own} are no certificate and its private key in PEM form without a password",
             its=certificate,
             own=key,
-        ) from error
+        ) from fault
     return pair
+
+
+def _fault(certificate: Path, key: Path) -> Exception | None:
+    try:
+        # The password is asked for nowhere: an encrypted key is refused like any other that cannot be used.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # SSLError is an OSError, as is that of a file which has just gone
+        return error
+    return None
