@@ -22,6 +22,8 @@ from mfserve_registry.traces import open_traces
 from mfserve_server.metrics.page import Page, page_path
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
+from mfserve_server.security.access import BadAccessFile
+from mfserve_server.security.certificates import BadCertificate
 from mfserve_server.service import Service
 
 _log = structlog.get_logger(__name__)
@@ -41,17 +43,17 @@ async def run(orders: Orders) -> int:
     with registry:
         page = Page(page_path(orders.pages, os.getpid()))
         traces = open_traces(orders.settings, "mfserve-server")
-        service = Service(
-            orders.settings,
-            registry,
-            worker=orders.worker,
-            verdicts=orders.verdicts,
-            page=page,
-            traces=traces,
-        )
         try:
+            service = Service(
+                orders.settings,
+                registry,
+                worker=orders.worker,
+                verdicts=orders.verdicts,
+                page=page,
+                traces=traces,
+            )
             port = await service.start()
-        except OSError as error:
+        except (OSError, BadAccessFile, BadCertificate) as error:
             _log.error("cannot serve", message=str(error))
             return 1
         _spare_collections()

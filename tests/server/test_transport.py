@@ -138,6 +138,10 @@ def test_files_that_no_server_can_use_are_told_apart(authority: Authority, tmp_p
     ):
         with pytest.raises(BadCertificate, match=message):
             read_certificate(bad)
+    torn = tmp_path / "torn.pem"
+    torn.write_bytes((authority.roots.read_bytes() + other.roots.read_bytes())[:-50])
+    with pytest.raises(BadCertificate, match="breaks off in the middle"):
+        read_certificate(CertificateFiles(authority.certificate, authority.key, torn))
     other.certify_server(expired=True)
     with pytest.raises(BadCertificate, match="expired at"):
         read_certificate(CertificateFiles(other.certificate, other.key))

@@ -86,6 +86,9 @@ def _read(path: Path) -> bytes:
 def _certificates(path: Path, data: bytes) -> list[x509.Certificate]:
     from cryptography import x509
 
+    # What follows the last whole certificate would be passed over: half of a file that is just being written.
+    if data.count(b"-----BEGIN ") != data.count(b"-----END "):
+        raise BadCertificate(f"{path} breaks off in the middle.")
     try:
         return x509.load_pem_x509_certificates(data)
     except ValueError as error:
