@@ -97,6 +97,21 @@ async def test_or_that_it_is_no_use(serve: Serve, connect: Connect) -> None:
     with pytest.raises(errors.ResourceExhaustedError):
         await connect(server.address).recommend("movies", "1")
     assert server.calls == ["Recommend"]
+async def test_what_its_caller_cancels_is_not_repeated(serve: Serve) -> None:
+    turns = [threading.Event(), threading.Event()]
+    coming = iter(turns)
+
+    def begin(request: Any, context: Any) -> Any:
+        next(coming).set()
+        return hang(request, context)
+
+    async with AsyncClient(serve(Recommend=begin).address) as client:
+        call = asyncio.create_task(client.recommend("movies", "1"))
+        await asyncio.to_thread(turns[0].wait)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert not await asyncio.to_thread(turns[1].wait, 0.3)
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
