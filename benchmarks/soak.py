@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from benchmarks.load.memory import rollup_bytes
 from benchmarks.service import Started, started
 from mfserve import Als, Client
-from mfserve.errors import MfserveError
+from mfserve.errors import AbortedError
 
 MODEL = "soak"
 CALLERS = 4
@@ -41,6 +42,7 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.versions: set[int] = set()
+        self._noting = threading.Lock()
 
     @property
     def is_over(self) -> bool:
@@ -64,10 +66,12 @@ class Soak:
             while not self.is_over:
                 try:
                     kind(client)
-                except MfserveError as error:
-                    self.failed[f"{name}: {error}"] += 1
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is told at the end
+                    outcome, which = self.failed, f"{name}: {error!r}"
                 else:
-                    self.done[name] += 1
+                    outcome, which = self.done, name
+                with self._noting:
+                    outcome[which] += 1
 
     def _call(self, client: Client) -> None:
         user = str(random.randint(1, 943))
@@ -76,8 +80,8 @@ class Soak:
 
     def _stream(self, client: Client) -> None:
         users = [str(number) for number in range(1, 944)] * 4
-        if sum(1 for _ in client.stream_recommend(MODEL, users)) != len(users):
-            self.failed["stream: incomplete"] += 1
+        if (found := sum(1 for _ in client.stream_recommend(MODEL, users))) != len(users):
+            raise RuntimeError(f"{found} of {len(users)} users were answered")
 
     def _train(self, client: Client) -> None:
         job = train(client)
@@ -89,11 +93,8 @@ class Soak:
         newest = next(iter(client.list_versions(MODEL))).version
         alias = {each.alias: each for each in client.get_model(MODEL).aliases}["production"]
         wanted = newest if alias.targets[0].version != newest else max(newest - 1, 1)
-        try:
+        with suppress(AbortedError):  # a training has moved it meanwhile
             client.set_alias(MODEL, "production", wanted, expected_revision=alias.revision)
-        except MfserveError as error:
-            if error.__class__.__name__ != "AbortedError":  # a training has moved it meanwhile
-                raise
 
 
 def train(client: Client):  # type: ignore[no-untyped-def]
@@ -154,7 +155,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mfserve-soak-") as name:
-        print(json.dumps(measure(Path(name), options.minutes, options.workers), indent=1))
+        found = measure(Path(name), options.minutes, options.workers)
+    print(json.dumps(found, indent=1))
+    if found["failed"]:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

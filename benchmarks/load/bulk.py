@@ -27,6 +27,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 
 STREAM = "/mfserve.v1.RecommendationService/StreamRecommend"
 STUB = "mfserve, received by a bare stub"
+KNOWN = "the same with a token and metrics"
 ROWS = "mfserve, SDK: ten objects a user"
 ARRAYS = "mfserve, SDK: NumPy arrays"
 NAIVE = "naive, nothing left out, by a bare stub"
@@ -52,14 +53,15 @@ def measure(
 ) -> dict[str, Rows]:
     """By model and batch size: ``{"movies, 256 users a message": rows}``."""
     found = {}
-    ours = services.of(home, {})
+    settings, token = contestants.with_callers(folder / "bulk-callers.toml")
+    ours, guarded = services.of(home, {}), services.of(home, settings)
     for model in models:
         arrays = Arrays.published(home, model)
         path = folder / f"{model}.npz"
         arrays.save(path)
         with contestants.plain(path) as plain:
             for size in batch_sizes:
-                field = _field(ours, plain, model, arrays, size)
+                field = _field(ours, guarded, token, plain, model, arrays, size)
                 for receive in field.values():
                     receive(seconds / 4, -1)
                 rows = interleaved(runs, {name: _run(receive, seconds) for name, receive in field.items()})
@@ -74,7 +76,9 @@ def _run(receive: Receive, seconds: float) -> Callable[[int], Figures]:
     return lambda number: receive(seconds, number)
 
 
-def _field(ours: Serving, plain: Serving, model: str, arrays: Arrays, size: int) -> dict[str, Receive]:
+def _field(
+    ours: Serving, guarded: Serving, token: str, plain: Serving, model: str, arrays: Arrays, size: int
+) -> dict[str, Receive]:
     def timed(
         server: Serving,
         receive: Callable[[Iterator[list[str]]], Found],
@@ -101,6 +105,7 @@ def _field(ours: Serving, plain: Serving, model: str, arrays: Arrays, size: int)
     return {
         LIMIT: timed(plain, lambda users: stub(plain, f"/Limit/Stream{size}", model, users), check=False),
         STUB: timed(ours, lambda users: stub(ours, STREAM, model, users)),
+        KNOWN: timed(guarded, lambda users: stub(guarded, STREAM, model, users, token)),
         ARRAYS: timed(ours, lambda users: as_arrays(ours, model, users, size)),
         ROWS: timed(ours, lambda users: as_rows(ours, model, users, size)),
         NAIVE: timed(plain, lambda users: stub(plain, STREAM, model, users), seen=True),
@@ -132,11 +137,14 @@ def _check(arrays: Arrays, batch: list[tuple[str, Sequence[str]]], *, seen: bool
         arrays.check(user, items, seen=seen)
 
 
-def stub(server: Serving, method: str, model: str, users: Iterator[list[str]]) -> Found:
+def stub(
+    server: Serving, method: str, model: str, users: Iterator[list[str]], token: str | None = None
+) -> Found:
     """By the generated classes alone. The answers come in the order of the batches."""
     config = pb.StreamRecommendConfig(
         model_spec=common_pb2.ModelSpec(model=model), limit=10, omit_predicted_ratings=True
     )
+    metadata = None if token is None else (("authorization", f"Bearer {token}"),)
     sent: list[list[str]] = []
     room = Semaphore(IN_FLIGHT)
 
@@ -150,7 +158,7 @@ def stub(server: Serving, method: str, model: str, users: Iterator[list[str]]) -
     with grpc.insecure_channel(server.address, [("grpc.max_receive_message_length", -1)]) as channel:
         answers = channel.stream_stream(
             method, pb.StreamRecommendRequest.SerializeToString, pb.StreamRecommendResponse.FromString
-        )(requests())
+        )(requests(), metadata=metadata)
         next(answers)
         for number, answer in enumerate(answers):
             room.release()

@@ -159,15 +159,15 @@ def recommender(
         yield Recommender(server, model, arrays, channel, token)
 
 
-def callers(path: Path) -> str:
-    """Writes a file of twenty callers, and returns the token of one of them."""
+def with_callers(path: Path) -> tuple[dict[str, str], str]:
+    """Settings of a server that counts for Prometheus and knows the twenty callers of a new file, and one's token."""
     token = ""
     for number in range(20):
         token, hashed = new_token()
         append(
             path, Caller(name=f"caller-{number}", token_sha256=hashed, scopes=frozenset({Scope.RECOMMEND}))
         )
-    return token
+    return {"MFSERVE_CALLERS": str(path), "MFSERVE_METRICS_PORT": "0"}, token
 
 
 @contextmanager

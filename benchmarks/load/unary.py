@@ -44,8 +44,7 @@ def measure(
     with ExitStack() as stack:
         server = stack.enter_context(contestants.plain(path))
         field: dict[str, Contestant] = {LIMIT: contestants.Limit(server)}
-        token = contestants.callers(folder / "callers.toml")
-        known = {"MFSERVE_CALLERS": str(folder / "callers.toml"), "MFSERVE_METRICS_PORT": "0"}
+        known, token = contestants.with_callers(folder / "unary-callers.toml")
         for name, settings, shown in (
             (ALONE, contestants.NO_KEPT_REPLIES, None),
             (KNOWN, contestants.NO_KEPT_REPLIES | known, token),

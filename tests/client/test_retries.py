@@ -97,6 +97,8 @@ async def test_or_that_it_is_no_use(serve: Serve, connect: Connect) -> None:
     with pytest.raises(errors.ResourceExhaustedError):
         await connect(server.address).recommend("movies", "1")
     assert server.calls == ["Recommend"]
+
+
 async def test_what_its_caller_cancels_is_not_repeated(serve: Serve) -> None:
     turns = [threading.Event(), threading.Event()]
     coming = iter(turns)
