@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class _Calls:
     answered: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     pushbacks: int = 0
-    others: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 class _Caller:
@@ -72,7 +73,7 @@ class _Caller:
                 calls.refused.append(time.monotonic() - begun)
                 calls.pushbacks += "grpc-retry-pushback-ms" in dict(error.trailing_metadata() or ())
             else:
-                calls.others.append(error.code().name)
+                calls.others[error.code().name] += 1
             return False
         calls.answered.append(time.monotonic() - begun)
         return True
@@ -148,7 +149,7 @@ async def _overload(
             "with_pushback": calls.pushbacks,
             **_quantiles(calls.refused),
         },
-        "otherwise": sorted(set(calls.others)),
+        "otherwise": dict(calls.others),
         "health": {"checks": len(checks), **_quantiles(checks)},
         "memory_grown_bytes": max(weights) - before,
         "full_speed_after_seconds": next(
@@ -230,7 +231,7 @@ def tables(found: dict[str, Any]) -> str:
                 f"{refused['p50_ms']:.1f} / {refused['p99_ms']:.1f} / {refused['p100_ms']:.1f} ms",
                 f"{refused['with_pushback']:,} of {refused['calls']:,} with a pushback",
             ],
-            ["otherwise", ", ".join(found["otherwise"]) or "none", ""],
+            ["otherwise", ", ".join(f"{n} {code}" for code, n in found["otherwise"].items()) or "none", ""],
             [
                 "health, p99 / longest",
                 f"{found['health']['p99_ms']:.1f} / {found['health']['p100_ms']:.1f} ms",

@@ -54,7 +54,8 @@ def test_every_section_measures_every_contestant(tmp_path: Path) -> None:
     overload = figures["overload"]
     assert overload["answered_per_second"] > 0
     assert overload["health"]["checks"] > 0
-    assert overload["otherwise"] == []
+    # gRPC's own refusal, where more than a thousand calls wait to be taken in.
+    assert set(overload["otherwise"]) <= {"CANCELLED"}
 
 
 def test_published_arrays_are_the_catalogues_and_wrong_answers_are_noticed(tmp_path: Path) -> None:
