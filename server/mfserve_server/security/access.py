@@ -17,13 +17,14 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mfserve_server.security.files import BadFile
 from mfserve_server.security.scopes import Scope
 
 _HASH = r"^[0-9a-f]{64}$"
 
 
-class BadAccessFile(Exception):
-    """A file that names no callers; the message is one line for a person. No secret is in it."""
+class BadAccessFile(BadFile):
+    """A file that names no callers."""
 
 
 class Caller(BaseModel):

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfserve_server.security.files import BadFile
+
 if TYPE_CHECKING:
     from cryptography import x509
 
 
-class BadCertificate(Exception):
-    """Files that no server can use; the message names the file and is one line for a person. No secret is in it."""
+class BadCertificate(BadFile):
+    """Files that no server can use."""
 
 
 @dataclass(frozen=True, slots=True)

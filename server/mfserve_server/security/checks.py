@@ -6,8 +6,9 @@ import ipaddress
 from datetime import datetime
 
 from mfserve_registry.settings import StartError
-from mfserve_server.security.access import BadAccessFile, read_access
+from mfserve_server.security.access import read_access
 from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
+from mfserve_server.security.files import BadFile
 from mfserve_server.settings import Settings
 
 
@@ -47,5 +48,5 @@ def check_security(settings: Settings) -> None:
             )
         if settings.callers is not None:
             read_access(settings.callers)
-    except (BadCertificate, BadAccessFile) as error:
+    except BadFile as error:
         raise StartError(str(error)) from error

@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
-_Seen = tuple[tuple[int, int, int] | None, ...]
+Read = TypeVar("Read")
+
+_Identity = tuple[int, int, int]
 
 
-class FileWatch:
-    """Tells when one of some files has changed. Files are compared by what they are, not by their names.
+class BadFile(Exception):
+    """A file that cannot be used; the message names it and is one line for a person. No secret is in it.
 
-    So a symlink that is moved, which is how Kubernetes replaces mounted secrets, is seen too.
+    Its cause is an OSError where the file could not be read, so that it may be right in itself.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+
+class LastGood(Generic[Read]):
+    """What some files said when they could last be used.
+
+    Files are compared by what they are, not by their names. So a symlink that is moved, which is how Kubernetes
+    replaces mounted secrets, is seen too.
+
+    Args:
+        paths: the files.
+        read: reads them; BadFile.
+
+    Attributes:
+        found: what they said.
+
+    Raises:
+        BadFile: they cannot be used now.
+    """
+
+    def __init__(self, paths: Sequence[Path], read: Callable[[], Read]) -> None:
         self._paths = paths
-        self._seen: _Seen | None = None
+        self._read = read
+        self._seen = self._identities()
+        self._is_unread = False
+        self._told: object = None
+        self.found = read()
 
-    def changed(self) -> bool:
-        """Whether any is another file than at the last call; at the first call they are."""
-        now = tuple(_identity(path) for path in self._paths)
-        before, self._seen = self._seen, now
-        return now != before
+    def look(self) -> bool:
+        """Reads the files again if one is another than before, or could not be read; whether there is news.
+
+        Raises:
+            BadFile: they cannot be used; what was found last stays. Said once.
+        """
+        now = self._identities()
+        if now == self._seen and not self._is_unread:
+            return False
+        self._seen = now
+        try:
+            self.found = self._read()
+        except BadFile as error:
+            self._is_unread = isinstance(error.__cause__, OSError)
+            told, self._told = self._told, (now, str(error))
+            if told == self._told:
+                return False
+            raise
+        self._is_unread = False
+        return True
+
+    def _identities(self) -> Sequence[_Identity | None]:
+        return [_identity(path) for path in self._paths]
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: Path) -> _Identity | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    # The time of the last change of anything, its owner and its mode too: no program can set it back.
+    return found.st_ino, found.st_ctime_ns, found.st_size

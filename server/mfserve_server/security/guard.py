@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from mfserve_registry.errors import PermissionDenied, Unauthenticated
-from mfserve_server.security.access import Access, BadAccessFile, Caller, read_access
-from mfserve_server.security.files import FileWatch
+from mfserve_server.security.access import Access, Caller, read_access
+from mfserve_server.security.files import BadFile, LastGood
 from mfserve_server.security.scopes import Rule
 
 Context = ServicerContext[Any, Any]
@@ -39,22 +40,16 @@ class Guard:
     """
 
     def __init__(self, path: Path, model_of_job: ModelOfJob) -> None:
-        self._path = path
         self._model_of_job = model_of_job
-        self._watch = FileWatch([path])
-        self._watch.changed()
-        self._access = read_access(path)
+        self._file = LastGood([path], partial(read_access, path))
 
     def look(self) -> None:
         """Reads the file again if it has changed."""
-        if not self._watch.changed():
-            return
         try:
-            self._access = read_access(self._path)
-        except BadAccessFile as error:
+            if self._file.look():
+                _log.info("has read who may call", callers=len(self._file.found))
+        except BadFile as error:
             _log.error("goes on with the callers it had", message=str(error))
-        else:
-            _log.info("has read who may call", callers=len(self._access))
 
     def caller(self, rule: Rule, context: Context) -> Caller:
         """Who calls, and may call a method of that rule.
@@ -63,7 +58,7 @@ class Guard:
             Unauthenticated: nobody knows.
             PermissionDenied: SCOPE_MISSING.
         """
-        caller = _known(self._access, context)
+        caller = _known(self._file.found, context)
         if not caller.scopes & rule.scopes:
             needed = " or ".join(sorted(rule.scopes))
             raise PermissionDenied(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import grpc
 import structlog
 
-from mfserve_server.security.certificates import (
-    BadCertificate,
-    Certificate,
-    CertificateFiles,
-    read_certificate,
-)
-from mfserve_server.security.files import FileWatch
+from mfserve_server.security.certificates import Certificate, CertificateFiles, read_certificate
+from mfserve_server.security.files import BadFile, LastGood
 
 _log = structlog.get_logger(__name__)
 
@@ -30,29 +27,26 @@ class Handshakes:
     """
 
     def __init__(self, files: CertificateFiles) -> None:
-        self._files = files
-        self._watch = FileWatch(files.paths)
-        self._watch.changed()
-        self._certificate = read_certificate(files)
+        self._asks_callers = files.client_roots is not None
+        self._files = LastGood(files.paths, partial(read_certificate, files))
 
     def credentials(self) -> grpc.ServerCredentials:
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._certificate),
+            _configuration(self._files.found),
             self._fetch,  # type: ignore[arg-type] # the annotation lacks the None that gRPC documents
-            require_client_authentication=self._files.client_roots is not None,
+            require_client_authentication=self._asks_callers,
         )
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC for each handshake, in a thread of its own; None: nothing has changed."""
-        if not self._watch.changed():
-            return None
         try:
-            self._certificate = read_certificate(self._files)
-        except BadCertificate as error:
+            if not self._files.look():
+                return None
+        except BadFile as error:
             _log.error("goes on with the certificate it had", message=str(error))
             return None
-        _log.info("has a new certificate", expires_at=self._certificate.expires_at.isoformat())
-        return _configuration(self._certificate)
+        _log.info("has a new certificate", expires_at=self._files.found.expires_at.isoformat())
+        return _configuration(self._files.found)
 
 
 def _configuration(certificate: Certificate) -> grpc.ServerCertificateConfiguration:
