@@ -86,11 +86,12 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> bytes:
         begun, code, response = meter.begin(), CANCELLED, None
         try:
-            if (check := door.identify(context)) is not None:
-                await check(decode(door.request_class, data))
+            check = door.identify(context)
             if (turn := gate.enter()) is not None:
                 await turn
             try:
+                if check is not None:  # it may ask the database, for which there are so many places
+                    await check(decode(door.request_class, data))
                 response = await answer(data)
             finally:
                 gate.leave()
