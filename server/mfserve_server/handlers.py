@@ -220,30 +220,27 @@ def decode(request_class: type[Message], data: bytes) -> Message:
         ) from None
 
 
-def _told(door: Door, context: Context, error: BaseException) -> tuple[Failure | BaseException, int]:
-    """What becomes of a call that has failed, and its status: the caller is told, or nobody is there to be told.
+def _told(door: Door, context: Context, error: BaseException) -> tuple[Failure | None, int]:
+    """What the caller of a call that has failed is told, and the call's status; None: nobody is there to be told.
 
-    A CancelledError is the caller's who hung up, or grpcio's at a stop, and then goes on as it is; one that came up
-    out of our own work (a shared load that was cancelled) would leave the caller without any status.
+    A CancelledError is the caller's who hung up, or grpcio's at a stop; one that came up out of our own work (a shared
+    load that was cancelled) would leave the caller without any status.
     """
     task = asyncio.current_task()
-    gone: BaseException | None = None
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        gone = error
-    elif isinstance(error, _CallerGone) or context.done():
-        gone = asyncio.CancelledError()
-    if gone is not None:
+    is_stopped = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    if is_stopped or isinstance(error, _CallerGone):
         left: float | None = context.time_remaining()
-        return gone, CANCELLED if left is None or left > _NEARLY_SECONDS else DEADLINE_EXCEEDED
+        return None, CANCELLED if left is None or left > _NEARLY_SECONDS else DEADLINE_EXCEEDED
+    # A defect is one also where the caller has hung up meanwhile.
     told = failure(error, door.name)
     door.meter.failed(told.reason)
     return told, told.code.value[0]
 
 
-async def _abort(context: Context, told: Failure | BaseException) -> NoReturn:
+async def _abort(context: Context, told: Failure | None) -> NoReturn:
     """Ends the call so."""
-    if isinstance(told, BaseException):
-        raise told
+    if told is None:
+        raise asyncio.CancelledError
     trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, told.details)]
     if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         # To gRPC in the caller: when it is to try again, or that it is not.

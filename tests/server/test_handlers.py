@@ -22,13 +22,15 @@ from mfserve_server.handlers import register
 from mfserve_server.metrics.page import Page
 from mfserve_server.settings import Settings
 from tests.server.calls import failure, told
+from tests.waiting import until
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommendationService"]
 UNDECODABLE = [b"\x08", b"\xff" * 9, b"\x12\x02\xff\xff"]
 """A field without its value; a varint without end; a string that is not UTF-8."""
 
 
-def made_entrance() -> Entrance:
+@pytest.fixture
+async def entrance() -> Entrance:
     """Open to everybody."""
     page = Page()
     return Entrance(Gates(Settings(), page), None, None, 600.0, page)
@@ -50,6 +52,8 @@ class Servicer:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled.set()
+            if self.error is not None:
+                raise self.error from None
             raise
 
     async def Recommend(self, request: pb.RecommendRequest) -> Any:  # noqa: N802
@@ -74,9 +78,9 @@ async def servicer() -> Servicer:
 
 
 @pytest.fixture
-async def channel(servicer: Servicer) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(servicer: Servicer, entrance: Entrance) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
-    register(server, SERVICE, servicer, made_entrance())
+    register(server, SERVICE, servicer, entrance)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -204,6 +208,23 @@ async def test_a_caller_who_hangs_up_cancels_the_work(servicer: Servicer, stub: 
     await asyncio.wait_for(servicer.cancelled.wait(), 10)
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+@pytest.mark.parametrize(
+    ("error", "is_logged"),
+    [(ValueError("no"), True), (errors.NotFound("no", reason="MODEL_NOT_FOUND"), False)],
+)
+async def test_a_defect_is_logged_also_where_the_caller_has_hung_up(
+    error: Exception, is_logged: bool, servicer: Servicer, entrance: Entrance, stub: Any
+) -> None:
+    call = stub.Recommend(pb.RecommendRequest())
+    await asyncio.wait_for(servicer.entered.wait(), 10)
+    servicer.error = error
+    with capture_logs() as logs:
+        call.cancel()
+        await asyncio.wait_for(servicer.cancelled.wait(), 10)
+        await until(lambda: not entrance.gates.asking.under_way)
+    assert [log["exc_info"] for log in logs] == ([error] if is_logged else [])
 
 
 async def test_work_that_is_cancelled_by_itself_leaves_no_caller_without_a_status(
