@@ -11,7 +11,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from mfserve_registry.errors import RegistryError
 from mfserve_server.admission.gates import Gates
 from mfserve_server.admission.rates import Rates
 from mfserve_server.metrics.meter import Meter
@@ -87,53 +86,51 @@ class Door:
         self._log = RequestLog(method, entrance.log_share) if entrance.log_share else None
         self.traces = None if entrance.traces is None else CallTraces(entrance.traces, method)
 
-    def end(self, context: Context, begun: float, code: int, response: bytes | None = None) -> None:
-        """Counts a call that has ended, and perhaps logs and traces it."""
-        seconds = self.meter.end(begun, code)
-        if self._log is not None and self._log.wants():
-            self._log.tell(context, code, seconds, self._name_of(context), response)
-        if self.traces is not None:
-            self.traces.tell(code, self._name_of(context), response)
+    def identify(self, context: Context) -> Caller | None:
+        """Who calls; None: anybody may. Unauthenticated where nobody knows."""
+        return None if self._guard is None else self._guard.identify(context)
 
-    def identify(self, context: Context) -> Check | None:
+    def admit(self, caller: Caller | None) -> Check | None:
         """What is still to look at the request, if anything.
 
         Raises:
             Unauthenticated, PermissionDenied: as from the guard.
             Overloaded: RATE_LIMITED.
         """
-        return self._check(self._caller(context))
+        if self._guard is None or caller is None:
+            return None
+        self._guard.admit(caller, self._rule)
+        if caller.calls_per_second is not None and self._rates is not None:
+            self._rates.take(caller.name, caller.calls_per_second)
+        return None if caller.models is None else partial(self._guard.check_model, caller, self._rule)
 
     @asynccontextmanager
-    async def stream(self, context: Context) -> AsyncIterator[Check | None]:
+    async def stream(self, context: Context, caller: Caller | None) -> AsyncIterator[Check | None]:
         """The same, with a place for a stream; ResourceExhausted: TOO_MANY_STREAMS."""
-        caller = self._caller(context)
+        check = self.admit(caller)
         if (turn := self.gate.enter()) is not None:
             await turn
         try:
             with self._gates.stream_of(_host(context.peer()) if caller is None else caller.name):
-                yield self._check(caller)
+                yield check
         finally:
             self.gate.leave()
 
-    def _name_of(self, context: Context) -> str | None:
-        try:
-            return None if self._guard is None else self._guard.caller(self._rule, context).name
-        except RegistryError:  # it has been told so
-            return None
-
-    def _caller(self, context: Context) -> Caller | None:
-        if self._guard is None:
-            return None
-        caller = self._guard.caller(self._rule, context)
-        if caller.calls_per_second is not None and self._rates is not None:
-            self._rates.take(caller.name, caller.calls_per_second)
-        return caller
-
-    def _check(self, caller: Caller | None) -> Check | None:
-        if self._guard is None or caller is None or caller.models is None:
-            return None
-        return partial(self._guard.check_model, caller, self._rule)
+    def end(
+        self,
+        context: Context,
+        begun: float,
+        code: int,
+        caller: Caller | None,
+        response: bytes | None = None,
+    ) -> None:
+        """Counts a call that has ended, and perhaps logs and traces it."""
+        seconds = self.meter.end(begun, code)
+        name = None if caller is None else caller.name
+        if self._log is not None and self._log.wants():
+            self._log.tell(context, code, seconds, name, response)
+        if self.traces is not None:
+            self.traces.tell(code, name, response)
 
 
 def _host(peer: str) -> str:

@@ -82,11 +82,12 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
     answer = call if isinstance(call, BytesMethod) else _of_message(door.request_class, call)
     meter, gate = door.meter, door.gate
 
-    # Not by _counted: calls are quick, and a context manager costs each of them 3 %.
+    # Not by _let_in: calls are quick, and a context manager costs each of them 3 %.
     async def handle(data: bytes, context: Context) -> bytes:
-        begun, code, response = meter.begin(), CANCELLED, None
+        begun, code, caller, response = meter.begin(), CANCELLED, None, None
         try:
-            check = door.identify(context)
+            caller = door.identify(context)
+            check = door.admit(caller)
             if (turn := gate.enter()) is not None:
                 await turn
             try:
@@ -102,7 +103,7 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
             code = OK
             return response
         finally:
-            door.end(context, begun, code, response)
+            door.end(context, begun, code, caller, response)
 
     return handle
 
@@ -118,8 +119,7 @@ def _of_message(request_class: type[Message], call: Handler) -> Callable[[bytes]
 def _stream_unary(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
         async with (
-            _counted(door, context),
-            door.stream(context) as check,
+            _let_in(door, context) as check,
             aclosing(_decoded(door, requests, check)) as decoded,
         ):
             response: Message = await call(decoded)
@@ -130,7 +130,7 @@ def _stream_unary(door: Door, call: Handler) -> Handler:
 
 def _unary_stream(door: Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> None:
-        async with _counted(door, context), door.stream(context) as check:
+        async with _let_in(door, context) as check:
             request = decode(door.request_class, data)
             if check is not None:
                 await check(request)
@@ -143,8 +143,7 @@ def _unary_stream(door: Door, call: Handler) -> Handler:
 def _stream_stream(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
         async with (
-            _counted(door, context),
-            door.stream(context) as check,
+            _let_in(door, context) as check,
             aclosing(_decoded(door, requests, check)) as decoded,
             aclosing(call(decoded)) as responses,
         ):
@@ -154,17 +153,19 @@ def _stream_stream(door: Door, call: Handler) -> Handler:
 
 
 @asynccontextmanager
-async def _counted(door: Door, context: Context) -> AsyncIterator[None]:
-    """Counts a stream, and ends it with a status where it fails."""
-    begun, code = door.meter.begin(), CANCELLED
+async def _let_in(door: Door, context: Context) -> AsyncIterator[Check | None]:
+    """Gives a stream its place and counts it, and ends it with a status where it fails."""
+    begun, code, caller = door.meter.begin(), CANCELLED, None
     try:
-        yield
+        caller = door.identify(context)
+        async with door.stream(context, caller) as check:
+            yield check
         code = OK
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
         told, code = _told(door, context, error)
         await _abort(context, told)
     finally:
-        door.end(context, begun, code)
+        door.end(context, begun, code, caller)
 
 
 async def _send(door: Door, context: Context, responses: AsyncIterator[Message | bytes]) -> None:

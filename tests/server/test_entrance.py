@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
+from structlog.testing import capture_logs
 
 from mfserve.v1 import training_service_pb2 as pb
 from mfserve.v1.training_service_pb2_grpc import TrainingServiceStub
@@ -21,16 +23,20 @@ from mfserve_server.metrics.page import Page
 from mfserve_server.security.guard import Guard
 from mfserve_server.settings import Settings
 from tests.server.calls import DEADLINE, told
+from tests.waiting import until
 
 SERVICE = pb.DESCRIPTOR.services_by_name["TrainingService"]
 TOKEN = "secret"
-CALLER = f"""
+LEARNER = f"""
 [[callers]]
 name = "learner"
 token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
 scopes = ["train"]
 models = ["movies"]
 """
+NOBODY = ""
+EXPIRED = LEARNER + "expires = 2020-01-01T00:00:00Z"
+WITHOUT_SCOPE = LEARNER.replace('"train"', "")
 
 
 class Registry:
@@ -62,15 +68,32 @@ async def registry() -> Registry:
     return Registry()
 
 
+@dataclass(frozen=True)
+class Callers:
+    """Those whom the server knows, and their file."""
+
+    path: Path
+    guard: Guard
+
+    def become(self, entries: str) -> None:
+        self.path.write_text(entries)
+        self.guard.look()
+
+
 @pytest.fixture
-async def stub(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """Of a server with one place for calls that manage, and one for who waits for it."""
+def callers(tmp_path: Path, registry: Registry) -> Callers:
+    path = tmp_path / "callers.toml"
+    path.write_text(LEARNER)
+    return Callers(path, Guard(path, registry.model_of_job))
+
+
+@pytest.fixture
+async def stub(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Of a server that logs all calls, with one place for those that manage, and one for who waits for it."""
     monkeypatch.setattr(gates, "MANAGED", 1)
-    callers = tmp_path / "callers.toml"
-    callers.write_text(CALLER)
     page = Page()
-    entrance = Entrance(Gates(Settings(), page), Guard(callers, registry.model_of_job), None, 600.0, page)
     server = grpc.aio.server()
+    entrance = Entrance(Gates(Settings(), page), callers.guard, None, 600.0, page, log_share=1.0)
     register(server, SERVICE, Servicer(), entrance)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -79,13 +102,12 @@ async def stub(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     await server.stop(None)
 
 
-async def outcome(stub: Any, job_id: str) -> str:
+async def outcome(stub: Any, job_id: str = "job") -> str:
     """How a call ends: by the reason of its error, or OK."""
     metadata = (("authorization", f"Bearer {TOKEN}"),)
+    request = pb.GetTrainingJobRequest(job_id=job_id)
     try:
-        await stub.GetTrainingJob(
-            pb.GetTrainingJobRequest(job_id=job_id), timeout=DEADLINE, metadata=metadata
-        )
+        await stub.GetTrainingJob(request, timeout=DEADLINE, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         return told(error).reason
     return "OK"
@@ -98,3 +120,34 @@ async def test_whose_model_has_to_be_looked_up_has_a_place_first(stub: Any, regi
     assert len(registry.asked) == 1
     registry.answers.set()
     assert sorted(await asyncio.gather(*calls)) == ["OK", "OK", "OVERLOADED"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason", "name"),
+    [
+        (WITHOUT_SCOPE, "SCOPE_MISSING", "learner"),
+        (EXPIRED, "UNAUTHENTICATED", "learner"),
+        (NOBODY, "UNAUTHENTICATED", None),
+    ],
+)
+async def test_the_log_names_whom_it_knows_of_those_who_were_refused(
+    entry: str, reason: str, name: str | None, stub: Any, callers: Callers
+) -> None:
+    callers.become(entry)
+    with capture_logs() as logs:
+        assert await outcome(stub) == reason
+        await until(lambda: bool(logs))
+    assert [line.get("caller") for line in logs] == [name]
+
+
+async def test_the_log_names_who_began_a_call_whatever_has_become_of_them(
+    stub: Any, registry: Registry, callers: Callers
+) -> None:
+    with capture_logs() as logs:
+        call = asyncio.ensure_future(outcome(stub))
+        await until(lambda: bool(registry.asked))
+        callers.become(NOBODY)
+        registry.answers.set()
+        assert await call == "OK"
+        await until(lambda: len(logs) == 2)
+    assert [line["caller"] for line in logs if line["event"] == "call"] == ["learner"]

@@ -51,14 +51,19 @@ class Guard:
         except BadFile as error:
             _log.error("goes on with the callers it had", message=str(error))
 
-    def caller(self, rule: Rule, context: Context) -> Caller:
-        """Who calls, and may call a method of that rule.
+    def identify(self, context: Context) -> Caller:
+        """Who calls. Unauthenticated where nobody knows."""
+        return _known(self._file.found, context)
+
+    def admit(self, caller: Caller, rule: Rule) -> None:
+        """Lets through who may call a method of that rule.
 
         Raises:
-            Unauthenticated: nobody knows.
+            Unauthenticated: what the caller showed has expired.
             PermissionDenied: SCOPE_MISSING.
         """
-        caller = _known(self._file.found, context)
+        if caller.is_over:
+            raise Unauthenticated(f"What the caller {caller.name} showed has expired.")
         if not caller.scopes & rule.scopes:
             needed = " or ".join(sorted(rule.scopes))
             raise PermissionDenied(
@@ -66,7 +71,6 @@ class Guard:
                 reason="SCOPE_MISSING",
                 metadata={"caller": caller.name, "scopes": ",".join(sorted(rule.scopes))},
             )
-        return caller
 
     async def check_model(self, caller: Caller, rule: Rule, request: Message) -> None:
         """PermissionDenied: MODEL_NOT_ALLOWED where the request is about a model that is not among the caller's."""
@@ -95,7 +99,7 @@ def _known(access: Access, context: Context) -> Caller:
     if access.by_certificate:
         for name in _certified(context):
             if (caller := access.by_certificate.get(name)) is not None:
-                return _in_time(caller)
+                return caller
     raise Unauthenticated(
         "This server answers known callers only: send a token, as 'authorization: Bearer …'."
     )
@@ -106,12 +110,6 @@ def _with_token(access: Access, value: str | bytes) -> Caller:
     caller = access.with_token(text.removeprefix(_BEARER).encode()) if text.startswith(_BEARER) else None
     if caller is None:
         raise Unauthenticated("This server does not know the token that was sent.")
-    return _in_time(caller)
-
-
-def _in_time(caller: Caller) -> Caller:
-    if caller.is_over:
-        raise Unauthenticated(f"What the caller {caller.name} showed has expired.")
     return caller
 
 
