@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 import struct
 import time
 from pathlib import Path
 
 from mfserve_registry.errors import Overloaded
+from mfserve_server.mapped import mapped
 
 BURST_SECONDS = 1.0
 """A caller who was silent so long may make the calls of that time at once."""
@@ -22,7 +22,7 @@ class Rates:
 
     Of each caller it keeps one number, when the next call would come if all were evenly spread. It lies in a file that
     the processes of a start map together, in the system's own clock. They take no lock: where two take a call at the
-    very same moment, one of the two may not count.
+    very same moment, one of the two may not count. Without room for the file each process counts for itself.
 
     Args:
         folder: of this start.
@@ -53,11 +53,4 @@ class Rates:
             cell.close()
 
     def _open(self, caller: str) -> mmap.mmap:
-        self._folder.mkdir(exist_ok=True)
-        path = self._folder / hashlib.sha256(caller.encode()).hexdigest()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.ftruncate(descriptor, _TIME.size)
-            return mmap.mmap(descriptor, _TIME.size)
-        finally:
-            os.close(descriptor)
+        return mapped(self._folder / hashlib.sha256(caller.encode()).hexdigest(), _TIME.size)

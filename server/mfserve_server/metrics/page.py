@@ -10,6 +10,7 @@ import mmap
 from bisect import bisect_left
 from pathlib import Path
 
+from mfserve_server.mapped import mapped
 from mfserve_server.metrics.layout import BEGINNINGS, SIZE, Metric
 
 BYTES = SIZE * 8
@@ -24,20 +25,14 @@ class Page:
     """Numbers of one process. Written by its event loop alone.
 
     Args:
-        path: a new file; None: nobody reads it.
+        path: a new file; None: nobody reads it, nor where there is no room for one.
 
     Attributes:
         numbers: float64, of ``SIZE``.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        if path is None:
-            self._map = mmap.mmap(-1, BYTES)
-        else:
-            with path.open("xb+") as file:
-                file.truncate(BYTES)
-                self._map = mmap.mmap(file.fileno(), BYTES)
-        self.numbers = memoryview(self._map).cast("d")
+        self.numbers = memoryview(mmap.mmap(-1, BYTES) if path is None else mapped(path, BYTES)).cast("d")
 
     def place(self, metric: Metric, *labels: str) -> int:
         """The first of the numbers of these labels; to be looked up once, and not for each call."""
