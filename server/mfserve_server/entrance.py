@@ -19,6 +19,7 @@ from mfserve_server.request_log import RequestLog
 from mfserve_server.security.access import Caller
 from mfserve_server.security.guard import Context, Guard
 from mfserve_server.security.scopes import NOBODY, RULES
+from mfserve_server.security.visit import Visit
 from mfserve_server.tracing import CallTraces
 
 if TYPE_CHECKING:
@@ -105,14 +106,22 @@ class Door:
         return None if caller.models is None else partial(self._guard.check_model, caller, self._rule)
 
     @asynccontextmanager
-    async def stream(self, context: Context, caller: Caller | None) -> AsyncIterator[Check | None]:
-        """The same, with a place for a stream; ResourceExhausted: TOO_MANY_STREAMS."""
-        check = self.admit(caller)
+    async def stream(self, context: Context, caller: Caller | None) -> AsyncIterator[Visit | None]:
+        """The same for a stream, with a place for it, and with what is to look at each message, if anything.
+
+        Raises:
+            Unauthenticated, PermissionDenied, Overloaded: as above.
+            ResourceExhausted: TOO_MANY_STREAMS.
+        """
+        self.admit(caller)
+        visit = None
+        if self._guard is not None and caller is not None:
+            visit = Visit(self._guard, self._rule, context, caller)
         if (turn := self.gate.enter()) is not None:
             await turn
         try:
             with self._gates.stream_of(_host(context.peer()) if caller is None else caller.name):
-                yield check
+                yield visit
         finally:
             self.gate.leave()
 

@@ -18,10 +18,11 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from mfserve_registry.errors import InvalidArgument, Unavailable
-from mfserve_server.entrance import Check, Door, Entrance
+from mfserve_server.entrance import Door, Entrance
 from mfserve_server.errors import DETAILS_KEY, PUSHBACK_KEY, Failure, failure
 from mfserve_server.metrics.meter import CANCELLED, DEADLINE_EXCEEDED, OK
 from mfserve_server.security.guard import Context
+from mfserve_server.security.visit import Visit
 
 Handler = Callable[..., Any]
 
@@ -119,8 +120,8 @@ def _of_message(request_class: type[Message], call: Handler) -> Callable[[bytes]
 def _stream_unary(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> bytes:
         async with (
-            _let_in(door, context) as check,
-            aclosing(_decoded(door, requests, check)) as decoded,
+            _let_in(door, context) as visit,
+            aclosing(_decoded(door, requests, visit)) as decoded,
         ):
             response: Message = await call(decoded)
             return response.SerializeToString()
@@ -130,12 +131,12 @@ def _stream_unary(door: Door, call: Handler) -> Handler:
 
 def _unary_stream(door: Door, call: Handler) -> Handler:
     async def handle(data: bytes, context: Context) -> None:
-        async with _let_in(door, context) as check:
+        async with _let_in(door, context) as visit:
             request = decode(door.request_class, data)
-            if check is not None:
-                await check(request)
+            if visit is not None:
+                await visit.hear(request)
             async with aclosing(call(request)) as responses:
-                await _send(door, context, responses)
+                await _send(door, context, responses, visit)
 
     return handle
 
@@ -143,23 +144,23 @@ def _unary_stream(door: Door, call: Handler) -> Handler:
 def _stream_stream(door: Door, call: Handler) -> Handler:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
         async with (
-            _let_in(door, context) as check,
-            aclosing(_decoded(door, requests, check)) as decoded,
+            _let_in(door, context) as visit,
+            aclosing(_decoded(door, requests, visit)) as decoded,
             aclosing(call(decoded)) as responses,
         ):
-            await _send(door, context, responses)
+            await _send(door, context, responses, visit)
 
     return handle
 
 
 @asynccontextmanager
-async def _let_in(door: Door, context: Context) -> AsyncIterator[Check | None]:
+async def _let_in(door: Door, context: Context) -> AsyncIterator[Visit | None]:
     """Gives a stream its place and counts it, and ends it with a status where it fails."""
     begun, code, caller = door.meter.begin(), CANCELLED, None
     try:
         caller = door.identify(context)
-        async with door.stream(context, caller) as check:
-            yield check
+        async with door.stream(context, caller) as visit:
+            yield visit
         code = OK
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error gets a status here
         told, code = _told(door, context, error)
@@ -168,10 +169,14 @@ async def _let_in(door: Door, context: Context) -> AsyncIterator[Check | None]:
         door.end(context, begun, code, caller)
 
 
-async def _send(door: Door, context: Context, responses: AsyncIterator[Message | bytes]) -> None:
+async def _send(
+    door: Door, context: Context, responses: AsyncIterator[Message | bytes], visit: Visit | None
+) -> None:
     """One at a time: the next response is not made before the transport has taken this one (flow control)."""
     async for response in responses:
         data = response if isinstance(response, bytes) else response.SerializeToString()
+        if visit is not None:
+            await visit.go_on()
         try:
             async with _not_idle(door):
                 await context.write(data)
@@ -181,9 +186,8 @@ async def _send(door: Door, context: Context, responses: AsyncIterator[Message |
 
 
 async def _decoded(
-    door: Door, requests: AsyncIterator[bytes], check: Check | None
+    door: Door, requests: AsyncIterator[bytes], visit: Visit | None
 ) -> AsyncGenerator[Message, None]:
-    """``check`` looks at the first of them, which says what the stream is about."""
     coming = aiter(requests)
     while True:
         try:
@@ -192,9 +196,8 @@ async def _decoded(
         except StopAsyncIteration:
             return
         request = decode(door.request_class, data)
-        if check is not None:
-            await check(request)
-            check = None
+        if visit is not None:
+            await visit.hear(request)
         yield request
 
 

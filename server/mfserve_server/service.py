@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from mfserve_registry.traces.spans import Traces
 
 WATCH_SECONDS = 0.2
+CALLERS_SECONDS = 0.5
+"""How long a caller may be known after the file of callers has changed."""
 LOST_WATCH_SECONDS = 1.0
 
 _OPTIONS = (
@@ -159,10 +161,12 @@ class Service:
         port = self._listen()
         self._shadowing.start()
         await self._server.start()
+        if self._guard is not None:
+            self._tasks.append(asyncio.create_task(self._keep_knowing(self._guard)))
         await self._watcher.recall()
         await self._watcher.look()
         # While what aliases name is loaded, the registry's loss and return are noticed, and it is told what is held.
-        self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._reporter.run())]
+        self._tasks += [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._reporter.run())]
         await self._follow()
         await self._reporter.report()
         self._tasks.append(asyncio.create_task(self._keep_following()))
@@ -277,8 +281,12 @@ class Service:
             await asyncio.sleep(seconds if self._contact.loss is None else min(seconds, LOST_WATCH_SECONDS))
             await self._watcher.look()
             self._lost.set(self._contact.loss is not None)
-            if self._guard is not None:
-                self._guard.look()
+
+    async def _keep_knowing(self, guard: Guard) -> None:
+        """Apart from the rest, which waits for the database: who may no longer call is not to gain by its silence."""
+        while True:
+            await asyncio.sleep(min(self._settings.poll_seconds, CALLERS_SECONDS))
+            guard.look()
 
     async def _keep_following(self) -> None:
         while True:

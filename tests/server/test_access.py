@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from mfserve.v1 import common_pb2, model_service_pb2, recommendation_service_pb2, training_service_pb2
 from mfserve_registry import Registry
+from mfserve_server import service
 from mfserve_server.security.access import BadAccessFile, read_access
 from mfserve_server.security.scopes import RULES
 from tests.registry.helpers import request as job_request
@@ -145,12 +146,16 @@ class Known:
 
 
 @pytest.fixture
-async def known(serve: MakeServer, registry: Registry, tmp_path: Path) -> Known:
+async def known(
+    serve: MakeServer, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Known:
+    """It looks for other callers far more often than for moved aliases."""
+    monkeypatch.setattr(service, "CALLERS_SECONDS", 0.02)
     publish(registry)
     callers = tmp_path / "callers.toml"
     callers.write_text(FILE.format_map({name: hashed(name) for name in ALLOWED}))
     job, _ = registry.jobs.submit(job_request("waiting"))
-    return Known(await serve(callers=callers), callers, job.job_id)
+    return Known(await serve(callers=callers, poll_seconds=60.0), callers, job.job_id)
 
 
 def test_every_method_has_a_rule_and_every_rule_a_method() -> None:

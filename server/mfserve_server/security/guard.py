@@ -47,13 +47,18 @@ class Guard:
         """Reads the file again if it has changed."""
         try:
             if self._file.look():
-                _log.info("has read who may call", callers=len(self._file.found))
+                _log.info("has read who may call", callers=len(self.access))
         except BadFile as error:
             _log.error("goes on with the callers it had", message=str(error))
 
+    @property
+    def access(self) -> Access:
+        """The callers, as they were read last; another one after each reading."""
+        return self._file.found
+
     def identify(self, context: Context) -> Caller:
         """Who calls. Unauthenticated where nobody knows."""
-        return _known(self._file.found, context)
+        return _known(self.access, context)
 
     def admit(self, caller: Caller, rule: Rule) -> None:
         """Lets through who may call a method of that rule.
