@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from mfserve_server.health import Health
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
 from mfserve_server.manifests import Manifests
-from mfserve_server.metrics.layout import REGISTRY_LOST, SWAPS, VERSIONS
+from mfserve_server.metrics.layout import CERTIFICATE_EXPIRES, REGISTRY_LOST, SWAPS, VERSIONS
 from mfserve_server.metrics.page import Page
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.record import RecordFile
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from mfserve_registry.traces.spans import Traces
 
 WATCH_SECONDS = 0.2
-CALLERS_SECONDS = 0.5
-"""How long a caller may be known after the file of callers has changed."""
+READ_SECONDS = 0.5
+"""How long a change of the file of callers, or of the certificate's files, may take to be seen."""
 LOST_WATCH_SECONDS = 1.0
 
 _OPTIONS = (
@@ -140,7 +140,7 @@ class Service:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Task[None] | None = None
-        self._guard: Guard | None = None
+        self._looks: list[Callable[[], None]] = []
         self._gates = Gates(settings, self._page)
         self._rates = Rates(verdicts / "rates")
         self._held.callback(self._rates.close)
@@ -161,8 +161,7 @@ class Service:
         port = self._listen()
         self._shadowing.start()
         await self._server.start()
-        if self._guard is not None:
-            self._tasks.append(asyncio.create_task(self._keep_knowing(self._guard)))
+        self._tasks.append(asyncio.create_task(self._keep_reading()))
         await self._watcher.recall()
         await self._watcher.look()
         # While what aliases name is loaded, the registry's loss and return are noticed, and it is told what is held.
@@ -179,7 +178,9 @@ class Service:
         try:
             if files is None:
                 return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, Handshakes(files).credentials())
+            handshakes = Handshakes(files, self._page.gauge(CERTIFICATE_EXPIRES).set)
+            self._looks.append(handshakes.look)
+            return self._server.add_secure_port(address, handshakes.credentials())
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}") from error
 
@@ -218,8 +219,10 @@ class Service:
         async def model_of_job(job_id: str) -> str:
             return (await self._executors.registry(registry.jobs.get, job_id)).model
 
+        guard = None
         if self._settings.callers is not None:
-            self._guard = Guard(self._settings.callers, model_of_job)
+            guard = Guard(self._settings.callers, model_of_job)
+            self._looks.append(guard.look)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
         models = ModelDesk(registry, Manifests(registry.snapshots))
         comparing = Comparing(registry, self._catalog, self._executors, models)
@@ -250,7 +253,7 @@ class Service:
         names = []
         entrance = Entrance(
             self._gates,
-            self._guard,
+            guard,
             self._rates,
             self._settings.stream_idle_seconds,
             self._page,
@@ -282,11 +285,12 @@ class Service:
             await self._watcher.look()
             self._lost.set(self._contact.loss is not None)
 
-    async def _keep_knowing(self, guard: Guard) -> None:
+    async def _keep_reading(self) -> None:
         """Apart from the rest, which waits for the database: who may no longer call is not to gain by its silence."""
         while True:
-            await asyncio.sleep(min(self._settings.poll_seconds, CALLERS_SECONDS))
-            guard.look()
+            await asyncio.sleep(min(self._settings.poll_seconds, READ_SECONDS))
+            for look in self._looks:
+                look()
 
     async def _keep_following(self) -> None:
         while True:

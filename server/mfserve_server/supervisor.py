@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from mfserve_registry.setting_faults import PREFIX, unknown_variables
 from mfserve_server.addresses import reserve
 from mfserve_server.children import Child, NeverReady
 from mfserve_server.orders import Orders
-from mfserve_server.security.checks import certificate_expires_at, check_security
+from mfserve_server.security.checks import check_security
 from mfserve_server.settings import Settings
 from mfserve_server.threads import worker_environment
 from mfserve_server.verdicts import verdict_folder
@@ -300,7 +299,7 @@ def _exporter(settings: Settings, pages: Path, workers: Sequence[Child]) -> Iter
     from mfserve_server.opening import open_registry
 
     with open_registry(settings, migrate=False, check_later=True) as registry:
-        children = ChildrenNumbers(workers, partial(certificate_expires_at, settings))
+        children = ChildrenNumbers(workers)
         exporter = Exporter(settings.metrics_host, settings.metrics_port or 0, pages, registry, children)
         _log.info("exports metrics", address=f"{settings.metrics_host}:{exporter.port}")
         try:

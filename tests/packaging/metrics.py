@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import promql_parser
@@ -81,7 +80,7 @@ def _labels(family: Metric) -> tuple[str, ...]:
 
 def _families(folder: Path) -> Iterator[Metric]:
     yield from Pages(folder, lambda _: False).collect()
-    yield from ChildrenNumbers([], lambda: datetime.now(UTC)).collect()
+    yield from ChildrenNumbers([]).collect()
     with Registry.open(folder / "home") as registry:
         yield from RegistryNumbers(registry).collect()
 

@@ -150,7 +150,7 @@ async def known(
     serve: MakeServer, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Known:
     """It looks for other callers far more often than for moved aliases."""
-    monkeypatch.setattr(service, "CALLERS_SECONDS", 0.02)
+    monkeypatch.setattr(service, "READ_SECONDS", 0.02)
     publish(registry)
     callers = tmp_path / "callers.toml"
     callers.write_text(FILE.format_map({name: hashed(name) for name in ALLOWED}))

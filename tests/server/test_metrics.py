@@ -17,6 +17,7 @@ from mfserve.errors import NotFoundError, StatusError
 from mfserve_registry import Registry
 from mfserve_server.metrics.collector import Pages
 from mfserve_server.metrics.layout import (
+    CERTIFICATE_EXPIRES,
     CODES,
     DURATION,
     DURATIONS,
@@ -65,27 +66,37 @@ def test_a_histogram_counts_where_its_bounds_say() -> None:
 
 
 def test_pages_add_up_and_what_the_dead_have_counted_stays(tmp_path: Path) -> None:
-    alive = {1, 2}
+    alive = {1, 2, 3}
     pages = Pages(tmp_path, lambda pid: pid in alive)
-    for pid in alive:
+    for pid in (1, 2):
         page = Page(page_path(tmp_path, pid))
         page.counter(REQUESTS, "RecommendationService/Recommend", "OK").add(pid)
         page.gauge(IN_FLIGHT, "asking").set(pid)
         page.histogram(SEARCH_QUESTIONS).observe(pid)
+        page.gauge(CERTIFICATE_EXPIRES).set(pid)
+    Page(page_path(tmp_path, 3))  # has no certificate
     for _ in range(2):
         assert _sum(pages, REQUESTS) == 3
         assert _sum(pages, IN_FLIGHT) == 3
+        assert _values(pages, CERTIFICATE_EXPIRES) == [1]
     alive = {2}
     (tmp_path / "7.page").touch()  # just being made
     for _ in range(2):
         assert _sum(pages, REQUESTS) == 3
         assert _sum(pages, IN_FLIGHT) == 2
+        assert _values(pages, CERTIFICATE_EXPIRES) == [2]
         assert not page_path(tmp_path, 1).exists()
+    alive = set()
+    assert _values(pages, CERTIFICATE_EXPIRES) == []
 
 
 def _sum(pages: Pages, metric: Metric) -> float:
+    return sum(_values(pages, metric))
+
+
+def _values(pages: Pages, metric: Metric) -> list[float]:
     (family,) = [each for each in pages.collect() if each.name == metric.name]
-    return sum(sample.value for sample in family.samples)
+    return [sample.value for sample in family.samples]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from mfserve_registry import Registry
 from mfserve_registry.settings import StartError
 from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
 from mfserve_server.security.checks import check_security
+from mfserve_server.security.transport import Handshakes
 from mfserve_server.settings import Settings
 from tests.server.calls import DEADLINE
 from tests.server.certificates import HOST, Authority
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
 
 REQUEST = pb.RecommendRequest(model_spec=ModelSpec(model="movies"), user_id="u1")
 
@@ -96,6 +99,11 @@ async def test_a_new_certificate_is_used_and_a_broken_one_is_not(
     authority.certify_server()
     after = authority.certificate.read_bytes()
     assert await _shown(server.address) == after != before
+    with capture_logs() as logs:
+        authority.certify_server()
+        await until(lambda: any(entry["event"] == "has a new certificate" for entry in logs))
+    before, after = after, authority.certificate.read_bytes()
+    assert await _shown(server.address) == after
     for broken in (b"", b"no certificate", before):  # the last one's key is another
         authority.certificate.write_bytes(broken)
         with capture_logs() as logs:
@@ -104,6 +112,27 @@ async def test_a_new_certificate_is_used_and_a_broken_one_is_not(
         assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
             "goes on with the certificate it had"
         ]
+
+
+def test_it_tells_when_what_it_shows_expires_whatever_becomes_of_the_files(authority: Authority) -> None:
+    told: list[float] = []
+    soon, later = (datetime(2090, month, 1, tzinfo=UTC) for month in (1, 2))
+    authority.certify_server(expires=soon)
+    handshakes = Handshakes(CertificateFiles(authority.certificate, authority.key), told.append)
+    assert told == [soon.timestamp()]
+    right = authority.key.read_bytes()
+    for spoil in (
+        lambda: authority.certify_server(expired=True),
+        lambda: authority.key.write_bytes(right),  # of another certificate
+        authority.key.unlink,
+    ):
+        spoil()
+        with capture_logs() as logs:
+            handshakes.look()
+        assert [entry["log_level"] for entry in logs] == ["error"]
+    authority.certify_server(expires=later)
+    handshakes.look()
+    assert told == [soon.timestamp(), later.timestamp()]
 
 
 async def _shown(address: str) -> bytes:

@@ -1,9 +1,8 @@
-"""What the parent knows: its server processes, and its certificate."""
+"""What the parent knows of its server processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -12,7 +11,6 @@ from mfserve_server.children import Child
 
 WORKERS = "mfserve_workers"
 RESTARTS = "mfserve_worker_restarts"
-EXPIRES = "mfserve_certificate_expires_timestamp_seconds"
 
 
 class ChildrenNumbers(Collector):
@@ -20,12 +18,10 @@ class ChildrenNumbers(Collector):
 
     Args:
         workers: the server processes.
-        expires_at: when the server's certificate does, as the file has it now; None: there is none.
     """
 
-    def __init__(self, workers: Sequence[Child], expires_at: Callable[[], datetime | None]) -> None:
+    def __init__(self, workers: Sequence[Child]) -> None:
         self._workers = workers
-        self._expires_at = expires_at
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -33,5 +29,3 @@ class ChildrenNumbers(Collector):
         )
         restarts = sum(worker.deaths for worker in self._workers)
         yield CounterMetricFamily(RESTARTS, "Server processes that died and were started again.", restarts)
-        if (expires_at := self._expires_at()) is not None:
-            yield GaugeMetricFamily(EXPIRES, "When the server's certificate expires.", expires_at.timestamp())

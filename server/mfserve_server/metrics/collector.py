@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 
 from mfserve_server.metrics.layout import BEGINNINGS, METRICS, SIZE, Kind, Metric
 from mfserve_server.metrics.page import BYTES
+
+_NOTHING = array("d", bytes(BYTES))
 
 
 class Pages(Collector):
@@ -30,17 +32,21 @@ class Pages(Collector):
     def __init__(self, folder: Path, is_alive: Callable[[int], bool]) -> None:
         self._folder = folder
         self._is_alive = is_alive
-        self._ended = array("d", bytes(BYTES))
+        self._ended = _NOTHING
         self._adding = Lock()
 
     def collect(self) -> Iterator[Family]:
         with self._adding:  # two may scrape at a time
-            living, everything = self._add_up()
+            living = self._living()
+            now = _sum(living)
+            numbers = dict.fromkeys(Kind, _sum([now, self._ended]))
+        numbers |= {Kind.GAUGE: now, Kind.EARLIEST: _earliest(living)}
         for metric in METRICS:
-            yield _family(metric, living if metric.kind is Kind.GAUGE else everything)
+            yield _family(metric, numbers[metric.kind])
 
-    def _add_up(self) -> tuple[array[float], array[float]]:
-        living = array("d", bytes(BYTES))
+    def _living(self) -> list[array[float]]:
+        """Their pages; those of others are added to what has ended, and removed."""
+        living = []
         for path in sorted(self._folder.glob("*.page")):
             with suppress(FileNotFoundError):
                 # First: of one that ends from now on the page is whole all the same.
@@ -49,19 +55,22 @@ class Pages(Collector):
                 if len(page) < SIZE:
                     continue  # it is just being made
                 if alive:
-                    _add(living, page)
+                    living.append(page)
                 else:
-                    _add(self._ended, page)
+                    self._ended = _sum([self._ended, page])
                     path.unlink()
-        everything = array("d", living)
-        _add(everything, self._ended)
-        return living, everything
+        return living
 
 
-def _add(total: array[float], page: array[float]) -> None:
-    for place, value in enumerate(page):
-        if value:
-            total[place] += value
+def _sum(pages: Iterable[array[float]]) -> array[float]:
+    return array("d", map(sum, zip(_NOTHING, *pages, strict=True)))
+
+
+def _earliest(pages: Iterable[array[float]]) -> array[float]:
+    """Of each number the least that is one; 0 where there is none."""
+    return array(
+        "d", (min(filter(None, values), default=0.0) for values in zip(_NOTHING, *pages, strict=True))
+    )
 
 
 def _family(metric: Metric, numbers: Sequence[float]) -> Family:
@@ -73,6 +82,7 @@ def _family(metric: Metric, numbers: Sequence[float]) -> Family:
         family = CounterMetricFamily(metric.name, metric.help, labels=labels)
     else:
         family = GaugeMetricFamily(metric.name, metric.help, labels=labels)
+    is_always_told = metric.kind is Kind.GAUGE or (not labels and metric.kind is not Kind.EARLIEST)
     start = BEGINNINGS[metric.name]
     for values in metric.combinations():
         found = numbers[start : start + metric.width]
@@ -80,9 +90,9 @@ def _family(metric: Metric, numbers: Sequence[float]) -> Family:
         if isinstance(family, HistogramMetricFamily):
             *buckets, total = found
             # A method that nobody has called has no series: there would be hundreds of zeros.
-            if any(buckets) or not labels:
+            if any(buckets) or is_always_told:
                 bounds = [f"{bound:g}" for bound in metric.buckets[:-1]] + ["+Inf"]
                 family.add_metric(values, list(zip(bounds, accumulate(buckets), strict=True)), total)
-        elif found[0] or metric.kind is Kind.GAUGE or not labels:
+        elif found[0] or is_always_told:
             family.add_metric(values, found[0])
     return family

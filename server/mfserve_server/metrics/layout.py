@@ -41,6 +41,7 @@ class Kind(StrEnum):
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    EARLIEST = "earliest"
     HISTOGRAM = "histogram"
 
 
@@ -50,7 +51,8 @@ class Metric:
 
     Attributes:
         name: without the endings that Prometheus adds (``_total``, ``_bucket``).
-        kind: of a gauge the sum over the live processes is told, of the others that over all that ever lived.
+        kind: of a gauge the sum over the live processes is told, of a time the earliest of theirs, or nothing where
+            none has one, and of the others the sum over all that ever lived.
         help: what it says.
         labels: names of labels, each with its values.
         buckets: of a histogram, the upper bounds; the last is infinite.
@@ -132,6 +134,11 @@ SWAPS = Metric(
 REGISTRY_LOST = Metric(
     "mfserve_registry_lost", Kind.GAUGE, "Server processes that the registry's database does not answer."
 )
+CERTIFICATE_EXPIRES = Metric(
+    "mfserve_certificate_expires_timestamp_seconds",
+    Kind.EARLIEST,
+    "When the certificate expires that callers are shown.",
+)
 
 METRICS: Sequence[Metric] = (
     REQUESTS,
@@ -146,6 +153,7 @@ METRICS: Sequence[Metric] = (
     VERSIONS,
     SWAPS,
     REGISTRY_LOST,
+    CERTIFICATE_EXPIRES,
 )
 """Those of server processes, in the order of a page."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import datetime
 
 from mfserve_registry.settings import StartError
 from mfserve_server.security.access import read_access
-from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
+from mfserve_server.security.certificates import CertificateFiles, read_certificate
 from mfserve_server.security.files import BadFile
 from mfserve_server.settings import Settings
 
@@ -21,15 +20,6 @@ def certificate_files(settings: Settings) -> CertificateFiles | None:
             raise StartError("--tls-client-roots needs --tls-certificate and --tls-key.")
         return None
     return CertificateFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_roots)
-
-
-def certificate_expires_at(settings: Settings) -> datetime | None:
-    """As the file says now; None where there is none, or it cannot be used."""
-    files = certificate_files(settings)
-    try:
-        return None if files is None else read_certificate(files).expires_at
-    except BadCertificate:
-        return None
 
 
 def check_security(settings: Settings) -> None:
