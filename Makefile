@@ -40,7 +40,7 @@ help:
 	@echo "make breaking         would the protos break callers? against AGAINST (now: $(AGAINST))"
 	@echo "make generate         stubs from the protos"
 	@echo "make check-generated  are the checked-in stubs fresh?"
-	@echo "make docs             the reference in docs/cli.md from the commands themselves"
+	@echo "make docs             docs/cli.md and docs/settings.md, from the commands and settings themselves"
 	@echo "make lock             all the locks (ARGS=--upgrade for the newest)"
 	@echo "make sbom             what the images are made of, as CycloneDX, in $(SBOM)"
 	@echo "make audit            is a vulnerability of that known? asks the network"
@@ -138,6 +138,7 @@ check-generated: $(READY_GENERATE)
 
 docs: $(READY)
 	$(BIN)/python -m tests.client.cli.reference
+	$(BIN)/python -m tests.packaging.settings_page
 
 # --universal: one lock for every Python and system that we support. Nothing of this machine's configuration,
 # and no index address, may reach a lock.

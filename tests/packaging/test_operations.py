@@ -86,9 +86,13 @@ def test_the_settings_file_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert settings.tls_certificate is not None
     assert settings.callers is not None
     assert not settings.plaintext
+    scraped = yaml.safe_load(example("yaml", "scrape_configs:"))["scrape_configs"][0]
+    assert scraped["static_configs"] == [{"targets": [f"{settings.metrics_host}:{settings.metrics_port}"]}]
 
 
-@pytest.mark.parametrize("document", ["docs/operations.md", "docs/deployment.md", "SECURITY.md"])
+@pytest.mark.parametrize(
+    "document", ["docs/operations.md", "docs/deployment.md", "docs/settings.md", "SECURITY.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     file = ROOT / document
     for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text("utf-8")):
