@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.descriptor import FileDescriptor
 
 from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
@@ -53,6 +54,8 @@ from mfserve_server.watcher import Watcher
 
 if TYPE_CHECKING:
     from mfserve_registry.traces.spans import Traces
+
+_log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 0.2
 READ_SECONDS = 0.5
@@ -290,7 +293,10 @@ class Service:
         while True:
             await asyncio.sleep(min(self._settings.poll_seconds, READ_SECONDS))
             for look in self._looks:
-                look()
+                try:
+                    look()
+                except Exception:  # noqa: BLE001 - a defect in reading one file must not end the looking at others
+                    _log.exception("cannot look at a file, by a defect")
 
     async def _keep_following(self) -> None:
         while True:

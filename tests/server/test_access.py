@@ -241,6 +241,17 @@ async def test_the_file_is_read_again_and_a_broken_one_is_not_used(known: Known)
     assert "token" not in str(logs)
 
 
+async def test_a_defect_in_looking_at_one_file_does_not_end_the_looking_at_another(known: Known) -> None:
+    def fails() -> None:
+        raise ValueError
+
+    known.server.service._looks.insert(0, fails)
+    with capture_logs() as logs:
+        known.callers.write_text("")
+        await until(lambda: _has(logs, "has read who may call"))
+    assert await _has(logs, "cannot look at a file, by a defect")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

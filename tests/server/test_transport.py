@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,11 @@ from tests.server.samples import publish
 from tests.waiting import until
 
 REQUEST = pb.RecommendRequest(model_spec=ModelSpec(model="movies"), user_id="u1")
+
+UNKNOWN_KIND = "MA8CAQAwBQYDKgMEBAMEAQA="
+"""A private key whose algorithm is 1.2.3.4."""
+P256 = bytes.fromhex("2a8648ce3d030107")
+"""The name of the curve of the keys that are made here."""
 
 
 @pytest.fixture
@@ -137,8 +143,6 @@ def test_it_tells_when_what_it_shows_expires_whatever_becomes_of_the_files(autho
 
 async def _shown(address: str) -> bytes:
     """The certificate chain's first, as PEM: what a caller sees who connects now."""
-    import ssl
-
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
@@ -158,10 +162,17 @@ def test_files_that_no_server_can_use_are_told_apart(authority: Authority, tmp_p
     other.certify_server()
     missing, text = tmp_path / "missing.pem", tmp_path / "text.pem"
     text.write_text("hello")
+    strange = tmp_path / "strange.pem"
+    strange.write_text(f"-----BEGIN PRIVATE KEY-----\n{UNKNOWN_KIND}\n-----END PRIVATE KEY-----\n")
+    curve = tmp_path / "curve.pem"
+    der = ssl.PEM_cert_to_DER_cert(authority.certificate.read_text())
+    curve.write_text(ssl.DER_cert_to_PEM_cert(der.replace(P256, P256[:-1] + b"\x77")))
     for bad, message in (
         (CertificateFiles(missing, authority.key), "cannot be read: No such file"),
         (CertificateFiles(text, authority.key), "has no certificate in PEM form"),
         (CertificateFiles(authority.certificate, text), "has no private key in PEM form"),
+        (CertificateFiles(authority.certificate, strange), "has no private key in PEM form, of a known kind"),
+        (CertificateFiles(curve, authority.key), "a key of no known kind"),
         (CertificateFiles(authority.certificate, other.key), "is not the key of the certificate"),
         (CertificateFiles(authority.certificate, authority.key, text), "has no certificate"),
     ):

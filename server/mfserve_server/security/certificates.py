@@ -54,17 +54,24 @@ class Certificate:
 def read_certificate(files: CertificateFiles) -> Certificate:
     """Reads the files, and checks that a server can use them and that they belong together. BadCertificate."""
     # Imported here: who serves in plain text does not wait for it.
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     chain, key = _read(files.certificate), _read(files.key)
     certificate = _certificates(files.certificate, chain)[0]
     try:
         private = load_pem_private_key(key, password=None)
-    except (ValueError, TypeError) as error:  # TypeError: it needs a password
-        raise BadCertificate(f"{files.key} has no private key in PEM form that needs no password.") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it needs a password
+        raise BadCertificate(
+            f"{files.key} has no private key in PEM form, of a known kind and without a password."
+        ) from error
+    try:
+        public = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadCertificate(f"The certificate in {files.certificate} has a key of no known kind.") from error
     ours, theirs = (
         each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        for each in (private.public_key(), certificate.public_key())
+        for each in (private.public_key(), public)
     )
     if ours != theirs:
         raise BadCertificate(f"{files.key} is not the key of the certificate in {files.certificate}.")
