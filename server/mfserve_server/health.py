@@ -14,12 +14,8 @@ import asyncio
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from mfserve.v1 import model_service_pb2, recommendation_service_pb2, training_service_pb2
 from mfserve_server.security.guard import Context
-
-RECOMMENDATION = recommendation_service_pb2.DESCRIPTOR.services_by_name["RecommendationService"].full_name
-TRAINING = training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
-MODEL = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+from mfserve_server.statuses import MODEL, RECOMMENDATION, TRAINING
 
 _NEED_A_VERSION = (health.OVERALL_HEALTH, RECOMMENDATION)
 _NEED_NOTHING = (TRAINING, MODEL)

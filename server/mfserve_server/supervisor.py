@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,7 @@ from mfserve_server.threads import worker_environment
 from mfserve_server.verdicts import verdict_folder
 
 if TYPE_CHECKING:
-    from mfserve_server.probes import Probes
+    from mfserve_server.statuses import Statuses
 
 # Beyond the time that calls get: for signing off, and for a trainer that gives its job back.
 _MARGIN_SECONDS = 5.0
@@ -76,7 +76,7 @@ class Supervisor:
         self._workers: list[Child] = []
         self._keeping: dict[asyncio.Task[None], Child] = {}
         self._rolling: asyncio.Task[None] | None = None
-        self._probes: Probes | None = None
+        self._statuses: Statuses | None = None
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal kills, unless it comes with the first.
@@ -105,12 +105,12 @@ class Supervisor:
         workers = self._workers = [self._worker(number, told) for number, told in enumerate(orders)]
         for worker in workers:
             self._keep(worker)
-        listening = ExitStack()
+        listening = AsyncExitStack()
         try:
             if self._settings.metrics_port is not None:
                 listening.enter_context(_exporter(self._settings, pages, workers))
             if self._settings.health_port is not None:
-                self._probes = listening.enter_context(_probes(self._settings))
+                self._statuses = await listening.enter_async_context(_probes(self._settings))
             prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
             for number, told in enumerate(orders):
                 told.set_result(self._orders(number, verdicts, pages))
@@ -131,7 +131,7 @@ class Supervisor:
             await self._until_stopped()
         finally:
             await self._end()
-            listening.close()
+            await listening.aclose()
             self._reservation.hold.close()
 
     def _take_signal(self) -> None:
@@ -260,9 +260,9 @@ class Supervisor:
         )
 
     def _tell_probes(self) -> None:
-        if self._probes is not None:
+        if self._statuses is not None:
             told = [worker.told for worker in self._workers]
-            self._probes.tell(
+            self._statuses.tell(
                 up=any(told) and not self._stop.is_set(),
                 serving=any(each.get("serving") for each in told) and not self._stop.is_set(),
             )
@@ -308,17 +308,16 @@ def _exporter(settings: Settings, pages: Path, workers: Sequence[Child]) -> Iter
             exporter.close()
 
 
-@contextmanager
-def _probes(settings: Settings) -> Iterator[Probes]:
+@asynccontextmanager
+async def _probes(settings: Settings) -> AsyncIterator[Statuses]:
     # Imported here, as above: gRPC.
-    from mfserve_server.probes import Probes
+    from mfserve_server.probes import answer_probes
+    from mfserve_server.statuses import Statuses
 
-    probes = Probes(settings.health_host, settings.health_port or 0)
-    _log.info("answers health checks", address=f"{settings.health_host}:{probes.port}")
-    try:
-        yield probes
-    finally:
-        probes.close()
+    statuses = Statuses()
+    async with answer_probes(statuses, settings.health_host, settings.health_port or 0) as port:
+        _log.info("answers health checks", address=f"{settings.health_host}:{port}")
+        yield statuses
 
 
 def _prepare(settings: Settings, verdicts: Path) -> bool:

@@ -17,8 +17,8 @@ from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve_registry import Registry
-from mfserve_server.health import MODEL, RECOMMENDATION, TRAINING
 from mfserve_server.healthcheck import check
+from mfserve_server.statuses import MODEL, RECOMMENDATION, TRAINING
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import job_request, publish

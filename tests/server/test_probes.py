@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 from mfserve_registry import Registry
-from mfserve_server.health import RECOMMENDATION, TRAINING
 from mfserve_server.healthcheck import check
+from mfserve_server.statuses import RECOMMENDATION, TRAINING
+from tests.http2 import unread_call
 from tests.integration.service import running_service
 from tests.server.samples import publish
 from tests.waiting import eventually
@@ -21,17 +24,23 @@ def test_it_says_what_the_server_processes_say_together(tmp_path: Path) -> None:
     with (
         Registry.open(home) as registry,
         running_service(home, "--no-trainer", "--health-port", "0", MFSERVE_NOTICE_SECONDS="3") as service,
+        ExitStack() as calls,
     ):
         address = service.listens("answers health checks")
 
         def status(name: str = "") -> str:
             return check(address, name)
 
-        assert (status(), status(RECOMMENDATION), status(TRAINING)) == (
+        assert (status(), status(RECOMMENDATION), status(TRAINING), status("nothing")) == (
             "NOT_SERVING",
             "NOT_SERVING",
             "SERVING",
+            "NOT_FOUND",
         )
+        # From here on there are callers who do not take their answers, and who only begin their calls.
+        for method, message in product(("Check", "Watch"), (b"", None)):
+            for _ in range(5):
+                calls.enter_context(unread_call(address, f"/grpc.health.v1.Health/{method}", message))
         publish(registry)
         eventually(lambda: status() == status(RECOMMENDATION) == "SERVING", "the version answers")
         os.kill(service.workers[0], signal.SIGKILL)
