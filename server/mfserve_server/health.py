@@ -1,69 +1,84 @@
-"""Health, by the gRPC health protocol.
+"""Health of a server process, by the gRPC health protocol: Check and Watch.
 
-The whole server ("") and RecommendationService are SERVING from the time that a version is loaded. TrainingService
-and ModelService need none and are SERVING at once: otherwise the first training could never be asked for through a
-load balancer. All are NOT_SERVING before a drain.
-
-None of it changes while the registry is away: what is loaded answers, and GetServingStatus says what is the matter.
+RecommendationService and the whole server are SERVING from the time that a version is loaded. All are NOT_SERVING
+before a drain. None of it changes while the registry is away: what is loaded answers, and GetServingStatus says what is
+the matter.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from mfserve_registry.errors import Overloaded
+from mfserve_server.admission.gate import Gate
 from mfserve_server.security.guard import Context
-from mfserve_server.statuses import MODEL, RECOMMENDATION, TRAINING
-
-_NEED_A_VERSION = (health.OVERALL_HEALTH, RECOMMENDATION)
-_NEED_NOTHING = (TRAINING, MODEL)
-
-
-class _Servicer(health.aio.HealthServicer):  # type: ignore[misc] # grpcio-health-checking is untyped
-    """grpcio's, but with an end to Watch: a watcher who stays would otherwise use up the whole time of a drain."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ended = asyncio.Event()
-
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802 - the RPC's name
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        ending = asyncio.ensure_future(self.ended.wait())
-        try:
-            await asyncio.wait((watching, ending), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            ending.cancel()
-            await asyncio.gather(watching, ending, return_exceptions=True)
-        await context.write(health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING))
+from mfserve_server.statuses import SERVICE, Statuses
 
 
 class Health:
-    """Answers health checks of a server."""
+    """Answers health checks of a server.
 
-    def __init__(self) -> None:
-        self._servicer = _Servicer()
-        self._answers = False
+    Args:
+        gate: places for those who watch.
+    """
 
-    async def start(self, server: grpc.aio.Server) -> None:
-        """Must come before the server starts: grpcio's servicer says SERVING until told otherwise."""
-        for name in _NEED_A_VERSION:
-            await self._servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        for name in _NEED_NOTHING:
-            await self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._statuses = Statuses()
+        self._statuses.tell(up=True, serving=False)
+        self._draining = self._over = False
+        self._changed = asyncio.Event()
 
-    async def a_version_answers(self) -> None:
-        if not self._answers:
-            self._answers = True
-            for name in _NEED_A_VERSION:
-                await self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    def register(self, server: grpc.aio.Server) -> None:
+        watch = grpc.unary_stream_rpc_method_handler(
+            self._watch, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+        )
+        methods = {"Check": self._statuses.check, "Watch": watch}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
-    async def drain(self) -> None:
+    def a_version_answers(self) -> None:
+        if not self._draining:
+            self._statuses.tell(up=True, serving=True)
+            self._wake()
+
+    def drain(self) -> None:
         """NOT_SERVING, for good."""
-        await self._servicer.enter_graceful_shutdown()
+        self._draining = True
+        self._statuses.tell(up=False, serving=False)
+        self._wake()
 
     def end_watches(self) -> None:
-        self._servicer.ended.set()
+        """Each watcher who reads is told how it stands, and then no more: one who stays would use up a drain's time."""
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _watch(self, request: HealthCheckRequest, context: Context) -> None:
+        try:
+            self._gate.enter()
+        except Overloaded as error:
+            # A gRPC client that watches does without a server that fails to tell, but for this status (gRFC A17).
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, error.message)
+        try:
+            await self._follow(request.service, context)
+        finally:
+            self._gate.leave()
+
+    async def _follow(self, service: str, context: Context) -> None:
+        """Tells each change, of which one who reads slowly misses some. Nobody waits until it is written."""
+        told = None
+        while True:
+            changed, over, response = self._changed, self._over, self._statuses.of(service)
+            if response != told:
+                await context.write(response)
+                told = response
+            if over:
+                return
+            await changed.wait()

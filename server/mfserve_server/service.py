@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,6 @@ class Service:
             contact=self._contact,
             tally=tally,
         )
-        self._health = Health()
         self._server = grpc.aio.server(
             options=(("grpc.max_receive_message_length", settings.max_request_bytes), *_OPTIONS)
         )
@@ -145,6 +144,8 @@ class Service:
         self._stopped: asyncio.Task[None] | None = None
         self._looks: list[Callable[[], None]] = []
         self._gates = Gates(settings, self._page)
+        self._health = Health(self._gates.public)
+        self._health.register(self._server)
         self._rates = Rates(verdicts / "rates")
         self._held.callback(self._rates.close)
         self._register_servicers(registry)
@@ -160,7 +161,6 @@ class Service:
         Raises:
             OSError: the address cannot be listened on.
         """
-        await self._health.start(self._server)
         port = self._listen()
         self._shadowing.start()
         await self._server.start()
@@ -194,10 +194,7 @@ class Service:
         await asyncio.shield(self._stopped)
 
     async def _drain(self) -> None:
-        with suppress(TimeoutError):
-            # A health watcher who does not read would otherwise hold up the whole drain.
-            async with asyncio.timeout(1.0):
-                await self._health.drain()
+        self._health.drain()
         await asyncio.sleep(self._settings.notice_seconds)
         # What would go on for ever ends now; every other call may take its time.
         self._health.end_watches()
@@ -268,7 +265,9 @@ class Service:
                 register(self._server, service, servicer, entrance)
                 names.append(service.full_name)
         if self._settings.reflection:
-            _enable_reflection(self._server, names)
+            from mfserve_server.reflecting import tell_protos  # imports that only those pay who ask for it
+
+            tell_protos(self._server, names, self._gates.public)
 
     def _note_changes(self) -> None:
         self._changes.set()
@@ -305,11 +304,5 @@ class Service:
     async def _follow(self) -> None:
         await self._watcher.follow()
         if self._catalog.answers:
-            await self._health.a_version_answers()
+            self._health.a_version_answers()
             self.answers.set()
-
-
-def _enable_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:
-    from grpc_reflection.v1alpha import reflection  # an import that only those pay who ask for it
-
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME, "grpc.health.v1.Health"], server)

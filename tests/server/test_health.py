@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve_registry import Registry
 from mfserve_server.healthcheck import check
 from mfserve_server.statuses import MODEL, RECOMMENDATION, TRAINING
+from tests.http2 import unread_call
 from tests.server.calls import Server, failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import job_request, publish
@@ -72,6 +74,61 @@ async def test_reflection_is_there_if_asked_for(serve: MakeServer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         [response async for response in silent.ServerReflectionInfo(iter([request]))]
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_watcher_who_does_not_read_holds_nothing_up(serve: MakeServer, registry: Registry) -> None:
+    server = await serve(drain_seconds=0.1)
+    with ExitStack() as watchers:
+        for _ in range(3):
+            await asyncio.to_thread(
+                watchers.enter_context, unread_call(server.address, "/grpc.health.v1.Health/Watch")
+            )
+        watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == NOT_SERVING
+        publish(registry)
+        assert (await watch.read()).status == SERVING
+        assert await health(server) == SERVING
+        await asyncio.wait_for(server.service.stop(), 10)
+        assert (await watch.read()).status == NOT_SERVING
+        assert await watch.read() == grpc.aio.EOF
+
+
+async def test_streams_without_a_token_have_places_of_their_own_and_no_more(
+    serve: MakeServer, registry: Registry
+) -> None:
+    publish(registry)
+    server = await serve(max_concurrent_streams=1, reflection=True)
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    for stream, refusal in (
+        # Upon which gRPC clients go on without watching; another status would mean to them that the server fails.
+        (stub.Watch(health_pb2.HealthCheckRequest()), grpc.StatusCode.UNIMPLEMENTED),
+        (
+            reflection_pb2_grpc.ServerReflectionStub(server.channel).ServerReflectionInfo(iter([])),
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        ),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stream.read()
+        assert raised.value.code() == refusal
+    assert await health(server) == SERVING
+    bulk = server.recommendations.StreamRecommend()
+    spec = common_pb2.ModelSpec(model="movies")
+    await bulk.write(pb.StreamRecommendRequest(config=pb.StreamRecommendConfig(model_spec=spec)))
+    assert (await bulk.read()).started.served_version.version == 1
+    watch.cancel()
+
+    async def is_free() -> bool:
+        another = stub.Watch(health_pb2.HealthCheckRequest())
+        try:
+            return bool((await another.read()).status == SERVING)
+        except grpc.aio.AioRpcError:
+            return False
+        finally:
+            another.cancel()
+
+    await until(is_free)
 
 
 async def test_a_drain_is_told_ends_watches_and_lets_calls_end(serve: MakeServer, registry: Registry) -> None:

@@ -24,7 +24,8 @@ _ASKING = recommendation_service_pb2.DESCRIPTOR.services_by_name["Recommendation
 class Gates:
     """The places of one server process.
 
-    Those who manage models find places however many ask for recommendations. Health needs none.
+    Those who manage models find places however many ask for recommendations. What nobody needs a token for, to watch
+    health and to ask for the protos, takes none of what callers need; and a health check needs no place.
     """
 
     def __init__(self, settings: Settings, page: Page) -> None:
@@ -36,6 +37,7 @@ class Gates:
         self.asking = gate("asking", "calls", settings.max_concurrent_calls, settings.max_queued_calls)
         self.managing = gate("managing", "calls about models and jobs", MANAGED, MANAGED)
         self.streaming = gate("streaming", "streams", settings.max_concurrent_streams, 0)
+        self.public = Gate("public", "streams without a token", settings.max_concurrent_streams, 0, delay)
         self._most_streams = settings.max_streams_per_caller
         self._streams: Counter[str] = Counter()
 
