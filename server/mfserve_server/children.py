@@ -7,9 +7,10 @@ import json
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from socket import socket, socketpair
 from typing import Any
 
 import structlog
@@ -31,15 +32,16 @@ class NeverReady(Exception):
 class Child:
     """A process that is started again when it dies.
 
-    Its standard input is a pipe that only we hold: when we die in whatever way, it reads the end of it.
+    Its standard input is a socket whose other end only we hold: when we die in whatever way, it reads the end of it.
+    What it prints goes where our log goes.
 
     Args:
         name: for the log.
         command: program and arguments.
         environment: its whole environment.
-        orders: the line that it is given on its standard input, once it is known. A child with orders prints a line
-            of JSON when it is ready, and further ones when something of that has changed; one without is ready when it
-            runs, and prints where our log goes.
+        orders: the line that it is given on that socket, once it is known. A child with orders answers by a line of
+            JSON when it is ready, and further ones when something of that has changed; one without is ready when it
+            runs.
         lost: given what the process has told when it has died.
         heard: called when ``told`` has changed.
 
@@ -121,38 +123,46 @@ class Child:
                 self._process.send_signal(number)
 
     async def _run(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=PIPE,
-            stdout=sys.stderr if self.orders is None else PIPE,
-            env=self._environment,
-            # Ctrl-C on the terminal reaches us alone; we pass on what it means.
-            process_group=0,
-        )
-        self._process = process
-        if self._stopping.is_set():
-            self._signal(signal.SIGTERM)
-        try:
-            if self.orders is not None:
-                await self._instruct(process, self.orders)
-            return await process.wait()
-        finally:
-            if process.returncode is None:  # we were cancelled
-                process.kill()
-                await process.wait()
-            self._process = None
+        ours, theirs = socketpair()
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=theirs.fileno(),
+                    stdout=sys.stderr,
+                    env=self._environment,
+                    # Ctrl-C on the terminal reaches us alone; we pass on what it means.
+                    process_group=0,
+                )
+            self._process = process
+            if self._stopping.is_set():
+                self._signal(signal.SIGTERM)
+            try:
+                if self.orders is not None:
+                    await self._instruct(process, ours, self.orders)
+                return await process.wait()
+            finally:
+                if process.returncode is None:  # we were cancelled
+                    process.kill()
+                    await process.wait()
+                self._process = None
 
-    async def _instruct(self, process: Process, orders: asyncio.Future[bytes]) -> None:
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+    async def _instruct(self, process: Process, ours: socket, orders: asyncio.Future[bytes]) -> None:
+        """Gives it its orders, and listens to it until it ends."""
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
         died = asyncio.ensure_future(process.wait())
-        await asyncio.wait((orders, died), return_when=asyncio.FIRST_COMPLETED)
-        if not orders.done():
-            return
-        with suppress(ConnectionError):
-            process.stdin.write(orders.result() + b"\n")
-            await process.stdin.drain()
-        async for line in process.stdout:
-            with suppress(ValueError, TypeError):  # some library's word
+        try:
+            await asyncio.wait((orders, died), return_when=asyncio.FIRST_COMPLETED)
+            if orders.done():
+                writer.write(orders.result() + b"\n")
+                await self._listen(reader)
+        finally:
+            died.cancel()
+            writer.close()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with suppress(ConnectionError):  # it died before it had read its orders
+            async for line in reader:
                 self.told |= json.loads(line)
                 self._heard()
                 self.ready.set()

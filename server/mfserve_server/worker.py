@@ -1,17 +1,18 @@
 """One server process: ``python -m mfserve_server.worker``, started by the supervisor and by nobody else.
 
-Its standard input is a pipe from the parent: first one line with its orders, then nothing until the parent is gone,
-when it ends by itself. On standard output it says when it answers.
+Its standard input is a socket to the parent, from which comes one line with its orders, and then nothing until the
+parent is gone, when it ends by itself. By the same socket it says when it answers: any library may print something, on
+standard output, and none knows of this.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import sys
+from socket import socket
 
 import structlog
 import uvloop
@@ -19,6 +20,7 @@ import uvloop
 from mfserve_registry.errors import RegistryError
 from mfserve_registry.logs import configure_logs
 from mfserve_registry.traces import open_traces
+from mfserve_server.lifeline import Tell, lifeline
 from mfserve_server.metrics.page import Page, page_path
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
@@ -29,12 +31,15 @@ from mfserve_server.service import Service
 _log = structlog.get_logger(__name__)
 
 
-async def run(orders: Orders) -> int:
+async def run(orders: Orders, parent: socket) -> int:
     """Serves until SIGTERM, or until the parent is gone. Returns the exit code."""
-    loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_reader(sys.stdin.fileno(), _read_lifeline, loop, stopping)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with lifeline(parent, alone=stopping.set) as tell:
+        return await _serve(orders, stopping, tell)
+
+
+async def _serve(orders: Orders, stopping: asyncio.Event, tell: Tell) -> int:
     try:
         registry = open_registry(orders.settings, migrate=False, check_later=True)
     except RegistryError as error:
@@ -58,8 +63,8 @@ async def run(orders: Orders) -> int:
             return 1
         _spare_collections()
         # The parent waits for it, and takes us out of the registry should we die.
-        _tell(port=port, server_id=service.server_id, serving=service.answers.is_set())
-        telling = asyncio.create_task(_tell_when(service.answers))
+        tell(port=port, server_id=service.server_id, serving=service.answers.is_set())
+        telling = asyncio.create_task(_tell_when(service.answers, tell))
         await stopping.wait()
         telling.cancel()
         _log.info("drains")
@@ -69,13 +74,9 @@ async def run(orders: Orders) -> int:
     return 0
 
 
-def _tell(**what: object) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201 - the parent reads it
-
-
-async def _tell_when(answers: asyncio.Event) -> None:
+async def _tell_when(answers: asyncio.Event, tell: Tell) -> None:
     await answers.wait()
-    _tell(serving=True)
+    tell(serving=True)
 
 
 def _spare_collections() -> None:
@@ -88,12 +89,6 @@ def _spare_collections() -> None:
     gc.freeze()
 
 
-def _read_lifeline(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        loop.remove_reader(sys.stdin.fileno())
-        stopping.set()
-
-
 def main() -> int:
     # The parent gets the terminal's Ctrl-C and decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -103,7 +98,7 @@ def main() -> int:
     orders = Orders.model_validate_json(line)
     configure_logs(orders.settings, process=f"worker {orders.worker}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run(orders))
+        return runner.run(run(orders, socket(fileno=sys.stdin.fileno())))
 
 
 if __name__ == "__main__":

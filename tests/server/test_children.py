@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,3 +15,23 @@ async def test_a_program_that_cannot_be_started_is_a_death_like_others() -> None
         await Child("worker 0", ["/no/such/program"], {}, orders).keep()
     assert len(logs) == STARTS - 1
     assert {log["code"] for log in logs} == {"No such file or directory"}
+
+
+CHATTY = """
+import os, sys
+print("x" * 100_000)
+print('{"server_id": "none"}', flush=True)
+os.write(0, b'{"serving": true, "orders": "%b"}\\n' % sys.stdin.buffer.readline().rstrip())
+sys.stdin.read()
+"""
+
+
+async def test_what_a_process_prints_is_not_taken_for_what_it_tells() -> None:
+    orders: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    child = Child("worker 0", [sys.executable, "-S", "-c", CHATTY], {}, orders)
+    keeping = asyncio.create_task(child.keep())
+    orders.set_result(b"serve")
+    await child.ready.wait()
+    assert child.told == {"serving": True, "orders": "serve"}
+    child.stop()
+    await keeping
