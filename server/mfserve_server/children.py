@@ -42,13 +42,12 @@ class Child:
         orders: the line that it is given on that socket, once it is known. A child with orders answers by a line of
             JSON when it is ready, and further ones when something of that has changed; one without is ready when it
             runs.
-        lost: given what the process has told when it has died.
-        heard: called when ``told`` has changed.
+        died: called whenever the process has died, with what it had told.
+        heard: called when the process has told something.
 
     Attributes:
         told: what the process that runs now has told; empty until it is ready.
         orders: as above.
-        deaths: how often it has died.
         ready: set when it was ready for the first time.
     """
 
@@ -58,18 +57,17 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         orders: asyncio.Future[bytes] | None = None,
-        lost: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        died: Callable[[Mapping[str, Any]], None] = lambda _: None,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self.orders = orders
-        self._lost = lost
+        self._died = died
         self._heard = heard
         self.told: dict[str, Any] = {}
         self._process: Process | None = None
-        self.deaths = 0
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -85,20 +83,19 @@ class Child:
     async def keep(self) -> None:
         """Runs it, again and again, until ``stop``. NeverReady where there is no sense in going on."""
         delay = FIRST_DELAY_SECONDS
+        starts = 0
         while not self._stopping.is_set():
             started = time.monotonic()
+            starts += 1
             try:
                 code: int | str = await self._run()
             except OSError as error:  # no memory, too many processes: that may pass
                 code = error.strerror or str(error)
             if self._stopping.is_set():
                 return
-            self.deaths += 1
-            if self.told:
-                lost, self.told = self.told, {}
-                self._lost(lost)
-                self._heard()
-            if self.orders is not None and not self.ready.is_set() and self.deaths == STARTS:
+            told, self.told = self.told, {}
+            self._died(told)
+            if self.orders is not None and not self.ready.is_set() and starts == STARTS:
                 raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
             if time.monotonic() - started > STEADY_SECONDS:
                 delay = FIRST_DELAY_SECONDS

@@ -74,6 +74,7 @@ class Supervisor:
         self._asked_at = 0.0
         self._withdrawing: set[asyncio.Task[None]] = set()
         self._workers: list[Child] = []
+        self._deaths = 0
         self._keeping: dict[asyncio.Task[None], Child] = {}
         self._rolling: asyncio.Task[None] | None = None
         self._statuses: Statuses | None = None
@@ -108,7 +109,7 @@ class Supervisor:
         listening = AsyncExitStack()
         try:
             if self._settings.metrics_port is not None:
-                listening.enter_context(_exporter(self._settings, pages, workers))
+                listening.enter_context(_exporter(self._settings, pages, workers, lambda: self._deaths))
             if self._settings.health_port is not None:
                 self._statuses = await listening.enter_async_context(_probes(self._settings))
             prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
@@ -256,7 +257,7 @@ class Supervisor:
         environment = {**os.environ, **worker_environment(self._settings.workers, os.environ)}
         command = [sys.executable, "-m", "mfserve_server.worker"]
         return Child(
-            f"worker {number}", command, environment, orders, lost=self._withdraw, heard=self._tell_probes
+            f"worker {number}", command, environment, orders, died=self._note_death, heard=self._tell_probes
         )
 
     def _tell_probes(self) -> None:
@@ -267,12 +268,14 @@ class Supervisor:
                 serving=any(each.get("serving") for each in told) and not self._stop.is_set(),
             )
 
-    def _withdraw(self, told: Mapping[str, Any]) -> None:
-        """Nobody is to be told for as long as a lease lasts that a worker serves which has died."""
-        server_id = told["server_id"]
-        task = asyncio.create_task(asyncio.to_thread(_withdraw, self._settings, server_id))
-        self._withdrawing.add(task)
-        task.add_done_callback(self._withdrawing.discard)
+    def _note_death(self, told: Mapping[str, Any]) -> None:
+        self._deaths += 1
+        if told:
+            # Nobody is to be told for as long as a lease lasts that a worker serves which has died.
+            task = asyncio.create_task(asyncio.to_thread(_withdraw, self._settings, told["server_id"]))
+            self._withdrawing.add(task)
+            task.add_done_callback(self._withdrawing.discard)
+        self._tell_probes()
 
     def _orders(self, number: int, verdicts: Path, pages: Path) -> bytes:
         orders = Orders(settings=self._settings, worker=number, verdicts=verdicts, pages=pages)
@@ -292,14 +295,16 @@ class Supervisor:
 
 
 @contextmanager
-def _exporter(settings: Settings, pages: Path, workers: Sequence[Child]) -> Iterator[None]:
+def _exporter(
+    settings: Settings, pages: Path, workers: Sequence[Child], deaths: Callable[[], int]
+) -> Iterator[None]:
     # Imported here: for who exports nothing the parent need not know Prometheus.
     from mfserve_server.metrics.children_numbers import ChildrenNumbers
     from mfserve_server.metrics.exporter import Exporter
     from mfserve_server.opening import open_registry
 
     with open_registry(settings, migrate=False, check_later=True) as registry:
-        children = ChildrenNumbers(workers)
+        children = ChildrenNumbers(workers, deaths)
         exporter = Exporter(settings.metrics_host, settings.metrics_port or 0, pages, registry, children)
         _log.info("exports metrics", address=f"{settings.metrics_host}:{exporter.port}")
         try:

@@ -1,10 +1,11 @@
-"""All server processes are replaced, one of them is killed, and callers notice nothing."""
+"""One server process is killed, all are replaced, and callers notice nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def service(tmp_path: Path):  # type: ignore[no-untyped-def]
     home = tmp_path / "home"
     with Registry.open(home) as registry:
         publish(registry)
-    with running_service(home, "--no-trainer", "--workers", "2") as running:
+    with running_service(home, "--no-trainer", "--workers", "2", "--metrics-port", "0") as running:
         yield running
 
 
@@ -31,7 +32,7 @@ def pids(service: RunningService) -> set[int]:
         return {server.pid for server in client.serving_status().servers}
 
 
-def test_callers_notice_neither_a_rolling_restart_nor_a_death(service: RunningService) -> None:
+def test_callers_notice_neither_a_death_nor_a_rolling_restart(service: RunningService) -> None:
     over = threading.Event()
 
     def caller(number: int) -> int:
@@ -47,17 +48,27 @@ def test_callers_notice_neither_a_rolling_restart_nor_a_death(service: RunningSe
     with ThreadPoolExecutor(8) as pool:
         callers = [pool.submit(caller, number) for number in range(8)]
         try:
-            before = set(service.workers)
+            os.kill(service.workers[0], signal.SIGKILL)
+            eventually(lambda: len(pids(service) - {service.workers[0]}) == 2, "another one answers")
+            assert restarts(service) == 1
+            before = pids(service)
             service.process.send_signal(signal.SIGHUP)
             eventually(lambda: "has replaced its server processes" in log(service), "all are replaced")
             after = pids(service)
             assert len(after) == 2
             assert not after & before
-            os.kill(min(after), signal.SIGKILL)
-            eventually(lambda: len(pids(service) - after) == 1, "another one answers")
+            assert restarts(service) == 1
         finally:
             over.set()
         assert all(each.result() for each in callers)
+
+
+def restarts(service: RunningService) -> int:
+    with urllib.request.urlopen(
+        f"http://{service.listens('exports metrics')}/metrics", timeout=30
+    ) as response:
+        (line,) = [line for line in response if line.startswith(b"mfserve_worker_restarts_total ")]
+    return int(float(line.split()[1]))
 
 
 def log(service: RunningService) -> str:

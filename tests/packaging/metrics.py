@@ -80,7 +80,7 @@ def _labels(family: Metric) -> tuple[str, ...]:
 
 def _families(folder: Path) -> Iterator[Metric]:
     yield from Pages(folder, lambda _: False).collect()
-    yield from ChildrenNumbers([]).collect()
+    yield from ChildrenNumbers([], lambda: 0).collect()
     with Registry.open(folder / "home") as registry:
         yield from RegistryNumbers(registry).collect()
 
