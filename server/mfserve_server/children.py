@@ -48,7 +48,7 @@ class Child:
     Attributes:
         told: what the process that runs now has told; empty until it is ready.
         orders: as above.
-        ready: set when it was ready for the first time.
+        ready: done when it was ready for the first time; NeverReady where there was no sense in going on.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Child:
         self.told: dict[str, Any] = {}
         self._process: Process | None = None
         self._stopping = asyncio.Event()
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def pid(self) -> int | None:
@@ -81,7 +81,7 @@ class Child:
         return bool(self.told)
 
     async def keep(self) -> None:
-        """Runs it, again and again, until ``stop``. NeverReady where there is no sense in going on."""
+        """Runs it, again and again, until ``stop``, or until it has died too often to become ready ever."""
         delay = FIRST_DELAY_SECONDS
         starts = 0
         while not self._stopping.is_set():
@@ -95,8 +95,10 @@ class Child:
                 return
             told, self.told = self.told, {}
             self._died(told)
-            if self.orders is not None and not self.ready.is_set() and starts == STARTS:
-                raise NeverReady(f"{self.name} ended with code {code} before it was ready, {STARTS} times.")
+            if self.orders is not None and not self.ready.done() and starts == STARTS:
+                ended = f"{self.name} ended with code {code} before it was ready, {STARTS} times."
+                self.ready.set_exception(NeverReady(ended))
+                return
             if time.monotonic() - started > STEADY_SECONDS:
                 delay = FIRST_DELAY_SECONDS
             _log.error("process ended; it is started again", name=self.name, code=code, in_seconds=delay)
@@ -162,4 +164,5 @@ class Child:
             async for line in reader:
                 self.told |= json.loads(line)
                 self._heard()
-                self.ready.set()
+                if not self.ready.done():
+                    self.ready.set_result(None)

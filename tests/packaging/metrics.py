@@ -78,9 +78,17 @@ def _labels(family: Metric) -> tuple[str, ...]:
     return tuple(family._labelnames)  # type: ignore[attr-defined] # public is what samples say, of which there are none
 
 
+@dataclass(frozen=True, slots=True)
+class _Nobody:
+    """A server without processes."""
+
+    count: int = 0
+    deaths: int = 0
+
+
 def _families(folder: Path) -> Iterator[Metric]:
     yield from Pages(folder, lambda _: False).collect()
-    yield from ChildrenNumbers([], lambda: 0).collect()
+    yield from ChildrenNumbers(_Nobody()).collect()
     with Registry.open(folder / "home") as registry:
         yield from RegistryNumbers(registry).collect()
 

@@ -6,13 +6,20 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
+from mfserve_server import children
 from mfserve_server.children import STARTS, Child, NeverReady
 
 
-async def test_a_program_that_cannot_be_started_is_a_death_like_others() -> None:
+async def test_a_program_that_cannot_be_started_is_a_death_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children, "FIRST_DELAY_SECONDS", 0.01)
     orders: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    with capture_logs() as logs, pytest.raises(NeverReady, match="No such file"):
-        await Child("worker 0", ["/no/such/program"], {}, orders).keep()
+    child = Child("worker 0", ["/no/such/program"], {}, orders)
+    with capture_logs() as logs:
+        await child.keep()
+    with pytest.raises(NeverReady, match="No such file"):
+        await child.ready
     assert len(logs) == STARTS - 1
     assert {log["code"] for log in logs} == {"No such file or directory"}
 
@@ -31,7 +38,7 @@ async def test_what_a_process_prints_is_not_taken_for_what_it_tells() -> None:
     child = Child("worker 0", [sys.executable, "-S", "-c", CHATTY], {}, orders)
     keeping = asyncio.create_task(child.keep())
     orders.set_result(b"serve")
-    await child.ready.wait()
+    await child.ready
     assert child.told == {"serving": True, "orders": "serve"}
     child.stop()
     await keeping
