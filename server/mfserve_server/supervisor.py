@@ -97,6 +97,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for caught in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(caught, self._take_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._take_hangup)
         # They import while we prepare.
         self._fleet.start()
         listening = AsyncExitStack()
@@ -116,7 +117,6 @@ class Supervisor:
             # Not before: TensorFlow's start would take the cores from the workers'.
             if not self._stop.done() and (trainer := self._trainer()) is not None:
                 self._keeping.start(trainer)
-            loop.add_signal_handler(signal.SIGHUP, self._take_hangup)
             await self._until(self._stop)
         finally:
             await self._end()

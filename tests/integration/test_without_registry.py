@@ -66,6 +66,11 @@ def refusals(client: Client) -> set[tuple[str, float | None]]:
         return set(pool.map(refused, calls))
 
 
+def pids(service: RunningService) -> list[int]:
+    """Of the server processes that there are now."""
+    return [child.pid for child in psutil.Process(service.process.pid).children()]
+
+
 def test_a_start_with_database_and_bucket_away(
     place: Place, environment: dict[str, str], postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -98,13 +103,19 @@ def test_a_start_with_database_and_bucket_away(
             assert told.lost_time is not None
             assert told.read_time is not None
             assert told.read_time < told.lost_time
+            service.process.send_signal(signal.SIGHUP)
+            eventually(
+                lambda: "has replaced its server processes" in (place.home / "service.log").read_text(),
+                "another server process has taken the place",
+            )
+            assert client.recommend("movies", "u1", limit=5) == before
         with place.seen_from(tmp_path / "trainer").open() as registry:
             registry.aliases.set("movies", "production", 2, expected_revision=1)
             eventually(
                 lambda: client.recommend("movies", "u1").served_version.version == 2, "the alias is followed"
             )
             eventually(
-                lambda: [status.server.pid for status in registry.serving.list()] == list(service.workers),
+                lambda: [status.server.pid for status in registry.serving.list()] == pids(service),
                 "the server is registered",
             )
         assert contact(service).lost_time is None

@@ -25,8 +25,8 @@ ENVIRONMENT = "/opt/mfserve/bin/"
 KNOWN = {
     "Unit": "Description Wants After StartLimitIntervalSec StartLimitBurst",
     "Service": """
-        Type User Group ExecStart LoadCredential Environment EnvironmentFile KillMode KillSignal
-        TimeoutStopSec Restart RestartSec RestartPreventExitStatus LimitNOFILE Nice CPUWeight
+        Type User Group ExecStart ExecReload LoadCredential Environment EnvironmentFile KillMode
+        KillSignal TimeoutStopSec Restart RestartSec RestartPreventExitStatus LimitNOFILE Nice CPUWeight
         StateDirectory StateDirectoryMode WorkingDirectory UMask NoNewPrivileges ProtectSystem
         ProtectHome PrivateTmp PrivateDevices ProtectClock ProtectControlGroups ProtectHostname
         ProtectKernelLogs ProtectKernelModules ProtectKernelTunables ProtectProc
