@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 from socket import socket
@@ -21,7 +20,7 @@ from mfserve_registry.errors import RegistryError
 from mfserve_registry.logs import configure_logs
 from mfserve_registry.traces import open_traces
 from mfserve_server.lifeline import Tell, lifeline
-from mfserve_server.metrics.page import Page, page_path
+from mfserve_server.metrics.page import Page, new_page
 from mfserve_server.opening import open_registry
 from mfserve_server.orders import Orders
 from mfserve_server.security.access import BadAccessFile
@@ -46,7 +45,7 @@ async def _serve(orders: Orders, stopping: asyncio.Event, tell: Tell) -> int:
         _log.error("cannot open the registry", reason=error.reason, message=error.message)
         return 1
     with registry:
-        page = Page(page_path(orders.pages, os.getpid()))
+        page = Page(new_page(orders.pages))
         traces = open_traces(orders.settings, "mfserve-server")
         try:
             service = Service(

@@ -87,7 +87,7 @@ class _Nobody:
 
 
 def _families(folder: Path) -> Iterator[Metric]:
-    yield from Pages(folder, lambda _: False).collect()
+    yield from Pages(folder).collect()
     yield from ChildrenNumbers(_Nobody()).collect()
     with Registry.open(folder / "home") as registry:
         yield from RegistryNumbers(registry).collect()

@@ -28,7 +28,7 @@ from mfserve_server.metrics.layout import (
     SIZE,
     Metric,
 )
-from mfserve_server.metrics.page import Page, page_path
+from mfserve_server.metrics.page import Page, new_page
 from tests.integration.service import RunningService, running_service
 from tests.server.samples import publish
 from tests.waiting import eventually
@@ -66,28 +66,31 @@ def test_a_histogram_counts_where_its_bounds_say() -> None:
 
 
 def test_pages_add_up_and_what_the_dead_have_counted_stays(tmp_path: Path) -> None:
-    alive = {1, 2, 3}
-    pages = Pages(tmp_path, lambda pid: pid in alive)
-    for pid in (1, 2):
-        page = Page(page_path(tmp_path, pid))
-        page.counter(REQUESTS, "RecommendationService/Recommend", "OK").add(pid)
-        page.gauge(IN_FLIGHT, "asking").set(pid)
-        page.histogram(SEARCH_QUESTIONS).observe(pid)
-        page.gauge(CERTIFICATE_EXPIRES).set(pid)
-    Page(page_path(tmp_path, 3))  # has no certificate
+    pages = Pages(tmp_path)
+    paths = [new_page(tmp_path) for _ in range(3)]
+    living = dict(enumerate(map(Page, paths), 1))
+    for number in (1, 2):  # the third has no certificate
+        _count(living[number], number)
     for _ in range(2):
         assert _sum(pages, REQUESTS) == 3
         assert _sum(pages, IN_FLIGHT) == 3
         assert _values(pages, CERTIFICATE_EXPIRES) == [1]
-    alive = {2}
-    (tmp_path / "7.page").touch()  # just being made
+    del living[1]
+    new_page(tmp_path).touch()  # just being made
     for _ in range(2):
         assert _sum(pages, REQUESTS) == 3
         assert _sum(pages, IN_FLIGHT) == 2
         assert _values(pages, CERTIFICATE_EXPIRES) == [2]
-        assert not page_path(tmp_path, 1).exists()
-    alive = set()
+        assert not paths[0].exists()
+    del living[2]
     assert _values(pages, CERTIFICATE_EXPIRES) == []
+
+
+def _count(page: Page, number: int) -> None:
+    page.counter(REQUESTS, "RecommendationService/Recommend", "OK").add(number)
+    page.gauge(IN_FLIGHT, "asking").set(number)
+    page.histogram(SEARCH_QUESTIONS).observe(number)
+    page.gauge(CERTIFICATE_EXPIRES).set(number)
 
 
 def _sum(pages: Pages, metric: Metric) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
@@ -26,12 +28,10 @@ class Pages(Collector):
 
     Args:
         folder: of this start.
-        is_alive: whether the process of this id has not ended.
     """
 
-    def __init__(self, folder: Path, is_alive: Callable[[int], bool]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._is_alive = is_alive
         self._ended = _NOTHING
         self._adding = Lock()
 
@@ -48,10 +48,10 @@ class Pages(Collector):
         """Their pages; those of others are added to what has ended, and removed."""
         living = []
         for path in sorted(self._folder.glob("*.page")):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError), path.open("rb") as file:
                 # First: of one that ends from now on the page is whole all the same.
-                alive = self._is_alive(int(path.stem))
-                page = array("d", path.read_bytes())
+                alive = _is_locked(file)
+                page = array("d", file.read())
                 if len(page) < SIZE:
                     continue  # it is just being made
                 if alive:
@@ -60,6 +60,15 @@ class Pages(Collector):
                     self._ended = _sum([self._ended, page])
                     path.unlink()
         return living
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    """Whether the page's process lives."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _sum(pages: Iterable[array[float]]) -> array[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -12,19 +11,6 @@ from mfserve_registry.settings import StartError
 from mfserve_server.metrics.children_numbers import ChildrenNumbers
 from mfserve_server.metrics.collector import Pages
 from mfserve_server.metrics.registry_numbers import RegistryNumbers
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process.
-
-    The system is asked, as the parent knows a process neither before it is ready to take another's place nor while it
-    ends after that.
-    """
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 class Exporter:
@@ -44,7 +30,7 @@ class Exporter:
         self, host: str, port: int, folder: Path, registry: Registry, children: ChildrenNumbers
     ) -> None:
         collectors = CollectorRegistry()
-        collectors.register(Pages(folder, is_alive))
+        collectors.register(Pages(folder))
         collectors.register(children)
         collectors.register(RegistryNumbers(registry))
         try:

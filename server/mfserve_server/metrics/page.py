@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from bisect import bisect_left
 from pathlib import Path
+from uuid import uuid4
 
 from mfserve_server.mapped import mapped
 from mfserve_server.metrics.layout import BEGINNINGS, SIZE, Metric
@@ -16,23 +17,25 @@ from mfserve_server.metrics.layout import BEGINNINGS, SIZE, Metric
 BYTES = SIZE * 8
 
 
-def page_path(folder: Path, pid: int) -> Path:
-    """Where a process has its page."""
-    return folder / f"{pid}.page"
+def new_page(folder: Path) -> Path:
+    """Where a process has its page. Not by its number, which another may have had and may have next."""
+    return folder / f"{uuid4()}.page"
 
 
 class Page:
     """Numbers of one process. Written by its event loop alone.
 
     Args:
-        path: a new file; None: nobody reads it, nor where there is no room for one.
+        path: a new file, which stays locked (flock) while this process lives; None: nobody reads it, nor where there is
+            no room for one.
 
     Attributes:
         numbers: float64, of ``SIZE``.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.numbers = memoryview(mmap.mmap(-1, BYTES) if path is None else mapped(path, BYTES)).cast("d")
+        made = mmap.mmap(-1, BYTES) if path is None else mapped(path, BYTES, own=True)
+        self.numbers = memoryview(made).cast("d")
 
     def place(self, metric: Metric, *labels: str) -> int:
         """The first of the numbers of these labels; to be looked up once, and not for each call."""
