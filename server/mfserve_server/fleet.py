@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,6 +14,7 @@ from mfserve_server.children import Child, NeverReady
 from mfserve_server.keeping import Keeping
 from mfserve_server.orders import Orders
 from mfserve_server.settings import Settings
+from mfserve_server.start_folder import StartFolder
 from mfserve_server.threads import worker_environment
 
 MARGIN_SECONDS = 5.0
@@ -76,10 +76,10 @@ class Fleet:
         for worker in self.workers:
             self._keeping.start(worker)
 
-    def instruct(self, verdicts: Path, pages: Path) -> None:
+    def instruct(self, folder: StartFolder) -> None:
         """Gives all of them their orders."""
         for number, told in enumerate(self._orders):
-            orders = Orders(settings=self._settings, worker=number, verdicts=verdicts, pages=pages)
+            orders = Orders(settings=self._settings, worker=number, folder=folder)
             told.set_result(orders.model_dump_json().encode())
 
     async def until_ready(self) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict
 
 from mfserve_server.settings import Settings
+from mfserve_server.start_folder import StartFolder
 
 
 class Orders(BaseModel):
@@ -15,13 +14,11 @@ class Orders(BaseModel):
     Attributes:
         settings: with the address and the port that were found.
         worker: its place among the processes, from 0.
-        verdicts: folder of this start for what the processes find in verifying snapshots.
-        pages: folder of this start for what they count.
+        folder: of this start.
     """
 
     model_config = ConfigDict(frozen=True)
 
     settings: Settings
     worker: int
-    verdicts: Path
-    pages: Path
+    folder: StartFolder

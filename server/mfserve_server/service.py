@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -46,9 +45,9 @@ from mfserve_server.servicers.training import TrainingService
 from mfserve_server.settings import Settings
 from mfserve_server.shadowing import Shadowing
 from mfserve_server.sharing import SharedScoring
+from mfserve_server.start_folder import StartFolder, start_folder
 from mfserve_server.tally import Tally
 from mfserve_server.training import JobWatch, TrainingDesk
-from mfserve_server.verdicts import verdict_folder
 from mfserve_server.verification import Verification
 from mfserve_server.watcher import Watcher
 
@@ -77,8 +76,7 @@ class Service:
         settings: how.
         registry: open; stays open after ``stop``.
         worker: this process's place among those on the port, from 0.
-        verdicts: folder in which the processes of this start share what verifying snapshots has found; by default one
-            of this process's own.
+        folder: what the processes of this start share; by default it is this process's own.
         page: where this process counts; by default one that nobody reads.
         traces: where calls are spans; closed by whoever opened it.
 
@@ -93,15 +91,15 @@ class Service:
         registry: Registry,
         *,
         worker: int = 0,
-        verdicts: Path | None = None,
+        folder: StartFolder | None = None,
         page: Page | None = None,
         traces: Traces | None = None,
     ) -> None:
         self._traces = traces
         self._settings = settings
         self._held = ExitStack()
-        if verdicts is None:
-            verdicts = self._held.enter_context(verdict_folder())
+        if folder is None:
+            folder = self._held.enter_context(start_folder())
         releaser = Releaser()
         self._held.callback(releaser.close)
         changes = self._changes = asyncio.Event()
@@ -116,7 +114,7 @@ class Service:
         self.kept = KeptReplies(settings.reply_cache_bytes, self._page)
         self._catalog = Catalog(
             registry,
-            Loader(registry.snapshots, Verification(verdicts), releaser),
+            Loader(registry.snapshots, Verification(folder.verdicts), releaser),
             self._executors,
             max_bytes=settings.max_loaded_bytes,
             max_versions=settings.max_loaded_versions,
@@ -146,7 +144,7 @@ class Service:
         self._gates = Gates(settings, self._page)
         self._health = Health(self._gates.public)
         self._health.register(self._server)
-        self._rates = Rates(verdicts / "rates")
+        self._rates = Rates(folder.rates)
         self._held.callback(self._rates.close)
         self._register_servicers(registry)
 

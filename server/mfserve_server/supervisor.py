@@ -27,7 +27,7 @@ from mfserve_server.fleet import Fleet
 from mfserve_server.keeping import Keeping
 from mfserve_server.security.checks import check_security
 from mfserve_server.settings import Settings
-from mfserve_server.verdicts import verdict_folder
+from mfserve_server.start_folder import StartFolder, start_folder
 
 if TYPE_CHECKING:
     from mfserve_server.statuses import Statuses
@@ -87,13 +87,10 @@ class Supervisor:
             NeverReady: the workers die before they are ready.
         """
         # On this machine and of this start: what an earlier one found proves nothing.
-        with verdict_folder() as folder:
+        with start_folder() as folder:
             await self._run(folder)
 
-    async def _run(self, folder: Path) -> None:
-        verdicts, pages = folder / "verdicts", folder / "pages"
-        for each in (verdicts, pages):
-            each.mkdir()
+    async def _run(self, folder: StartFolder) -> None:
         loop = asyncio.get_running_loop()
         for caught in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(caught, self._take_signal)
@@ -103,11 +100,11 @@ class Supervisor:
         listening = AsyncExitStack()
         try:
             if self._settings.metrics_port is not None:
-                listening.enter_context(_exporter(self._settings, pages, self._fleet))
+                listening.enter_context(_exporter(self._settings, folder.pages, self._fleet))
             if self._settings.health_port is not None:
                 self._statuses = await listening.enter_async_context(_probes(self._settings))
-            prepared = await asyncio.to_thread(_prepare, self._settings, verdicts)
-            self._fleet.instruct(verdicts, pages)
+            prepared = await asyncio.to_thread(_prepare, self._settings, folder.verdicts)
+            self._fleet.instruct(folder)
             await self._until(self._fleet.until_ready())
             if not self._stop.done():
                 workers = [worker.pid for worker in self._fleet.workers if worker.pid is not None]

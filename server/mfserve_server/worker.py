@@ -45,14 +45,14 @@ async def _serve(orders: Orders, stopping: asyncio.Event, tell: Tell) -> int:
         _log.error("cannot open the registry", reason=error.reason, message=error.message)
         return 1
     with registry:
-        page = Page(new_page(orders.pages))
+        page = Page(new_page(orders.folder.pages))
         traces = open_traces(orders.settings, "mfserve-server")
         try:
             service = Service(
                 orders.settings,
                 registry,
                 worker=orders.worker,
-                verdicts=orders.verdicts,
+                folder=orders.folder,
                 page=page,
                 traces=traces,
             )

@@ -17,6 +17,7 @@ from mfserve_server import children, fleet
 from mfserve_server.fleet import Fleet
 from mfserve_server.keeping import Keeping
 from mfserve_server.settings import Settings
+from mfserve_server.start_folder import StartFolder
 from tests.waiting import until
 
 READY = """
@@ -49,7 +50,7 @@ async def running(before: Path) -> AsyncIterator[tuple[Fleet, Keeping]]:
     command = [sys.executable, "-S", "-c", READY, str(before)]
     ours = Fleet(Settings(home=before.parent, workers=2), keeping, lambda: None, command)
     ours.start()
-    ours.instruct(before.parent, before.parent)
+    ours.instruct(StartFolder(before.parent))
     await ours.until_ready()
     yield ours, keeping
     await ours.stop_rolling()

@@ -1,4 +1,4 @@
-"""The folders of verdicts: none is left, whatever ended those who made them, and none in use is removed."""
+"""The folders of starts: none is left, whatever ended those who made them, and none in use is removed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from mfserve_server.verdicts import verdict_folder
+from mfserve_server.start_folder import start_folder
 
 OPENING = """
 import sys
-from mfserve_server.verdicts import verdict_folder
-with verdict_folder() as folder:
-    print(folder, flush=True)
+from mfserve_server.start_folder import start_folder
+with start_folder() as folder:
+    print(folder.path, flush=True)
     sys.stdin.read()
 """
 LONG_AGO = (0, 0)
@@ -32,9 +32,9 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_lives_as_long_as_its_start(temporary: Path) -> None:
-    with verdict_folder() as folder:
-        (folder / "digest").touch()
-        assert list(temporary.iterdir()) == [folder]
+    with start_folder() as folder:
+        (folder.verdicts / "digest").touch()
+        assert list(temporary.iterdir()) == [folder.path]
     assert list(temporary.iterdir()) == []
 
 
@@ -43,19 +43,19 @@ def test_what_a_killed_start_has_left_is_removed_and_what_is_in_use_is_not(tempo
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         theirs = Path(os.fsdecode(other.stdout.readline().rstrip()))
-        (theirs / "digest").touch()
+        (theirs / "verdicts" / "digest").touch()
         os.utime(theirs, LONG_AGO)
-        with verdict_folder() as ours:
-            assert set(temporary.iterdir()) == {theirs, ours}
+        with start_folder() as ours:
+            assert set(temporary.iterdir()) == {theirs, ours.path}
         other.kill()
-    with verdict_folder() as ours:
-        assert list(temporary.iterdir()) == [ours]
+    with start_folder() as ours:
+        assert list(temporary.iterdir()) == [ours.path]
 
 
 def test_a_folder_whose_maker_may_be_about_to_lock_it_is_left(temporary: Path) -> None:
-    new = Path(tempfile.mkdtemp(prefix="mfserve-verdicts-"))
-    with verdict_folder() as ours:
-        assert set(temporary.iterdir()) == {new, ours}
+    new = Path(tempfile.mkdtemp(prefix="mfserve-start-"))
+    with start_folder() as ours:
+        assert set(temporary.iterdir()) == {new, ours.path}
 
 
 def test_a_file_system_that_locks_no_folders_will_do(
@@ -65,10 +65,10 @@ def test_a_file_system_that_locks_no_folders_will_do(
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    old = Path(tempfile.mkdtemp(prefix="mfserve-verdicts-"))
+    old = Path(tempfile.mkdtemp(prefix="mfserve-start-"))
     os.utime(old, LONG_AGO)
-    with verdict_folder() as ours:
-        assert set(temporary.iterdir()) == {old, ours}  # perhaps in use
+    with start_folder() as ours:
+        assert set(temporary.iterdir()) == {old, ours.path}  # perhaps in use
     assert list(temporary.iterdir()) == [old]
 
 
@@ -77,13 +77,13 @@ def test_what_is_no_folder_of_ours_is_left(temporary: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "file").touch()
     os.utime(elsewhere, LONG_AGO)
-    (temporary / "mfserve-verdicts-link").symlink_to(elsewhere)
-    (temporary / "mfserve-verdicts-file").touch()
-    with verdict_folder():
+    (temporary / "mfserve-start-link").symlink_to(elsewhere)
+    (temporary / "mfserve-start-file").touch()
+    with start_folder():
         pass
     assert {path.name for path in temporary.rglob("*")} == {
         "elsewhere",
         "file",
-        "mfserve-verdicts-link",
-        "mfserve-verdicts-file",
+        "mfserve-start-link",
+        "mfserve-start-file",
     }
