@@ -21,6 +21,13 @@ STEADY_SECONDS = 30.0
 """A process that lived so long was healthy: its next death counts as the first again."""
 STARTS = 3
 """So often a process that never became ready is tried."""
+LOOK_SECONDS = 5.0
+SILENT_LOOKS = 6
+"""A process that is ready and tells nothing for so many looks in a row hangs.
+
+Time alone would not do: to a parent that was itself stopped, with the machine or by a debugger, all seem to have been
+silent. It is late for one look.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +47,8 @@ class Child:
         command: program and arguments.
         environment: its whole environment.
         orders: the line that it is given on that socket, once it is known. A child with orders answers by a line of
-            JSON when it is ready, and further ones when something of that has changed; one without is ready when it
-            runs.
+            JSON when it is ready, and further ones when something of that has changed, or empty ones to show that it
+            does not hang; one without is ready when it runs.
         died: called whenever the process has died, with what it had told.
         heard: called when the process has told something.
 
@@ -154,15 +161,34 @@ class Child:
             await asyncio.wait((orders, died), return_when=asyncio.FIRST_COMPLETED)
             if orders.done():
                 writer.write(orders.result() + b"\n")
-                await self._listen(reader)
+                if await self._listen(reader):
+                    _log.error("kills a process that hangs", name=self.name)
+                    process.kill()
         finally:
             died.cancel()
             writer.close()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):  # it died before it had read its orders
-            async for line in reader:
-                self.told |= json.loads(line)
-                self._heard()
-                if not self.ready.done():
-                    self.ready.set_result(None)
+    async def _listen(self, reader: asyncio.StreamReader) -> bool:
+        """Until it ends, or hangs: whether it does."""
+        silent = 0
+        while silent < SILENT_LOOKS:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    line = await reader.readline()
+            except TimeoutError:
+                silent += self.is_up  # before that it may be importing
+                continue
+            except ConnectionError:  # it died before it had read its orders
+                return False
+            if not line:
+                return False
+            silent = 0
+            if told := json.loads(line):
+                self._hear(told)
+        return True
+
+    def _hear(self, told: dict[str, Any]) -> None:
+        self.told |= told
+        self._heard()
+        if not self.ready.done():
+            self.ready.set_result(None)

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from socket import socket
 from typing import Protocol
 
+BEAT_SECONDS = 2.0
+"""How often the parent is told that our loop goes round, if nothing else: several times in one of its looks."""
+
 
 class Tell(Protocol):
     """Tells the parent what has become of this process, as a line of JSON."""
@@ -18,7 +21,10 @@ class Tell(Protocol):
 
 @asynccontextmanager
 async def lifeline(parent: socket, alone: Callable[[], None]) -> AsyncIterator[Tell]:
-    """While it lasts, the parent can be told of things, and ``alone`` is called when the parent is gone."""
+    """While it lasts, the parent can be told of things; ``alone`` is called when it is gone.
+
+    It hears also that our loop goes round: one that hangs answers no call, and no probe of the parent would show it.
+    """
     reader, writer = await asyncio.open_unix_connection(sock=parent)
 
     def tell(**what: object) -> None:
@@ -29,9 +35,15 @@ async def lifeline(parent: socket, alone: Callable[[], None]) -> AsyncIterator[T
             await reader.read()
         alone()
 
-    watching = asyncio.create_task(watch())
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            tell()
+
+    tasks = asyncio.create_task(watch()), asyncio.create_task(beat())
     try:
         yield tell
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
         writer.close()
