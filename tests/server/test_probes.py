@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
+
+import pytest
 
 from mfserve_registry import Registry
 from mfserve_server.healthcheck import check
@@ -50,28 +53,23 @@ def test_it_says_what_the_server_processes_say_together(tmp_path: Path) -> None:
         eventually(lambda: status() == status(TRAINING) == "NOT_SERVING", "the drain is noticed")
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
-    with running_service(
-        tmp_path / "home", "--no-trainer", "--health-port", "0", "--metrics-port", "0"
-    ) as service:
-        for event, flag in (
-            ("answers health checks", "--health-port"),
-            ("exports metrics", "--metrics-port"),
-        ):
-            _, _, port = service.listens(event).rpartition(":")
-            command = [
-                sys.executable,
-                "-m",
-                "mfserve",
-                "serve",
-                "--home",
-                str(tmp_path / "other"),
-                "--port",
-                "0",
-            ]
-            found = subprocess.run(
-                [*command, flag, port], capture_output=True, text=True, timeout=60, check=False
-            )
-            assert found.returncode == 1
-            assert len(found.stderr.splitlines()) == 1
-            assert port in found.stderr
+@pytest.mark.parametrize("flag", ["--health-port", "--metrics-port"])
+def test_a_port_that_is_taken_is_told(flag: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [
+            sys.executable,
+            "-m",
+            "mfserve",
+            "serve",
+            "--home",
+            str(tmp_path),
+            "--port",
+            "0",
+            flag,
+            port,
+        ]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 1
+    assert len(found.stderr.splitlines()) == 1
+    assert port in found.stderr
