@@ -27,13 +27,11 @@ from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 
 TIMES = 3.0
 """The capacity. What was really offered is told: a load that is itself short of time offers less."""
-PATIENCE = 2.5
+PATIENCE = 2.0
 """The longest delay that callers put up with (``max_delay_seconds``), in p99s of a lone caller."""
 _CALLERS = 64
 _USERS = 50
 _DEADLINE = 30.0
-_PAUSE = 0.01
-"""Seconds for which who is refused lets others go first, where callers call again at once."""
 _AFTER = 4.0
 _SLICE = 0.5
 _ENOUGH = 0.8
@@ -59,8 +57,8 @@ class _Caller:
         self._recommend = RecommendationServiceStub(channel).Recommend
         self._number = 0
 
-    async def call(self, calls: _Calls) -> bool:
-        """Whether there was an answer."""
+    async def call(self, calls: _Calls) -> float:
+        """Seconds after which the server asks to be called again; 0 where it answered."""
         self._number += 1
         request = pb.RecommendRequest(
             model_spec=ModelSpec(model=sharing.MODEL), user_id=f"u{self._number % _USERS}", limit=10
@@ -71,21 +69,25 @@ class _Caller:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 calls.refused.append(time.monotonic() - begun)
-                calls.pushbacks += "grpc-retry-pushback-ms" in dict(error.trailing_metadata() or ())
+                if (
+                    pushback := dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms")
+                ) is not None:
+                    calls.pushbacks += 1
+                    return int(pushback) / 1e3
             else:
                 calls.others[error.code().name] += 1
-            return False
+            return 0.0
         calls.answered.append(time.monotonic() - begun)
-        return True
+        return 0.0
 
     async def closed(self, seconds: float, calls: _Calls, callers: int = _CALLERS) -> float:
-        """Calls a second that so many callers get answers to, who call again at once."""
+        """Calls a second that so many callers get answers to, who call again at once, or when they were asked to."""
         begun = time.monotonic()
 
         async def one() -> None:
             while time.monotonic() < begun + seconds:
-                if not await self.call(calls):
-                    await asyncio.sleep(_PAUSE)
+                if pushback := await self.call(calls):
+                    await asyncio.sleep(pushback)
 
         await asyncio.gather(*(one() for _ in range(callers)))
         return len(calls.answered) / (time.monotonic() - begun)
@@ -105,7 +107,7 @@ class _Caller:
 
 def measure(services: Services, home: Path, *, seconds: float) -> dict[str, Any]:
     """Figures of a lone caller, of 64 whom nobody refuses, and of the overload, which lasts ``seconds``."""
-    free = services.of(home, contestants.NO_KEPT_REPLIES)
+    free = services.of(home, contestants.NO_KEPT_REPLIES | {"MFSERVE_MAX_DELAY_SECONDS": "3600"})
     warm = max(seconds / 4, 0.5)
     found = asyncio.run(_unloaded(free, warm))
     patience = PATIENCE * found["alone"]["p99_ms"] / 1e3
@@ -120,6 +122,7 @@ async def _unloaded(server: Serving, seconds: float) -> dict[str, Any]:
         await caller.closed(seconds / 4, _Calls(), callers=1)
         alone = _Calls()
         await caller.closed(seconds, alone, callers=1)
+        await caller.closed(seconds / 4, _Calls())
         return {"alone": _quantiles(alone.answered), "capacity": await caller.closed(seconds, _Calls())}
 
 
@@ -127,6 +130,7 @@ async def _overload(
     server: Serving, health: str, capacity: float, warm: float, seconds: float
 ) -> dict[str, Any]:
     async with _caller(server) as caller:
+        await caller.closed(warm / 2, _Calls())
         before_rate = await caller.closed(warm, _Calls())
         before = rollup_bytes(server.pid)
         over = asyncio.Event()

@@ -28,6 +28,10 @@ CHUNK = 8192
 """Most items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
 FIRST = 768
 """Items of the first product: where they are in descending order of their norms, most searches end after them."""
+_LARGER = 4
+"""Times ``CHUNK`` for up to ``_SOME`` users, whose scores still stay in the cache: after each call of numpy's a busy
+event loop may have the interpreter, and a search in a thousand small steps waits for it a thousand times."""
+_SOME = 16
 _USERS = 256
 """Users per matrix product: their scores of the first chunk (0.8 MiB) stay in a core's own cache, through which they go
 four times."""
@@ -97,7 +101,7 @@ class ExactTopK:
         bias: float32 (n,), or None for zeros.
         scale: float64 (n,), not negative, or None for ones.
         prune: whether a search may end before the last item; changes the speed, never the answer.
-        chunk: most items of one matrix product; changes the speed, never the answer.
+        chunk: most items of one matrix product with many users; changes the speed, never the answer.
     """
 
     def __init__(
@@ -239,7 +243,7 @@ class ExactTopK:
         blocks = _blocks(rows, multiplied, excluded)
         # One array for all products: a fresh one for each would cost as much as the product.
         room = np.empty(0, dtype=np.float32)
-        start, stop = 0, self._after(0, limit)
+        start, stop = 0, self._after(0, limit, len(rows))
         while start < stop:
             # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
             own = stop - start >= start or needed[rows].min(initial=0.0) == -np.inf
@@ -254,7 +258,7 @@ class ExactTopK:
                     needed[block.rows] = least
                 row, item = _pairs_above(scores, below(least))
                 pending.add(block.rows[row], item + start)
-            first, start, stop = start == 0, stop, self._after(stop, limit)
+            first, start, stop = start == 0, stop, self._after(stop, limit, len(rows))
             if start < stop:
                 # After the first chunk few users go on: later pairs touch a few rows of the results.
                 if first or len(pending) > 2 * limit * len(users):
@@ -274,10 +278,11 @@ class ExactTopK:
         row, item = pending.drain()
         return row, item, self._rescore(users, offsets, row, item)
 
-    def _after(self, start: int, limit: int) -> int:
+    def _after(self, start: int, limit: int, users: int = 1) -> int:
         """Where the chunk ends that begins at ``start``: they double what has been seen, up to the largest."""
         size = start or max(self._first, 8 * limit)
-        return min(start + min(size, self._chunk), len(self._items))
+        largest = self._chunk * (_LARGER if users <= _SOME else 1)
+        return min(start + min(size, largest), len(self._items))
 
     def _scores(self, block: _Block, start: int, stop: int, room: Floats) -> Floats:
         """Float32 scores without the users' offsets, (rows, items of the chunk); -inf for what is excluded."""

@@ -38,6 +38,7 @@ class Answers(BytesMethod):
         catalog: has the versions.
         kept: replies to repeated requests.
         shadowing: is told of what a version has been asked, unless the reply was kept: that question was put before.
+        sheds: whether calls are refused of late.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Answers(BytesMethod):
         catalog: Catalog,
         kept: KeptReplies,
         shadowing: Shadowing | None = None,
+        sheds: Callable[[], bool] = lambda: False,
     ) -> None:
         self._request_class = request_class
         self._name: str = request_class.DESCRIPTOR.full_name
@@ -55,7 +57,7 @@ class Answers(BytesMethod):
         self._catalog = catalog
         self._kept = kept
         self._shadowing = shadowing
-        self._gathering = Gathering(self._outcomes)
+        self._gathering = Gathering(self._outcomes, sheds)
 
     def __call__(self, data: bytes) -> Awaitable[bytes]:
         return self._gathering.answer(data)

@@ -32,6 +32,8 @@ _MAX_MESSAGE = 500
 _MAX_FACT = 150
 _MAX_VIOLATIONS = 2000
 
+_REASONS = frozenset(error_reason_pb2.ErrorReason.keys())
+
 _log = structlog.get_logger(__name__)
 
 _CODES: Mapping[type[registry.RegistryError], StatusCode] = {
@@ -141,7 +143,7 @@ def under(prefix: str) -> Iterator[None]:
 
 
 def _is_known(reason: str) -> bool:
-    return f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict: an enum's wrapper
+    return f"ERROR_REASON_{reason}" in _REASONS
 
 
 def _violations(error: registry.RegistryError) -> Sequence[Violation]:

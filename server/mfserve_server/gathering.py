@@ -5,6 +5,9 @@ and pushes theirs out in turn: in a busy server an answer takes three times what
 rest of the call takes longer too. So calls wait until no further one has come in for a few turns of the event loop.
 Of a loop with nothing else to do these are over at once; in a busy one they are what takes in the calls that are on
 their way, which would have to be done in any case.
+
+A server that sheds load waits longer: calls that are refused one by one, as they come, hold up the search under way
+more than they do in bunches.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ CALM = 5
 them on each call that it takes in."""
 PATIENCE = 5e-3
 """Seconds after which the first of them waits for no further call."""
+BUNCH = 10e-3
+"""The same where load is shed; turns do not count there."""
 MOST = 64
 """Most calls answered in one go, for which the event loop is held up: 4 ms where each takes 60 µs."""
 MOST_BYTES = 1 << 16
@@ -31,10 +36,16 @@ class Gathering:
 
     Args:
         answer_each: makes the outcome of each request, in their order.
+        sheds: whether calls are refused of late.
     """
 
-    def __init__(self, answer_each: Callable[[Sequence[bytes]], Sequence[Outcome]]) -> None:
+    def __init__(
+        self,
+        answer_each: Callable[[Sequence[bytes]], Sequence[Outcome]],
+        sheds: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._answer_each = answer_each
+        self._sheds = sheds
         self._waiting: deque[tuple[bytes, asyncio.Future[Reply]]] = deque()
         self._calm = 0
         self._until = 0.0
@@ -44,8 +55,7 @@ class Gathering:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if not self._waiting:
-            self._until = loop.time() + PATIENCE
-            loop.call_soon(self._turn)
+            self._wait(loop)
         self._waiting.append((request, future))
         self._calm = 0
         try:
@@ -54,6 +64,18 @@ class Gathering:
             _close(future)
             raise
         return reply if isinstance(reply, bytes) else await reply
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._sheds():
+            loop.call_later(BUNCH, self._go_on)
+        else:
+            self._until = loop.time() + PATIENCE
+            loop.call_soon(self._turn)
+
+    def _go_on(self) -> None:
+        self._go()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()

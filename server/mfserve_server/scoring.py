@@ -70,6 +70,10 @@ class Scoring:
         self._executors = executors
         self._shared = shared
 
+    def sheds(self) -> bool:
+        """Whether there is more to score than can be, of late."""
+        return self._shared.sheds()
+
     def recommend_each(self, loaded: LoadedVersion, requests: Sequence[pb.RecommendRequest]) -> list[Outcome]:
         """The serialized responses: at once where scoring takes no longer than handing it over to a thread.
 

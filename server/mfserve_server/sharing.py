@@ -36,6 +36,9 @@ _TICKS = 2e-3
 """Seconds below which a timer is no use: uvloop's tell whole milliseconds, rounded. So short a wait is spent in turns
 of the event loop."""
 
+_SHEDDING_SECONDS = 1.0
+"""So long after a refusal the next one is expected."""
+
 Answer = Recommendations | Exception
 
 
@@ -71,6 +74,7 @@ class SharedScoring:
         self._most = most
         self._max_delay = max_delay
         self._busy_until = 0.0
+        self._sheds_until = 0.0
         self._arrivals = Arrivals()
         self._waiting: deque[Waiting] = deque()
         self._taken: list[Waiting] = []
@@ -92,6 +96,10 @@ class SharedScoring:
         elif len(self._waiting) >= self._expected:
             self._all_back.set()
         return await future
+
+    def sheds(self) -> bool:
+        """Whether a question was refused within the last second."""
+        return time.monotonic() < self._sheds_until
 
     async def _run(self) -> None:
         try:
@@ -134,6 +142,7 @@ class SharedScoring:
         delay = turn + max(waited + each, math.ceil(together / self._most) * each)
         # Whoever finds nobody here is scored, however long that takes.
         if delay > self._max_delay and self._running is not None:
+            self._sheds_until = now + _SHEDDING_SECONDS
             error = Overloaded("This server has more to score than it can in time; try again.")
             # Not for secrets: any jitter will do, so that those who are refused do not come back together.
             error.retry_seconds = delay * random.uniform(0.5, 1.5)  # noqa: S311

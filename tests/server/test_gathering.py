@@ -57,6 +57,26 @@ async def test_each_further_call_is_waited_for_and_all_are_made_before_any_is_to
     assert log.events == [f"{what} {n}" for what in ("call", "make", "told") for n in range(3)]
 
 
+async def test_where_load_is_shed_calls_are_made_in_bunches() -> None:
+    goes: list[int] = []
+
+    def answer_each(requests: Sequence[bytes]) -> list[Outcome]:
+        goes.append(len(requests))
+        return list(requests)
+
+    shedding = Gathering(answer_each, sheds=lambda: True)
+
+    async def call(number: int) -> bytes:
+        for _ in range(2 * CALM * number):
+            await asyncio.sleep(0)
+        return await shedding.answer(str(number).encode())
+
+    assert await asyncio.gather(*(call(number) for number in range(3))) == [b"0", b"1", b"2"]
+    calls = [str(number).encode() for number in range(MOST + 1)]
+    assert await asyncio.gather(*map(shedding.answer, calls)) == calls
+    assert goes == [3, MOST, 1]
+
+
 async def test_a_call_waits_for_none_that_comes_later(log: Log) -> None:
     await asyncio.gather(log.call("0"), log.call("1", CALM + 1))
     assert log.events == [f"{what} {n}" for n in range(2) for what in ("call", "make", "told")]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 _NEW = 0.2
 """What the newest search of a size counts for, beside all before it."""
-_KEPT = 100
+_KEPT = 1000
 """Searches after which a size is forgotten that none of them had: the machine may be busier now, or idle again."""
-_DARED = 1.5
+_DARED = 2.0
 """Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
 mostly walks through the items once, and what it really takes is only learnt by trying."""
 

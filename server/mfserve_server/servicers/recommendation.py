@@ -40,7 +40,9 @@ class RecommendationService:
         self._catalog = catalog
         self._executors = executors
         self._scoring = scoring
-        self.Recommend = Answers(pb.RecommendRequest, scoring.recommend_each, catalog, kept, shadowing)
+        self.Recommend = Answers(
+            pb.RecommendRequest, scoring.recommend_each, catalog, kept, shadowing, scoring.sheds
+        )
         self.PredictRating = Answers(pb.PredictRatingRequest, one_by_one(self._predict), catalog, kept)
         self.FindSimilarItems = Answers(pb.FindSimilarItemsRequest, one_by_one(self._similar), catalog, kept)
 
