@@ -57,40 +57,37 @@ async def until_an_epoch_has_passed(fitter: Fitter, task: FitTask) -> None:
                 return
 
 
-async def test_a_task_that_is_broken_off_answers_nothing_to_the_next(
+async def test_a_failure_keeps_the_process_and_a_task_that_is_broken_off_answers_nothing_to_the_next(
     tmp_path: Path, csv: Path, fitter: Fitter
 ) -> None:
-    await until_an_epoch_has_passed(fitter, fit_task(tmp_path / "a", csv, ENDLESS))
-    assert fit_processes() == []
-
-    task = fit_task(tmp_path / "c", csv, QUICK)
-    *steps, done = await answers(fitter, task)
-    assert isinstance(done, Done)
-    assert next(step.stage for step in steps if isinstance(step, Step)) == "LOADING"
-    assert len(fit_processes()) == 1
-
     # A failure that has a reason keeps the process.
-    process = fit_processes()[0]
-    missing = fit_task(tmp_path / "d", csv.with_name("missing.csv"), QUICK)
+    missing = fit_task(tmp_path / "a", csv.with_name("missing.csv"), QUICK)
     assert [answer.reason for answer in await answers(fitter, missing) if isinstance(answer, Failed)] == [
         "FILE_NOT_FOUND"
     ]
-    assert fit_processes() == [process]
+    (process,) = fit_processes()
 
     # One that cannot write says so.
-    task = fit_task(tmp_path / "e", csv, QUICK)
+    task = fit_task(tmp_path / "b", csv, QUICK)
     task.scratch.rmdir()
     task.scratch.write_text("no folder")
     failed = (await answers(fitter, task))[-1]
     assert isinstance(failed, Failed)
     assert failed.reason == "STORAGE_FAILED"
+    assert fit_processes() == [process]
 
     # One that dies while it has nothing to do is replaced.
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     with suppress(FitProcessDied):
-        await answers(fitter, fit_task(tmp_path / "f", csv, QUICK))
-    assert isinstance((await answers(fitter, fit_task(tmp_path / "g", csv, QUICK)))[-1], Done)
+        await answers(fitter, fit_task(tmp_path / "c", csv.with_name("missing.csv"), QUICK))
+    await until_an_epoch_has_passed(fitter, fit_task(tmp_path / "d", csv, ENDLESS))
+    assert fit_processes() == []
+
+    *steps, done = await answers(fitter, fit_task(tmp_path / "e", csv, QUICK))
+    assert isinstance(done, Done)
+    assert next(step.stage for step in steps if isinstance(step, Step)) == "LOADING"
+    assert len(fit_processes()) == 1
 
 
 async def test_a_task_that_is_cancelled_while_the_process_starts_leaves_none(
