@@ -27,7 +27,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     folder = tmp_path_factory.mktemp("promotion")
     # A settings file of the server, which its trainer must not stumble over.
     config = folder / "mfserve.toml"
-    config.write_text("workers = 2\nport = 1\n")
+    config.write_text("workers = 4\nport = 1\n")
     with running_service(folder / "home", MFSERVE_CONFIG=str(config)) as service:
         yield service
 
@@ -65,7 +65,7 @@ def _train_and_promote(client: Client, model: str, seed: int) -> ModelVersion:
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service without a trainer: the test is one, through the registry's own calls."""
-    with running_service(tmp_path_factory.mktemp("untrained"), "--workers", "2", "--no-trainer") as service:
+    with running_service(tmp_path_factory.mktemp("untrained"), "--workers", "4", "--no-trainer") as service:
         yield service
 
 
@@ -85,7 +85,7 @@ def test_recommend_right_after_result_works_on_every_worker(untrained: RunningSe
             publishing = pool.submit(fulfil, registry, claim, content)
             job.result(timeout=TRAINING_SECONDS)
             # Each client has a connection of its own, and the kernel spreads connections over the workers.
-            for _ in range(4):
+            for _ in range(6):
                 with Client(untrained.address) as client:
                     assert client.recommend(model, "u1").served_version.model == model
             publishing.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,12 +149,19 @@ def test_a_fit_that_is_killed_is_tried_again(registry: Registry, trainer: Traine
     assert [step.attempt for step in steps] == sorted(step.attempt for step in steps)
 
 
+def _in_mid_fit(registry: Registry, job_id: str, attempt: int) -> bool:
+    return any(
+        step.attempt == attempt and step.stage == Stage.RATING_FIT and step.epoch
+        for step in registry.jobs.progress(job_id)
+    )
+
+
 def test_a_fit_that_is_killed_every_time_fails_the_job(
     registry: Registry, trainer: Trainer, csv: Path
 ) -> None:
     job_id = submit(registry, csv, ENDLESS, model="doomed", max_attempts=2)
     for attempt in (1, 2):
-        fitting(registry, job_id, attempt)
+        eventually(partial(_in_mid_fit, registry, job_id, attempt), f"attempt {attempt} is in mid-fit")
         trainer.fit_process().send_signal(signal.SIGKILL)
     job = finished(registry, job_id)
     assert (job.state, job.error_reason, job.attempt) == (JobState.FAILED, "TRAINER_DIED", 2)

@@ -14,24 +14,15 @@ from tests.trainer.trainers import claimed, finished, fitting, running_trainer, 
 from tests.waiting import eventually
 
 
-def test_trainers_share_a_queue_and_a_terminated_one_gives_its_job_back(
-    registry: Registry, home: Path, csv: Path
-) -> None:
-    jobs = [submit(registry, csv, QUICK.model_copy(update={"seed": seed})) for seed in range(6)]
-    with running_trainer(home, csv.parent) as first, running_trainer(home, csv.parent) as second:
-        done = [finished(registry, job_id) for job_id in jobs]
-        second.terminate()
-        job_id = submit(registry, csv, ENDLESS, model="given-back")
+def test_terminated_trainer_gives_its_job_back(registry: Registry, home: Path, csv: Path) -> None:
+    with running_trainer(home, csv.parent) as trainer:
+        job_id = submit(registry, csv, ENDLESS)
         before = fitting(registry, job_id)
-        fit = first.fit_process()
+        fit = trainer.fit_process()
         # As when a terminal or a service manager signals the whole group.
         fit.send_signal(signal.SIGINT)
         fit.send_signal(signal.SIGTERM)
-        first.terminate()
-    assert {job.state for job in done} == {JobState.SUCCEEDED}
-    assert {job.attempt for job in done} == {1}
-    assert sorted(versions(registry, "movies")) == [1, 2, 3, 4, 5, 6]
-
+        trainer.terminate()
     assert not fit.is_running()
     job = registry.jobs.get(job_id)
     assert (job.state, job.error_reason) == (JobState.PENDING, None)
@@ -39,31 +30,54 @@ def test_trainers_share_a_queue_and_a_terminated_one_gives_its_job_back(
     assert list((home / ".staging").iterdir()) == []
 
 
-def test_job_of_a_trainer_that_stood_still_or_was_killed_is_done_by_another(
-    registry: Registry, home: Path, csv: Path
-) -> None:
-    with running_trainer(home, csv.parent, lease_seconds=3) as first:
+def test_job_of_a_killed_trainer_is_done_by_another(registry: Registry, home: Path, csv: Path) -> None:
+    with running_trainer(home, csv.parent, lease_seconds=2) as first:
         job_id = submit(registry, csv, SECONDS_LONG)
         claimed(registry, job_id)
-        with running_trainer(home, csv.parent, lease_seconds=3) as second:
+        with running_trainer(home, csv.parent, lease_seconds=2):
             fitting(registry, job_id)
-            os.kill(first.process.pid, signal.SIGSTOP)
-            fitting(registry, job_id, attempt=2)
-            # Both go on now, each with a fit of the same job.
-            os.kill(first.process.pid, signal.SIGCONT)
-            fit = second.fit_process()
+            fit = first.fit_process()
             temporary = Path(fit.environ()["TMPDIR"])
             assert temporary.is_dir()
-            eventually(lambda: "lost the lease" in first.log.read_text(), "the first trainer has noticed")
-            second.process.kill()
+            first.process.kill()
             # It reads the end of its standard input.
             psutil.wait_procs([fit], timeout=10)
             assert not fit.is_running()
             assert not temporary.exists()
-        # The first one still does what comes.
-        job = finished(registry, job_id)
+            job = finished(registry, job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+    assert versions(registry, "movies") == [1]
+
+
+def test_trainer_that_stood_still_past_its_lease_publishes_nothing(
+    registry: Registry, home: Path, csv: Path
+) -> None:
+    with running_trainer(home, csv.parent, lease_seconds=1) as first:
+        job_id = submit(registry, csv, SECONDS_LONG)
+        claimed(registry, job_id)
+        with running_trainer(home, csv.parent, lease_seconds=30) as second:
+            fitting(registry, job_id)
+            os.kill(first.process.pid, signal.SIGSTOP)
+            eventually(lambda: registry.jobs.get(job_id).attempt == 2, "the other trainer has the job")
+            # Both go on now, each with a fit of the same job.
+            os.kill(first.process.pid, signal.SIGCONT)
+            job = finished(registry, job_id)
+            assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+            eventually(lambda: "lost the lease" in first.log.read_text(), "the first trainer has noticed")
+            assert registry.models.get_version("movies", 1).attempt == 2
+            # With the second one gone, the first one still does what comes.
+            second.terminate()
+        assert finished(registry, submit(registry, csv, model="next")).state is JobState.SUCCEEDED
         first.terminate()
-    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 3)
-    assert [
-        registry.models.get_version("movies", number).attempt for number in versions(registry, "movies")
-    ] == [3]
+    assert versions(registry, "movies") == [1]
+
+
+def test_trainers_share_a_queue(registry: Registry, home: Path, csv: Path) -> None:
+    jobs = [submit(registry, csv, QUICK.model_copy(update={"seed": seed})) for seed in range(6)]
+    with running_trainer(home, csv.parent) as first, running_trainer(home, csv.parent) as second:
+        done = [finished(registry, job_id) for job_id in jobs]
+        first.terminate()
+        second.terminate()
+    assert {job.state for job in done} == {JobState.SUCCEEDED}
+    assert {job.attempt for job in done} == {1}
+    assert sorted(versions(registry, "movies")) == [1, 2, 3, 4, 5, 6]

@@ -134,16 +134,14 @@ def claimed(registry: Registry, job_id: str) -> None:
     eventually(lambda: registry.jobs.get(job_id).state is JobState.RUNNING, "a trainer has the job")
 
 
-def fitting(registry: Registry, job_id: str, attempt: int = 1) -> Job:
+def fitting(registry: Registry, job_id: str) -> Job:
     """The job, once it is in mid-fit."""
 
     def look() -> bool:
         steps = registry.jobs.progress(job_id)
-        return any(
-            step.attempt == attempt and step.stage == Stage.RATING_FIT and step.epoch for step in steps
-        )
+        return any(step.stage == Stage.RATING_FIT and step.epoch >= 1 for step in steps)
 
-    eventually(look, f"an epoch of attempt {attempt} has passed")
+    eventually(look, "an epoch has passed")
     job = registry.jobs.get(job_id)
     assert job.state is JobState.RUNNING
     return job

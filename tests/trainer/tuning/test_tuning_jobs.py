@@ -17,7 +17,7 @@ from tests.waiting import eventually
 TRIALS = 4
 SPEC = QUICK.model_copy(
     update={
-        "rating": AlsConfig(factors=8, iterations=40, regularization=0.2),
+        "rating": AlsConfig(factors=8, iterations=100, regularization=0.2),
         "ranking": NoRanking(),
         "refit": False,
         "tuning": TuningConfig(trials=TRIALS),
