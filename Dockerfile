@@ -76,8 +76,9 @@ USER 10001:10001
 EXPOSE 50051
 # It listens to others, and so starts only with a certificate (MFSERVE_TLS_CERTIFICATE, MFSERVE_TLS_KEY), or where
 # MFSERVE_PLAINTEXT=true says that the network is trusted: that is for whoever runs it to say.
-# SERVING by the gRPC health protocol: a version is loaded and no drain has begun. It is asked on a port of its own, inside
-# the container and without TLS.
+# By the gRPC health protocol, on a port of its own, inside the container and without TLS. Of the models' service, which answers
+# before there is a model, as on the first day.
 ENV MFSERVE_HEALTH_PORT=50052
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "mfserve_server.healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python", "-m", "mfserve_server.healthcheck", "--service", "mfserve.v1.ModelService"]
 ENTRYPOINT ["mfserve", "serve", "--no-trainer", "--host", "0.0.0.0"]

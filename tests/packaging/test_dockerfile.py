@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from mfserve.v1 import model_service_pb2
 from mfserve_server.settings import Settings
 from mfserve_trainer.settings import Settings as TrainerSettings
 from tests.packaging import wheelhouse
@@ -80,7 +81,10 @@ def test_image_runs_as_a_fixed_user_who_owns_only_the_home(name: str) -> None:
 def test_server_tells_its_health_and_starts_without_a_shell() -> None:
     server = STAGES["server"]
     assert server.values("EXPOSE") == ["50051"]
-    assert stored(server.values("HEALTHCHECK")[0]) == ["python", "-m", "mfserve_server.healthcheck"]
+    assert stored(server.values("HEALTHCHECK")[0]) == [
+        *["python", "-m", "mfserve_server.healthcheck"],
+        *["--service", model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name],
+    ]
     assert stored(server.values("ENTRYPOINT")[0]) == ["mfserve", "serve", "--no-trainer", "--host", "0.0.0.0"]
     assert stored(STAGES["trainer"].values("ENTRYPOINT")[0]) == ["mfserve", "trainer"]
 

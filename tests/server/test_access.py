@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from structlog.testing import capture_logs
 
 from mfserve.v1 import common_pb2, model_service_pb2, recommendation_service_pb2, training_service_pb2
+from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
 from mfserve_registry import Registry
 from mfserve_server import service
 from mfserve_server.security.access import BadAccessFile, read_access
@@ -188,6 +189,15 @@ async def test_exactly_the_allowed_calls_pass_with_a_certificate(
             credentials = authority.channel_credentials(f"{caller}.example")
             async with grpc.aio.secure_channel(server.address, credentials) as channel:
                 assert await passed(channel, job.job_id) == allowed
+    stranger = authority.channel_credentials("another.example")
+    async with grpc.aio.secure_channel(server.address, stranger) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ModelServiceStub(channel).ListModels(
+                model_service_pb2.ListModelsRequest(), timeout=DEADLINE
+            )
+    found = told(caught.value)
+    assert found.code is grpc.StatusCode.UNAUTHENTICATED
+    assert "no caller by the certificate of another.example" in found.message
 
 
 @pytest.mark.parametrize(
@@ -256,12 +266,27 @@ async def test_a_defect_in_looking_at_one_file_does_not_end_the_looking_at_anoth
     ("text", "message"),
     [
         ("callers = 3", "callers: "),
-        ("[[caller]]", "caller: "),
-        ('[[callers]]\nname = "a"\nscopes = []', "either token_sha256 or certificate"),
-        ('[[callers]]\nname = "a"\ntoken_sha256 = "secret"\nscopes = []', r"callers\.0\.token_sha256"),
-        ('[[callers]]\nname = "a"\ncertificate = "a"\nscopes = ["everything"]', r"callers\.0\.scopes"),
+        ("callers = [3]", "caller number 1: "),
+        ("[[caller]]", "caller is none of callers"),
+        ('[[callers]]\nname = "a"\nscopes = []', "caller a: it has either token_sha256 or certificate"),
+        (
+            '[[callers]]\nname = "a"\ntoken_sha256 = "secret"\nscopes = []',
+            "caller a: token_sha256: it is 64 hex",
+        ),
+        (
+            '[[callers]]\nname = "a"\ncertificate = "a"\nscopes = ["everything"]',
+            "caller a: scopes: .*recommend",
+        ),
+        ('[[callers]]\ncertificate = "a"\nscopes = []', "caller number 1: name: "),
+        (
+            '[[callers]]\nname = "a"\nrate = 3\nscopes = []',
+            "caller a: rate is none of name, .*calls_per_second",
+        ),
         (2 * '[[callers]]\nname = "a"\ncertificate = "a"\nscopes = []\n', "two callers have the same name"),
-        ('[[callers]]\nname = "a"\ncertificate = "a"\nscopes = []\nexpires = 2027-01-01', "expires"),
+        (
+            '[[callers]]\nname = "a"\ncertificate = "a"\nscopes = []\nexpires = 2027-01-01',
+            "caller a: expires: it is a time",
+        ),
         ("[", "is no TOML"),
         ("\udcff", "is no TOML"),
     ],

@@ -18,7 +18,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from mfserve_registry import Registry
-from mfserve_registry.settings import StartError
+from mfserve_registry.settings import SettingsError, StartError
 from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
 from mfserve_server.security.checks import check_security
 from mfserve_server.security.transport import Handshakes
@@ -188,21 +188,21 @@ def test_files_that_no_server_can_use_are_told_apart(authority: Authority, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "error", "message"),
     [
-        ({"host": "0.0.0.0"}, "--plaintext where the network is trusted"),
-        ({"host": "::"}, "--plaintext"),
-        ({"tls_certificate": "server.pem"}, "go together"),
-        ({"tls_key": "server.key"}, "go together"),
-        ({"tls_client_roots": "roots.pem"}, "needs --tls-certificate"),
-        ({"tls_certificate": "missing.pem", "tls_key": "server.key"}, "cannot be read"),
-        ({"callers": "missing.toml"}, "cannot be read"),
+        ({"host": "0.0.0.0"}, SettingsError, "--plaintext where the network is trusted"),
+        ({"host": "::"}, SettingsError, "--plaintext"),
+        ({"tls_certificate": "server.pem"}, SettingsError, "go together"),
+        ({"tls_key": "server.key"}, SettingsError, "go together"),
+        ({"tls_client_roots": "roots.pem"}, SettingsError, "needs --tls-certificate"),
+        ({"tls_certificate": "missing.pem", "tls_key": "server.key"}, StartError, "cannot be read"),
+        ({"callers": "missing.toml"}, StartError, "cannot be read"),
     ],
 )
 def test_a_start_that_would_be_less_safe_than_asked_is_refused(
-    home: Path, given: dict[str, str], message: str
+    home: Path, given: dict[str, str], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(StartError, match=message):
+    with pytest.raises(error, match=message):
         check_security(Settings.model_validate({"home": home, **given}))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,12 @@ from mfserve_server.security.files import BadFile
 from mfserve_server.security.scopes import Scope
 
 _HASH = r"^[0-9a-f]{64}$"
+_MEANT = {
+    "token_sha256": "it is 64 hexadecimal digits, as mfserve token writes them, and not the token",
+    "scopes": f"they are a list of {', '.join(Scope)}",
+    "expires": "it is a time with its zone, such as 2030-01-01T00:00:00Z",
+}
+"""What belongs into a field, where pydantic speaks of patterns."""
 
 
 class BadAccessFile(BadFile):
@@ -113,12 +119,28 @@ def read_access(path: Path) -> Access:
     try:
         callers = _File.model_validate(data).callers
     except ValidationError as error:
-        # Without the values: somebody may have written a token where its hash belongs.
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadAccessFile(f"{path}: {place}: {first['msg']}.") from error
+        raise BadAccessFile(f"{path}: {_explained(error, data)}.") from error
     for kind in ("name", "token_sha256", "certificate"):
         values = [value for caller in callers if (value := getattr(caller, kind)) is not None]
         if len(set(values)) < len(values):
             raise BadAccessFile(f"{path}: two callers have the same {kind}.")
     return Access.of(callers)
+
+
+def _explained(error: ValidationError, data: Mapping[str, Any]) -> str:
+    """Where the first mistake is, and what is to be there.
+
+    Without the values: somebody may have written a token where its hash belongs.
+    """
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place, kind = list(first["loc"]), first["type"]
+    if len(place) > 1:  # of one of the callers, by its number
+        name = data["callers"][place[1]].get("name") if isinstance(data["callers"][place[1]], dict) else None
+        who = f"caller {name}" if isinstance(name, str) else f"caller number {int(place[1]) + 1}"
+        known, field, said = Caller.model_fields, str(place[2]) if len(place) > 2 else "", f"{who}: "
+    else:
+        known, field, said = _File.model_fields, str(place[0]), ""
+    if kind == "extra_forbidden":
+        return f"{said}{field} is none of {', '.join(known)}"
+    meant = _MEANT.get(field) or first["msg"].removeprefix("Value error, ")
+    return f"{said}{field}: {meant}" if field else f"{said}{meant}"

@@ -47,7 +47,8 @@ class Guard:
         """Reads the file again if it has changed."""
         try:
             if self._file.look():
-                _log.info("has read who may call", callers=len(self.access))
+                tell = _log.info if len(self.access) else _log.warning
+                tell("has read who may call", callers=len(self.access))
         except BadFile as error:
             _log.error("goes on with the callers it had", message=str(error))
 
@@ -101,10 +102,12 @@ def _known(access: Access, context: Context) -> Caller:
     for key, value in context.invocation_metadata() or ():
         if key == _METADATA:
             return _with_token(access, value)
-    if access.by_certificate:
-        for name in _certified(context):
-            if (caller := access.by_certificate.get(name)) is not None:
-                return caller
+    names = list(_certified(context)) if access.by_certificate else []
+    for name in names:
+        if (caller := access.by_certificate.get(name)) is not None:
+            return caller
+    if names:
+        raise Unauthenticated(f"This server knows no caller by the certificate of {', '.join(names)}.")
     raise Unauthenticated(
         "This server answers known callers only: send a token, as 'authorization: Bearer …'."
     )
