@@ -51,7 +51,7 @@ async def keep_limits(settings: Settings, process: Callable[[], int | None]) -> 
         ) from None
     raise LimitPassed(
         f"The training took more memory than the {settings.max_fit_bytes} bytes that this trainer has for one "
-        "(max_fit_bytes). Train fewer factors, or on fewer ratings.",
+        "(max_fit_bytes). Train fewer factors, or on fewer ratings, or let it take more.",
         reason="FIT_TOO_LARGE",
     )
 

@@ -19,6 +19,6 @@ class Settings(ProcessSettings):
     job_poll_seconds: float = Field(0.25, gt=0, le=60)
     """How often an idle trainer looks for a job, and a busy one for a cancellation."""
     max_fit_bytes: Bytes | None = Field(None, ge=2**28)
-    """Most memory that one training may take, TensorFlow's 200 MiB included; absent: all that there is."""
+    """Most memory that one training may take, some 400 MB of the smallest one included; absent: all that there is."""
     max_fit_seconds: float | None = Field(None, gt=0, le=2_592_000)
     """Longest that one training may take, up to its publication; absent: as long as it takes."""
