@@ -108,7 +108,7 @@ class _Caller:
 def measure(services: Services, home: Path, *, seconds: float) -> dict[str, Any]:
     """Figures of a lone caller, of 64 whom nobody refuses, and of the overload, which lasts ``seconds``."""
     free = services.of(home, contestants.NO_KEPT_REPLIES | {"MFSERVE_MAX_DELAY_SECONDS": "3600"})
-    warm = max(seconds / 4, 0.5)
+    warm = seconds / 4
     found = asyncio.run(_unloaded(free, warm))
     patience = PATIENCE * found["alone"]["p99_ms"] / 1e3
     limits = {"MFSERVE_MAX_DELAY_SECONDS": str(patience), "MFSERVE_HEALTH_PORT": "0"}
@@ -141,7 +141,7 @@ async def _overload(
         checks, weights = await watching
         ended = time.monotonic()
         after = []
-        while time.monotonic() < ended + _AFTER:
+        while time.monotonic() < ended + min(_AFTER, 4 * seconds):
             after.append(await caller.closed(_SLICE, _Calls()))
     return {
         "64_callers_with_the_limit": before_rate,
