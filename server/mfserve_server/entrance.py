@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mfserve_server.admission.gates import Gates
 from mfserve_server.admission.rates import Rates
+from mfserve_server.errors import Failure
 from mfserve_server.metrics.meter import Meter
 from mfserve_server.metrics.page import Page
 from mfserve_server.request_log import RequestLog
@@ -132,12 +133,13 @@ class Door:
         code: int,
         caller: Caller | None,
         response: bytes | None = None,
+        told: Failure | None = None,
     ) -> None:
         """Counts a call that has ended, and perhaps logs and traces it."""
         seconds = self.meter.end(begun, code)
         name = None if caller is None else caller.name
         if self._log is not None and self._log.wants():
-            self._log.tell(context, code, seconds, name, response)
+            self._log.tell(context, code, seconds, name, response, None if told is None else told.reason)
         if self.traces is not None:
             self.traces.tell(code, name, response)
 

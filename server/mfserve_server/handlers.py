@@ -85,7 +85,7 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
 
     # Not by _let_in: calls are quick, and a context manager costs each of them 3 %.
     async def handle(data: bytes, context: Context) -> bytes:
-        begun, code, caller, response = meter.begin(), CANCELLED, None, None
+        begun, code, caller, response, told = meter.begin(), CANCELLED, None, None, None
         try:
             caller = door.identify(context)
             check = door.admit(caller)
@@ -104,7 +104,7 @@ def _unary_unary(door: Door, call: Handler) -> Handler:
             code = OK
             return response
         finally:
-            door.end(context, begun, code, caller, response)
+            door.end(context, begun, code, caller, response, told)
 
     return handle
 
@@ -156,7 +156,7 @@ def _stream_stream(door: Door, call: Handler) -> Handler:
 @asynccontextmanager
 async def _let_in(door: Door, context: Context) -> AsyncIterator[Visit | None]:
     """Gives a stream its place and counts it, and ends it with a status where it fails."""
-    begun, code, caller = door.meter.begin(), CANCELLED, None
+    begun, code, caller, told = door.meter.begin(), CANCELLED, None, None
     try:
         caller = door.identify(context)
         async with door.stream(context, caller) as visit:
@@ -166,7 +166,7 @@ async def _let_in(door: Door, context: Context) -> AsyncIterator[Visit | None]:
         told, code = _told(door, context, error)
         await _abort(context, told)
     finally:
-        door.end(context, begun, code, caller)
+        door.end(context, begun, code, caller, told=told)
 
 
 async def _send(

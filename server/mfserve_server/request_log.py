@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
+from grpc import StatusCode
 from grpc.aio import ServicerContext
 
 from mfserve_server.metrics.layout import CODES
@@ -18,6 +19,8 @@ REQUEST_ID = "x-request-id"
 """Metadata by which a caller, or a proxy before it, names a call."""
 
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+_UNAUTHENTICATED: int = StatusCode.UNAUTHENTICATED.value[0]
 
 _log = structlog.get_logger("mfserve_server.requests")
 
@@ -46,15 +49,21 @@ class RequestLog:
         seconds: float,
         caller: str | None,
         response: bytes | None = None,
+        reason: str | None = None,
     ) -> None:
         """Logs it. Neither what was asked nor what was answered: ids of people are in both.
 
         Args:
             response: of a method with one response, where it has answered.
+            reason: the one that the caller was told, where it has failed.
         """
         facts = self._versions.of(response)
         if caller is not None:
             facts["caller"] = caller
+        if reason is not None:
+            facts["reason"] = reason
+        if code == _UNAUTHENTICATED:  # whoever it is, this is all that there is of them
+            facts["peer"] = context.peer()
         _log.info(
             "call",
             method=self._name,

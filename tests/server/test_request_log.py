@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -52,12 +54,36 @@ async def test_it_has_what_helps_to_find_a_call_and_no_persons_id(
     }
     assert 0 < asked["seconds"] < DEADLINE
     assert (missed["method"], missed["code"]) == ("ModelService/GetModel", "NOT_FOUND")
+    assert missed["reason"] == "MODEL_NOT_FOUND"
     assert len(missed["request_id"]) == 32  # ours
     assert (streamed["method"], streamed["code"]) == (
         "RecommendationService/StreamRecommend",
         "INVALID_ARGUMENT",
     )
     assert "u1" not in str(lines(logs))
+
+
+async def test_of_whom_nobody_knows_it_has_where_from(
+    serve: MakeServer, registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry)
+    callers = tmp_path / "callers.toml"
+    callers.write_text(
+        f'[[callers]]\nname = "shop"\ntoken_sha256 = "{hashlib.sha256(b"known").hexdigest()}"\nscopes = []\n'
+    )
+    server = await serve(log_calls=1.0, callers=callers)
+    with capture_logs() as logs:
+        for token in ("guessed", "known"):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await server.recommendations.Recommend(
+                    REQUEST, timeout=DEADLINE, metadata=(("authorization", f"Bearer {token}"),)
+                )
+        await until(lambda: len(lines(logs)) == 2)
+    stranger, shop = lines(logs)
+    assert (stranger["code"], stranger["peer"].rpartition(":")[0]) == ("UNAUTHENTICATED", "ipv4:127.0.0.1")
+    assert "guessed" not in str(logs)
+    assert (shop["code"], shop["reason"], shop["caller"]) == ("PERMISSION_DENIED", "SCOPE_MISSING", "shop")
+    assert "peer" not in shop
 
 
 async def test_a_share_is_drawn_by_chance(
