@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 import grpc.aio
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from structlog.testing import capture_logs
 
 from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_registry import Registry
-from mfserve_registry.traces.spans import Traces
+from mfserve_registry.traces.spans import Listened, OurLog, Traces
 from tests.server.calls import DEADLINE
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
 from tests.tracing import in_memory, named, parent_of
 from tests.waiting import until
 
+LIBRARY = logging.getLogger("opentelemetry.test")
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = (("traceparent", f"00-{TRACE}-{SPAN}-01"), ("tracestate", "vendor=7"))
 NOT_SAMPLED = (("traceparent", f"00-{TRACE}-{SPAN}-00"),)
@@ -106,3 +113,37 @@ async def test_without_traces_a_training_is_in_none(serve: MakeServer, registry:
     claim = registry.jobs.claim("trainer", timedelta(minutes=5))
     assert claim is not None
     assert claim.trace is None
+
+
+class Collector(SpanExporter):
+    """Takes spans where ``is_there``; what it says of it goes to OpenTelemetry's log."""
+
+    is_there = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self.is_there:
+            return SpanExportResult.SUCCESS
+        LIBRARY.warning("Transient error, retrying in %.2fs.", random.random())
+        LIBRARY.error("Failed to export to %s", "nobody")
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_is_away_is_told_of_once_and_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = OurLog()
+    monkeypatch.setattr(LIBRARY, "handlers", [log])
+    collector = Collector()
+    listened = Listened(collector, log)
+    with capture_logs() as logs:
+        listened.export([])
+        listened.export([])
+        collector.is_there = True
+        listened.export([])
+        listened.export([])
+        collector.is_there = False
+        listened.export([])
+    levels = [(line["event"], line["log_level"]) for line in logs]
+    away = [("traces", "warning"), ("traces", "error")]
+    assert levels == [*away, ("traces arrive again", "info"), *away]
+    assert logs[1]["message"] == "Failed to export to nobody"

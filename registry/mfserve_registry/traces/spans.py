@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 
 import structlog
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -45,13 +45,14 @@ class Traces:
         # An import that brings gRPC, which the registry has no use for.
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-        library = logging.getLogger("opentelemetry")
-        library.handlers, library.propagate = [_OurLog()], False
+        library, ours_of_it = logging.getLogger("opentelemetry"), OurLog()
+        library.handlers, library.propagate = [ours_of_it], False
         ours = Resource.create({"service.name": service, "service.version": version("mfserve")})
         provider = TracerProvider(
             resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
         )
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        exporter = Listened(OTLPSpanExporter(endpoint=endpoint), ours_of_it)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
         return cls(provider)
 
     def span(
@@ -85,8 +86,41 @@ class Traces:
         closing.join(_CLOSE_SECONDS)
 
 
-class _OurLog(logging.Handler):
-    """What OpenTelemetry says of its exports, as lines of our log."""
+class OurLog(logging.Handler):
+    """What OpenTelemetry says of its exports, as lines of our log: each once, until one has arrived again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        _log.log(record.levelno, "traces", message=record.getMessage())
+        if (
+            record.msg not in self._said
+        ):  # the text before it is filled in: it tells of seconds, and the next of others
+            self._said.add(record.msg)
+            _log.log(record.levelno, "traces", message=record.getMessage())
+
+    def arrived(self) -> None:
+        """The collector has taken spans."""
+        if self._said:
+            self._said.clear()
+            _log.info("traces arrive again")
+
+
+class Listened(SpanExporter):
+    """An exporter of whose successes the log is told."""
+
+    def __init__(self, exporter: SpanExporter, log: OurLog) -> None:
+        self._exporter, self._log = exporter, log
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            self._log.arrived()
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
