@@ -29,7 +29,13 @@ from mfserve_server.health import Health
 from mfserve_server.kept import KeptReplies
 from mfserve_server.loading import Loader
 from mfserve_server.manifests import Manifests
-from mfserve_server.metrics.layout import CERTIFICATE_EXPIRES, REGISTRY_LOST, SWAPS, VERSIONS
+from mfserve_server.metrics.layout import (
+    CALLERS_OUTDATED,
+    CERTIFICATE_EXPIRES,
+    REGISTRY_LOST,
+    SWAPS,
+    VERSIONS,
+)
 from mfserve_server.metrics.page import Page
 from mfserve_server.modeling import ModelDesk
 from mfserve_server.record import RecordFile
@@ -219,7 +225,8 @@ class Service:
 
         guard = None
         if self._settings.callers is not None:
-            guard = Guard(self._settings.callers, model_of_job)
+            outdated = self._page.gauge(CALLERS_OUTDATED).set
+            guard = Guard(self._settings.callers, model_of_job, outdated)
             self._looks.append(guard.look)
         watch = JobWatch(registry, self._executors, poll_seconds=WATCH_SECONDS, draining=self._draining)
         models = ModelDesk(registry, Manifests(registry.snapshots))

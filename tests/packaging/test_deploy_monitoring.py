@@ -27,6 +27,7 @@ WATCHED = {
     "mfserve_request_duration_seconds_bucket",
     "mfserve_errors_total",
     "mfserve_registry_lost",
+    "mfserve_callers_outdated",
     "mfserve_certificate_expires_timestamp_seconds",
     "mfserve_oldest_pending_job_seconds",
     "mfserve_versions",

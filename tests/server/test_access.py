@@ -22,6 +22,7 @@ from mfserve.v1.model_service_pb2_grpc import ModelServiceStub
 from mfserve_registry import Registry
 from mfserve_server import service
 from mfserve_server.security.access import BadAccessFile, read_access
+from mfserve_server.security.guard import Guard
 from mfserve_server.security.scopes import RULES
 from tests.registry.helpers import request as job_request
 from tests.server.calls import DEADLINE, Server, Told, told
@@ -299,6 +300,26 @@ def test_a_file_that_names_no_callers_is_told_of_without_its_secrets(
     with pytest.raises(BadAccessFile, match=message) as caught:
         read_access(path)
     assert "secret" not in str(caught.value)
+
+
+def test_a_metric_tells_while_the_file_cannot_be_used(tmp_path: Path) -> None:
+    path, told = tmp_path / "callers.toml", list[float]()
+
+    def replace(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(path)
+
+    async def model_of_job(job_id: str) -> str:
+        raise AssertionError(job_id)
+
+    replace(FILE.format_map({name: hashed(name) for name in ALLOWED}))
+    guard = Guard(path, model_of_job, told.append)
+    for text in ("[", "callers = 3", ""):
+        replace(text)
+        guard.look()
+        guard.look()
+    assert told == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    assert len(guard.access) == 0
 
 
 async def passed(channel: grpc.aio.Channel, job_id: str, metadata: Any = None) -> set[str]:

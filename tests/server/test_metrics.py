@@ -129,6 +129,7 @@ def test_the_names_that_dashboards_are_built_on(service: RunningService) -> None
     names = {name for name, _ in scraped(service)}
     assert names == {
         "mfserve_alias_swaps_total",
+        "mfserve_callers_outdated",
         "mfserve_errors_total",
         "mfserve_jobs",
         "mfserve_kept_replies_total",

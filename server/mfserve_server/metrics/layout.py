@@ -134,6 +134,11 @@ SWAPS = Metric(
 REGISTRY_LOST = Metric(
     "mfserve_registry_lost", Kind.GAUGE, "Server processes that the registry's database does not answer."
 )
+CALLERS_OUTDATED = Metric(
+    "mfserve_callers_outdated",
+    Kind.GAUGE,
+    "Server processes that go on with the callers they knew, as the file that names them cannot be used.",
+)
 CERTIFICATE_EXPIRES = Metric(
     "mfserve_certificate_expires_timestamp_seconds",
     Kind.EARLIEST,
@@ -153,6 +158,7 @@ METRICS: Sequence[Metric] = (
     VERSIONS,
     SWAPS,
     REGISTRY_LOST,
+    CALLERS_OUTDATED,
     CERTIFICATE_EXPIRES,
 )
 """Those of server processes, in the order of a page."""

@@ -30,6 +30,7 @@ class LastGood(Generic[Read]):
 
     Attributes:
         found: what they said.
+        is_outdated: whether they say something else now, which cannot be used.
 
     Raises:
         BadFile: they cannot be used now.
@@ -41,6 +42,7 @@ class LastGood(Generic[Read]):
         self._seen = self._identities()
         self._is_unread = False
         self._told: object = None
+        self.is_outdated = False
         self.found = read()
 
     def look(self) -> bool:
@@ -56,12 +58,13 @@ class LastGood(Generic[Read]):
         try:
             self.found = self._read()
         except BadFile as error:
+            self.is_outdated = True
             self._is_unread = isinstance(error.__cause__, OSError)
             told, self._told = self._told, (now, str(error))
             if told == self._told:
                 return False
             raise
-        self._is_unread = False
+        self._is_unread = self.is_outdated = False
         return True
 
     def _identities(self) -> Sequence[_Identity | None]:

@@ -33,14 +33,18 @@ class Guard:
     Args:
         path: the file of callers, see ``read_access``.
         model_of_job: for callers who are limited to some models.
+        outdated: told by 1 that the file cannot be used any more, and by 0 that it can.
 
     Raises:
         BadAccessFile: there is no such file, or it cannot be used. Later on, a new one that cannot be used leaves the
             last in place, and is told of once.
     """
 
-    def __init__(self, path: Path, model_of_job: ModelOfJob) -> None:
+    def __init__(
+        self, path: Path, model_of_job: ModelOfJob, outdated: Callable[[float], None] = lambda value: None
+    ) -> None:
         self._model_of_job = model_of_job
+        self._outdated = outdated
         self._file = LastGood([path], partial(read_access, path))
 
     def look(self) -> None:
@@ -51,6 +55,7 @@ class Guard:
                 tell("has read who may call", callers=len(self.access))
         except BadFile as error:
             _log.error("goes on with the callers it had", message=str(error))
+        self._outdated(float(self._file.is_outdated))
 
     @property
     def access(self) -> Access:
