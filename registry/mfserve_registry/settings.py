@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_serializer,
     field_validator,
 )
@@ -73,6 +74,14 @@ class ProcessSettings(BaseModel):
 
     otlp_endpoint: str | None = None
     """Where traces go by OTLP over gRPC, ``http://127.0.0.1:4317``; absent: there are none."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """To Python, and so to pydantic, true is 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("it is neither true nor false")
+        return value
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -186,6 +195,8 @@ def load_settings(model: type[SettingsT], flags: dict[str, Any], config: Path | 
         ) from error
     except SourceError as error:
         raise SettingsError(f"The environment's settings cannot be read: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: no TOML
-        raise SettingsError(f"{config} cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{config} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise SettingsError(f"{config} cannot be read: it is no TOML: {error}.") from error
     return model.model_validate({name: getattr(found, name) for name in model.model_fields})

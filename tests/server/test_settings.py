@@ -79,7 +79,8 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
         ({}, {}, "workers = 0", "workers in FILE is wrong"),
         ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
         ({}, {}, "quux = 1", "quux in FILE is no setting."),
-        ({}, {}, "workers = ", "FILE cannot be read"),
+        ({}, {}, "workers = ", "FILE cannot be read: it is no TOML: "),
+        ({}, {}, "workers = true", "workers in FILE is wrong: it is neither true nor false"),
         (
             {},
             {"MFSERVE_REPLY_CACHE_BYTES": "64MB"},
