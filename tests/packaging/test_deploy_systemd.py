@@ -6,7 +6,6 @@ import configparser
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from mfserve_registry.setting_faults import ALL_SETTINGS
 from mfserve_server.settings import Settings
 from tests.packaging.deployment import DEPLOY, SIGNING_OFF_SECONDS
+from tests.programs import needs
 
 UNITS = {path.stem.removeprefix("mfserve-"): path for path in sorted((DEPLOY / "systemd").glob("*.service"))}
 ENVIRONMENT = "/opt/mfserve/bin/"
@@ -87,7 +87,7 @@ def test_every_directive_is_known(unit: Unit) -> None:
     }
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+@needs("systemd-analyze")
 def test_systemd_has_nothing_to_say(path: Path, tmp_path: Path) -> None:
     # It looks whether the program is there, which it is on a machine with mfserve.
     copy = tmp_path / path.name
