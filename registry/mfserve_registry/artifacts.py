@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from mfserve_registry.errors import DamagedSnapshot, InvalidArgument, NotFound
 from mfserve_registry.lookup import require_version
 from mfserve_registry.names import check_artifact
 from mfserve_registry.store import Store, keep
+from mfserve_registry.store.durable import write_durably
 from mfserve_registry.tables import artifacts
 
 
@@ -126,10 +126,7 @@ class Artifacts:
         sha256 = hashlib.sha256(data).hexdigest()
         staged = self._store.stage()
         try:
-            with staged.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_durably(staged, data)
             keep(self._store, staged, artifact_name(sha256), lambda: self._bytes(sha256) is not None)
         finally:
             self._store.discard(staged)

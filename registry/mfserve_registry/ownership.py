@@ -7,7 +7,6 @@ So the first who publishes leaves the database's id in the store, and whoever pu
 
 from __future__ import annotations
 
-import os
 from uuid import uuid4
 
 from sqlalchemy import insert, select
@@ -15,6 +14,7 @@ from sqlalchemy import insert, select
 from mfserve_registry.database import Database
 from mfserve_registry.errors import FailedPrecondition
 from mfserve_registry.store import Store
+from mfserve_registry.store.durable import write_durably
 from mfserve_registry.tables import identity, snapshots
 
 NAME = "registry-id"
@@ -107,10 +107,7 @@ class Ownership:
     def _put(self, ours: str) -> None:
         staged = self._store.stage()
         try:
-            with staged.open("x") as file:
-                file.write(ours)
-                file.flush()
-                os.fsync(file.fileno())
+            write_durably(staged, ours.encode())
             self._store.put(staged, NAME)
         except FileExistsError:  # somebody else was first
             pass

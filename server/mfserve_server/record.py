@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mfserve_registry.aliases import ResolvedAlias
 from mfserve_registry.database import name_in
-from mfserve_registry.store.durable import sync_folder
+from mfserve_registry.store.durable import sync_folder, write_durably
 from mfserve_registry.store.staging import Staging
 
 FILE_NAME = "served.json"
@@ -77,10 +76,7 @@ class RecordFile:
         staging = self._staging()
         staged = staging.stage()
         try:
-            with staged.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            write_durably(staged, text.encode())
             staged.replace(self._path)
             sync_folder(self._path.parent)
         finally:

@@ -36,7 +36,7 @@ from mfserve_registry.snapshot.manifest import (
     RatingEntry,
     digest_of,
 )
-from mfserve_registry.store.durable import sync_folder
+from mfserve_registry.store.durable import sync_folder, write_durably
 
 
 def write_snapshot(directory: Path, content: SnapshotContent) -> str:
@@ -59,10 +59,7 @@ def write_snapshot(directory: Path, content: SnapshotContent) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     entries = {name: _write_array(directory, name, array) for name, array in sorted(arrays.items())}
     data = _manifest(content, facts, entries).to_bytes()
-    with (directory / FILE_NAME).open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_durably(directory / FILE_NAME, data)
     sync_folder(directory)
     return digest_of(data)
 

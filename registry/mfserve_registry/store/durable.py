@@ -22,3 +22,11 @@ def copy_durably(file: Path, target: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
         copy.flush()
         os.fsync(copy.fileno())
+
+
+def write_durably(target: Path, data: bytes) -> None:
+    """Writes the bytes and flushes them; ``target`` is a new file."""
+    with target.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
