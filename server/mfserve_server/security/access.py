@@ -133,14 +133,18 @@ def _explained(error: ValidationError, data: Mapping[str, Any]) -> str:
     Without the values: somebody may have written a token where its hash belongs.
     """
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place, kind = list(first["loc"]), first["type"]
-    if len(place) > 1:  # of one of the callers, by its number
-        name = data["callers"][place[1]].get("name") if isinstance(data["callers"][place[1]], dict) else None
-        who = f"caller {name}" if isinstance(name, str) else f"caller number {int(place[1]) + 1}"
-        known, field, said = Caller.model_fields, str(place[2]) if len(place) > 2 else "", f"{who}: "
-    else:
-        known, field, said = _File.model_fields, str(place[0]), ""
-    if kind == "extra_forbidden":
-        return f"{said}{field} is none of {', '.join(known)}"
-    meant = _MEANT.get(field) or first["msg"].removeprefix("Value error, ")
-    return f"{said}{field}: {meant}" if field else f"{said}{meant}"
+    match first["loc"]:
+        case "callers", int(number), *below:
+            place, known = [_called(data["callers"][number], number), *map(str, below)], Caller.model_fields
+        case whole:
+            place, known = [*map(str, whole)], _File.model_fields
+    if first["type"] == "extra_forbidden":
+        *above, field = place
+        return ": ".join([*above, f"{field} is none of {', '.join(known)}"])
+    said = first["msg"].removeprefix("Value error, ")
+    return ": ".join([*place, _MEANT.get(place[-1], said)])
+
+
+def _called(entry: object, number: int) -> str:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return f"caller {name}" if isinstance(name, str) else f"caller number {number + 1}"
