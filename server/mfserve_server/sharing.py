@@ -21,6 +21,7 @@ import structlog
 from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Question, Recommendations, Recommender
 from mfserve_server.admission.arrivals import Arrivals
+from mfserve_server.admission.durations import SearchTimes
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.metrics.layout import SEARCH_DURATION, SEARCH_QUESTIONS
@@ -125,21 +126,9 @@ class SharedScoring:
         self._questions.observe(questions)
 
     def _refuse_if_late(self, loaded: LoadedVersion) -> None:
-        """Refuses a newcomer for whom, or for those who wait already, it would take too long.
-
-        A newcomer waits for the search under way, and is then scored with all who wait by then: those who do now and,
-        at the rate of late, those who are still to come. That search must not be late for who has waited longest.
-        """
         now = time.monotonic()
         self._arrivals.note(now)
-        times = loaded.scorer.times
-        turn = max(self._busy_until - now, 0.0)
-        together = len(self._waiting) + 1
-        each = times.expected(min(together + self._arrivals.rate * turn, self._most))
-        waited = 0.0
-        with suppress(IndexError):  # none waits, or the scoring thread takes them just now
-            waited = now - self._waiting[0].since
-        delay = turn + max(waited + each, math.ceil(together / self._most) * each)
+        delay = self._delay(loaded.scorer.times, now)
         # Whoever finds nobody here is scored, however long that takes.
         if delay > self._max_delay and self._running is not None:
             self._sheds_until = now + _SHEDDING_SECONDS
@@ -147,6 +136,20 @@ class SharedScoring:
             # Not for secrets: any jitter will do, so that those who are refused do not come back together.
             error.retry_seconds = delay * random.uniform(0.5, 1.5)  # noqa: S311
             raise error
+
+    def _delay(self, times: SearchTimes, now: float) -> float:
+        """Seconds until a newcomer would be answered, or those who wait already with the newcomer among them.
+
+        A newcomer waits for the search under way, and is then scored with all who wait by then: those who do now and,
+        at the rate of late, those who are still to come. That search must not be late for who has waited longest.
+        """
+        turn = max(self._busy_until - now, 0.0)
+        together = len(self._waiting) + 1
+        each = times.expected(min(together + self._arrivals.rate * turn, self._most))
+        waited = 0.0
+        with suppress(IndexError):  # none waits, or the scoring thread takes them just now
+            waited = now - self._waiting[0].since
+        return turn + max(waited + each, math.ceil(together / self._most) * each)
 
     async def _let_return(self, callers: int, seconds: float) -> None:
         self._expected = callers
