@@ -29,10 +29,10 @@ TIMES = 3.0
 """The capacity. What was really offered is told: a load that is itself short of time offers less."""
 PATIENCE = 2.0
 """The longest delay that callers put up with (``max_delay_seconds``), in p99s of a lone caller."""
-_CALLERS = 64
 _USERS = 50
 _DEADLINE = 30.0
 _AFTER = 4.0
+"""Seconds after the overload in which the speed is looked at, a slice at a time."""
 _SLICE = 0.5
 _ENOUGH = 0.8
 """Of the speed before: full speed, as far as half a second tells."""
@@ -80,7 +80,7 @@ class _Caller:
         calls.answered.append(time.monotonic() - begun)
         return 0.0
 
-    async def closed(self, seconds: float, calls: _Calls, callers: int = _CALLERS) -> float:
+    async def closed(self, seconds: float, calls: _Calls, callers: int = max(sharing.CALLERS)) -> float:
         """Calls a second that so many callers get answers to, who call again at once, or when they were asked to."""
         begun = time.monotonic()
 

@@ -28,10 +28,10 @@ CHUNK = 8192
 """Most items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
 FIRST = 768
 """Items of the first product: where they are in descending order of their norms, most searches end after them."""
-_LARGER = 4
-"""Times ``CHUNK`` for up to ``_SOME`` users, whose scores still stay in the cache: after each call of numpy's a busy
-event loop may have the interpreter, and a search in a thousand small steps waits for it a thousand times."""
-_SOME = 16
+_SMALL_BATCH = 16
+_SMALL_BATCH_CHUNKS = 4
+"""Times the chunk for up to ``_SMALL_BATCH`` users, whose scores still stay in the cache: after each call of numpy's a
+busy event loop may have the interpreter, and a search in a thousand small steps waits for it a thousand times."""
 _USERS = 256
 """Users per matrix product: their scores of the first chunk (0.8 MiB) stay in a core's own cache, through which they go
 four times."""
@@ -281,7 +281,7 @@ class ExactTopK:
     def _after(self, start: int, limit: int, users: int = 1) -> int:
         """Where the chunk ends that begins at ``start``: they double what has been seen, up to the largest."""
         size = start or max(self._first, 8 * limit)
-        largest = self._chunk * (_LARGER if users <= _SOME else 1)
+        largest = self._chunk * (_SMALL_BATCH_CHUNKS if users <= _SMALL_BATCH else 1)
         return min(start + min(size, largest), len(self._items))
 
     def _scores(self, block: _Block, start: int, stop: int, room: Floats) -> Floats:

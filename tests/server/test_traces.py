@@ -20,7 +20,7 @@ from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1 import training_service_pb2 as training_pb
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_registry import Registry
-from mfserve_registry.traces.spans import Listened, OurLog, Traces
+from mfserve_registry.traces.spans import ExportLog, ReportingExporter, Traces
 from tests.server.calls import DEADLINE
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
@@ -131,18 +131,18 @@ class Collector(SpanExporter):
 def test_a_collector_that_is_away_is_told_of_once_and_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    log = OurLog()
+    log = ExportLog()
     monkeypatch.setattr(LIBRARY, "handlers", [log])
     collector = Collector()
-    listened = Listened(collector, log)
+    reporting = ReportingExporter(collector, log)
     with capture_logs() as logs:
-        listened.export([])
-        listened.export([])
+        reporting.export([])
+        reporting.export([])
         collector.is_there = True
-        listened.export([])
-        listened.export([])
+        reporting.export([])
+        reporting.export([])
         collector.is_there = False
-        listened.export([])
+        reporting.export([])
     levels = [(line["event"], line["log_level"]) for line in logs]
     away = [("traces", "warning"), ("traces", "error")]
     assert levels == [*away, ("traces arrive again", "info"), *away]

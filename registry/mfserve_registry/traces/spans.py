@@ -45,13 +45,13 @@ class Traces:
         # An import that brings gRPC, which the registry has no use for.
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-        library, ours_of_it = logging.getLogger("opentelemetry"), OurLog()
-        library.handlers, library.propagate = [ours_of_it], False
+        library, export_log = logging.getLogger("opentelemetry"), ExportLog()
+        library.handlers, library.propagate = [export_log], False
         ours = Resource.create({"service.name": service, "service.version": version("mfserve")})
         provider = TracerProvider(
             resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
         )
-        exporter = Listened(OTLPSpanExporter(endpoint=endpoint), ours_of_it)
+        exporter = ReportingExporter(OTLPSpanExporter(endpoint=endpoint), export_log)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         return cls(provider)
 
@@ -86,7 +86,7 @@ class Traces:
         closing.join(_CLOSE_SECONDS)
 
 
-class OurLog(logging.Handler):
+class ExportLog(logging.Handler):
     """What OpenTelemetry says of its exports, as lines of our log: each once, until one has arrived again."""
 
     def __init__(self) -> None:
@@ -107,10 +107,10 @@ class OurLog(logging.Handler):
             _log.info("traces arrive again")
 
 
-class Listened(SpanExporter):
+class ReportingExporter(SpanExporter):
     """An exporter of whose successes the log is told."""
 
-    def __init__(self, exporter: SpanExporter, log: OurLog) -> None:
+    def __init__(self, exporter: SpanExporter, log: ExportLog) -> None:
         self._exporter, self._log = exporter, log
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_NEW = 0.2
-"""What the newest search of a size counts for, beside all before it."""
-_KEPT = 1000
+_SMOOTHING = 0.2
+"""What the newest search of a size counts for, beside all before it (exponential smoothing)."""
+_MEMORY = 1000
 """Searches after which a size is forgotten that none of them had: the machine may be busier now, or idle again."""
-_DARED = 2.0
+_REACH = 2.0
 """Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
 mostly walks through the items once, and what it really takes is only learnt by trying."""
 
@@ -42,17 +42,17 @@ class SearchTimes:
         """A search has been made."""
         self._searches += 1
         size = self._sizes.setdefault(_about(questions), _Size(questions, seconds, self._searches))
-        size.questions += _NEW * (questions - size.questions)
-        size.seconds += _NEW * (seconds - size.seconds)
+        size.questions += _SMOOTHING * (questions - size.questions)
+        size.seconds += _SMOOTHING * (seconds - size.seconds)
         size.last = self._searches
-        self._sizes = {key: each for key, each in self._sizes.items() if self._searches - each.last < _KEPT}
+        self._sizes = {key: each for key, each in self._sizes.items() if self._searches - each.last < _MEMORY}
 
     def expected(self, questions: float) -> float:
         """Seconds that a search will take; 0 where none was made yet."""
         if (seen := self._sizes.get(_about(questions))) is not None:
             return seen.seconds
         return min(
-            (size.seconds * max(questions / (_DARED * size.questions), 1.0) for size in self._sizes.values()),
+            (size.seconds * max(questions / (_REACH * size.questions), 1.0) for size in self._sizes.values()),
             default=0.0,
         )
 
