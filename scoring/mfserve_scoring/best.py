@@ -25,12 +25,12 @@ class Pairs:
         return sum(map(len, self._rows))
 
     def add(self, row: NDArray[np.intp], item: NDArray[np.intp]) -> None:
-        """Takes in pairs: rows ascending, items ascending within a row and above all items before."""
+        """Takes in pairs: items ascending within a row and above all items before."""
         self._rows.append(row)
         self._items.append(item)
 
     def drain(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """All pairs in the order that ``add`` asks for; then there are none."""
+        """All pairs, rows ascending and items ascending within a row; then there are none."""
         row, item = np.concatenate(self._rows), np.concatenate(self._items)
         if (row[1:] < row[:-1]).any():
             order = np.argsort(row.astype(np.uint16), kind="stable")  # of 16 bits, numpy sorts by counting

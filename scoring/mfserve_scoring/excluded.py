@@ -72,15 +72,16 @@ class Mask:
         """Sets the excluded entries to -inf, in place.
 
         Args:
-            scores: float32 (rows, more than ``columns``), C-contiguous; column c is item ``start + c`` for the first
-                ``columns``. The column after them takes what falls elsewhere.
+            scores: float32 (rows, more than ``columns``), C- or F-contiguous; column c is item ``start + c`` for the
+                first ``columns``. The column after them takes what falls elsewhere.
         """
         if len(self._everywhere):
             scores[:, column_of(self._everywhere, start, columns)] = -np.inf
         if len(self._items):
-            flat = np.arange(0, scores.size, scores.shape[1]).repeat(self._counts)
-            flat += column_of(self._items, start, columns)
-            scores.reshape(-1)[flat] = -np.inf
+            row, column = (stride // scores.itemsize for stride in scores.strides)
+            flat = np.arange(0, len(scores) * row, row).repeat(self._counts)
+            flat += column_of(self._items, start, columns) * np.intp(column)
+            scores.ravel(order="K")[flat] = -np.inf  # a view
 
 
 def column_of(items: Indices, start: int, columns: int) -> NDArray[np.uint32]:

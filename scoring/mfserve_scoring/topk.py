@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by, row_by_row
+from mfserve_scoring.best import Best, Pairs, below, below_one, reached_by
 from mfserve_scoring.bounds import Bounds
 from mfserve_scoring.exact import Doubles, Floats, Indices, dots, dots_of_one, row_norms, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded, Mask, column_of
 from mfserve_scoring.margin import Margin
+from mfserve_scoring.products import FEW, Scores, multiply, room_for
 
 CHUNK = 8192
 """Most items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
@@ -35,19 +36,12 @@ busy event loop may have the interpreter, and a search in a thousand small steps
 _USERS = 256
 """Users per matrix product: their scores of the first chunk (0.8 MiB) stay in a core's own cache, through which they go
 four times."""
-_FEW = 32
-"""Users up to whom it is quicker to let BLAS write the scores item by item and to turn them: for a product written user
-by user it spends most of its time on packing the items, with two users four times as long as one alone takes."""
 _MOST_USERS = 1024
 """Users searched together: what numpy's calls cost between the products is then shared by more."""
 _NUMBERS = 1 << 15
 """Numbers of the factors rescored at a time: 256 KiB in float64, which the cache holds even where all items tie."""
 _MORE = 6
 """Items selected for one user beyond those wanted: so many rarely are within float32's error of the last one."""
-_WIDE = 2048
-"""Items from which on a chunk's rows are first asked whether they have anything at all."""
-_SPARE = 16
-"""Columns behind a chunk's scores, of which the first takes what ``Mask`` finds elsewhere; so many for alignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +241,18 @@ class ExactTopK:
         while start < stop:
             # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
             own = stop - start >= start or needed[rows].min(initial=0.0) == -np.inf
-            size = min(len(rows), _USERS) * (stop - start + _SPARE)
+            size = room_for(min(len(rows), _USERS), stop - start)
             if size > len(room):
                 room = np.empty(size, dtype=np.float32)
+            # A row's own threshold is found along the row.
+            by_item = len(rows) <= FEW and not own
             for block in blocks:
-                scores = self._scores(block, start, stop, room)
+                scores = self._scores(block, start, stop, room, by_item=by_item)
                 least = needed[block.rows]
                 if own:
-                    least = np.maximum(least, reached_by(scores, limit) - 2 * margins[block.rows])
+                    least = np.maximum(least, reached_by(scores.matrix, limit) - 2 * margins[block.rows])
                     needed[block.rows] = least
-                row, item = _pairs_above(scores, below(least))
+                row, item = scores.above(below(least))
                 pending.add(block.rows[row], item + start)
             first, start, stop = start == 0, stop, self._after(stop, limit, len(rows))
             if start < stop:
@@ -284,18 +280,11 @@ class ExactTopK:
         largest = self._chunk * (_SMALL_BATCH_CHUNKS if users <= _SMALL_BATCH else 1)
         return min(start + min(size, largest), len(self._items))
 
-    def _scores(self, block: _Block, start: int, stop: int, room: Floats) -> Floats:
-        """Float32 scores without the users' offsets, (rows, items of the chunk); -inf for what is excluded."""
-        rows, columns = len(block.rows), stop - start
-        padded = room[: rows * (columns + _SPARE)].reshape(rows, columns + _SPARE)
-        scores = padded[:, :columns]
-        items = self._items[start:stop]
-        if rows <= _FEW:
-            scores[:] = np.matmul(items, np.ascontiguousarray(block.users.T)).T
-        else:
-            np.matmul(block.users, items.T, out=scores)
-        self._scale_and_add_bias(scores, start, stop)
-        block.mask.apply(padded, start, columns)
+    def _scores(self, block: _Block, start: int, stop: int, room: Floats, *, by_item: bool) -> Scores:
+        """Float32 scores without the users' offsets; -inf for what is excluded."""
+        scores = multiply(block.users, self._items[start:stop], room, by_item=by_item)
+        self._scale_and_add_bias(scores.matrix, start, stop)
+        block.mask.apply(scores.padded, start, scores.items)
         return scores
 
     def _scores_of_one(self, user: Floats, start: int, stop: int, excluded: Indices) -> Floats:
@@ -347,21 +336,3 @@ def _blocks(rows: NDArray[np.intp], users: Floats, excluded: Excluded) -> list[_
     """These rows of a batch, ``_USERS`` at a time."""
     parts = [rows[start : start + _USERS] for start in range(0, len(rows), _USERS)]
     return [_Block(part, users.take(part, axis=0), Mask(excluded.take(part))) for part in parts]
-
-
-def _pairs_above(scores: Floats, cut: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column of the scores that exceed their row's cut, row by row."""
-    with row_by_row():
-        above = scores > cut[:, None]
-    columns = above.shape[1]
-    if columns < _WIDE:
-        return _split(np.flatnonzero(above), columns)
-    rows = np.flatnonzero(above.any(axis=1))  # of a large chunk, most rows have none
-    row, column = _split(np.flatnonzero(above.take(rows, axis=0)), columns)
-    return rows[row], column
-
-
-def _split(flat: NDArray[np.intp], columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column of places in a matrix."""
-    row = flat // columns
-    return row, flat - row * columns
