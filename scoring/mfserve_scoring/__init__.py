@@ -10,7 +10,9 @@ from mfserve_scoring.answers import (
     Recommendations,
     SimilarItems,
 )
-from mfserve_scoring.recommender import MAX_LIMIT, Question, Recommender
+from mfserve_scoring.queries import Question
+from mfserve_scoring.recommender import MAX_LIMIT, Recommender
+from mfserve_scoring.searches import Progress, Searches
 
 __all__ = [
     "MAX_LIMIT",
@@ -18,10 +20,12 @@ __all__ = [
     "Head",
     "Prediction",
     "Question",
+    "Progress",
     "RatingBasis",
     "RatingPredictions",
     "RecommendationBatch",
     "Recommendations",
     "Recommender",
+    "Searches",
     "SimilarItems",
 ]

@@ -24,6 +24,22 @@ from mfserve_scoring.topk import ExactTopK, TopK
 from mfserve_scoring.vector import Vector
 
 
+class Question(NamedTuple):
+    """What is asked for one user; see ``Recommender.recommend`` and ``Recommender.recommend_history``.
+
+    Attributes:
+        user: a user's id; or a history, pairs of item id and rating.
+        limit, exclude_item_ids, include_seen, head, exact: as there.
+    """
+
+    user: str | Sequence[tuple[str, float]]
+    limit: int
+    exclude_item_ids: Sequence[str] = ()
+    include_seen: bool = False
+    head: Head = Head.DEFAULT
+    exact: bool = False
+
+
 class Query(NamedTuple):
     """What is searched for one user.
 
@@ -46,6 +62,19 @@ class Query(NamedTuple):
     head: Head
     by_index: ApproximateTopK | None = None
 
+    @property
+    def parts(self) -> int:
+        """Parts in which it is searched for."""
+        return 1 if self.by_index is not None else self.search.parts
+
+    @property
+    def group(self) -> tuple[ExactTopK, int, int]:
+        """The same for those that one search answers.
+
+        Each has as much found as who wants the most: up to twice as much is fair.
+        """
+        return self.search, self.parts, self.limit.bit_length()
+
     def found(
         self, items: Indices, scores: Doubles, predictor: Predictor | None, recall: float | None = None
     ) -> Recommendations:
@@ -56,7 +85,7 @@ class Query(NamedTuple):
 
 def answer(query: Query, predictor: Predictor | None) -> Recommendations:
     """One query's answer; predicted ratings where there is a predictor."""
-    if query.by_index is not None and (found := _by_index(query, predictor)) is not None:
+    if (found := by_index(query, predictor)) is not None:
         return found
     factors, offset = query.user
     top = query.search.search_one(factors, query.limit, offset=offset, excluded=query.excluded)
@@ -67,13 +96,37 @@ def answer_together(queries: Sequence[Query], predictor: Predictor | None) -> li
     """The answers to queries of one search (at least one), bit for bit those of ``answer``."""
     if len(queries) == 1:
         return [answer(queries[0], predictor)]
-    by_index = [_by_index(query, predictor) for query in queries]
-    left = [query for query, found in zip(queries, by_index, strict=True) if found is None]
+    proposed = [by_index(query, predictor) for query in queries]
+    left = [query for query, found in zip(queries, proposed, strict=True) if found is None]
     exactly = iter(_exactly(left, predictor) if left else ())
-    return [next(exactly) if found is None else found for found in by_index]
+    return [next(exactly) if found is None else found for found in proposed]
 
 
-def _by_index(query: Query, predictor: Predictor | None) -> Recommendations | None:
+def found_in_part(queries: Sequence[Query], part: int, reached: Doubles) -> list[tuple[Indices, Doubles]]:
+    """Items of one part of a search that are among a query's best and reach a score, and what they score.
+
+    Args:
+        queries: of one search, at least one.
+        part: see ``ExactTopK.search_part``.
+        reached: float64 (queries,), the scores.
+
+    Returns:
+        Int32 and float64 (found,) for each query; there may be more than its limit.
+    """
+    top = queries[0].search.search_part(
+        part,
+        np.array([query.user.factors for query in queries]),
+        max(query.limit for query in queries),
+        reached,
+        offsets=_offsets(queries),
+        excluded=_excluded([query.excluded for query in queries]),
+    )
+    ends = np.cumsum(top.counts)[:-1]
+    return list(zip(np.split(top.indices, ends), np.split(top.scores, ends), strict=True))
+
+
+def by_index(query: Query, predictor: Predictor | None) -> Recommendations | None:
+    """The answer of the query's index; None where there is none, or it does not find enough."""
     if query.by_index is None:
         return None
     found = query.by_index.find(query.user.factors, query.limit, query.excluded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,30 +27,15 @@ from mfserve_scoring.exact import Floats, Indices, to_float32
 from mfserve_scoring.excluded import NOTHING, Excluded
 from mfserve_scoring.history import read_history
 from mfserve_scoring.predictor import Predictor
-from mfserve_scoring.queries import Query, answer, answer_together
+from mfserve_scoring.queries import Query, Question, answer, answer_together
 from mfserve_scoring.rankers import ByPopularity, ByRanking, ByRating, Ranker
+from mfserve_scoring.searches import Searches
 from mfserve_scoring.similar import Neighbours
 from mfserve_scoring.topk import ExactTopK, TopK
 from mfserve_scoring.vector import Vector
 
 MAX_LIMIT = 1000
 """Most items that one answer can hold."""
-
-
-class Question(NamedTuple):
-    """What is asked for one user; see ``Recommender.recommend`` and ``Recommender.recommend_history``.
-
-    Attributes:
-        user: a user's id; or a history, pairs of item id and rating.
-        limit, exclude_item_ids, include_seen, head, exact: as there.
-    """
-
-    user: str | Sequence[tuple[str, float]]
-    limit: int
-    exclude_item_ids: Sequence[str] = ()
-    include_seen: bool = False
-    head: Head = Head.DEFAULT
-    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +122,22 @@ class Recommender:
         Each is what ``answer`` gives, bit for bit; where that would raise, the error stands in the answer's place.
         """
         answers: dict[int, Recommendations | RegistryError] = {}
-        searches: dict[tuple[ExactTopK, int], list[tuple[int, Query]]] = {}
+        searches: dict[tuple[ExactTopK, int, int], list[tuple[int, Query]]] = {}
         for number, question in enumerate(questions):
             try:
                 query = self._query(question)
             except RegistryError as error:
                 answers[number] = error
             else:
-                # Of all in one search each has as much found as who wants the most: up to twice as much is fair.
-                searches.setdefault((query.search, query.limit.bit_length()), []).append((number, query))
+                searches.setdefault(query.group, []).append((number, query))
         for asked in searches.values():
             numbers, queries = zip(*asked, strict=True)
             answers.update(zip(numbers, answer_together(queries, self._predictor), strict=True))
         return [answers[number] for number in range(len(questions))]
+
+    def searches(self) -> Searches[Any]:
+        """Searches of this snapshot, none of them under way, which questions may join at any time."""
+        return Searches(self._query, self._predictor)
 
     def recommend_many(
         self,

@@ -29,9 +29,10 @@ CHUNK = 8192
 """Most items per matrix product: with 256 users the scores of a chunk (8 MiB) stay in the cache."""
 FIRST = 768
 """Items of the first product: where they are in descending order of their norms, most searches end after them."""
-_SMALL_BATCH = 16
-_SMALL_BATCH_CHUNKS = 4
-"""Times the chunk for up to ``_SMALL_BATCH`` users, whose scores still stay in the cache: after each call of numpy's a
+PART = 1 << 17
+"""Items after which others may join a search that no bound can end early (see ``Searches``)."""
+_LARGER = 16
+"""Times the chunk, at most, for fewer users than ``FEW``, whose scores take no more room. After each call of numpy's a
 busy event loop may have the interpreter, and a search in a thousand small steps waits for it a thousand times."""
 _USERS = 256
 """Users per matrix product: their scores of the first chunk (0.8 MiB) stay in a core's own cache, through which they go
@@ -96,6 +97,10 @@ class ExactTopK:
         scale: float64 (n,), not negative, or None for ones.
         prune: whether a search may end before the last item; changes the speed, never the answer.
         chunk: most items of one matrix product with many users; changes the speed, never the answer.
+        part: most items of a part of a search that cannot end early.
+
+    Attributes:
+        parts: number of parts that ``search_part`` knows: 1 where a search may end early, or few items are searched.
     """
 
     def __init__(
@@ -106,8 +111,10 @@ class ExactTopK:
         scale: Doubles | None = None,
         prune: bool = True,
         chunk: int = CHUNK,
+        part: int = PART,
     ) -> None:
         self._chunk = chunk
+        self._part = part
         self._items = np.ascontiguousarray(items, dtype=np.float32)
         self._bias = bias
         self._scale = scale
@@ -118,8 +125,10 @@ class ExactTopK:
         if scale is not None:
             norms *= scale
         self._bounds = Bounds.of(norms, bias) if prune else Bounds.none(len(norms))
+        ends_early = self._bounds.halved_by(FIRST)
         # Where no search can end early, small chunks only cost.
-        self._first = FIRST if self._bounds.halved_by(FIRST) else chunk
+        self._first = FIRST if ends_early else chunk
+        self.parts = 1 if ends_early else -(-len(self._items) // part)
 
     def search(
         self,
@@ -143,18 +152,83 @@ class ExactTopK:
             offset = None if offsets is None else float(offsets[0])
             item, score = self.search_one(users[0], limit, offset=offset, excluded=excluded.of(0))
             return TopK(item, score, np.array([len(item)], dtype=np.int32))
-        if len(users) <= _MOST_USERS:
-            return self._search(users, limit, offsets, excluded)
-        parts = (slice(start, start + _MOST_USERS) for start in range(0, len(users), _MOST_USERS))
-        blocks = [
-            self._search(users[part], limit, None if offsets is None else offsets[part], excluded.take(part))
-            for part in parts
-        ]
-        return TopK(
-            np.concatenate([block.indices for block in blocks]),
-            np.concatenate([block.scores for block in blocks]),
-            np.concatenate([block.counts for block in blocks]),
+        return _joined(
+            [
+                self._search(
+                    users[rows], limit, None if offsets is None else offsets[rows], excluded.take(rows)
+                )
+                for rows in _parts(len(users))
+            ]
         )
+
+    def search_part(
+        self,
+        part: int,
+        users: Floats,
+        limit: int,
+        reached: Doubles,
+        *,
+        offsets: Doubles | None = None,
+        excluded: Excluded | None = None,
+    ) -> TopK:
+        """Of the items of one part, those among each user's ``limit`` best that reach a score.
+
+        A few that do not quite reach it may be among them.
+
+        Args:
+            part: 0 to ``parts`` - 1.
+            reached: float64 (rows,), not NaN: the scores; -inf for a user with whom it does not matter.
+            users, limit, offsets, excluded: as for ``search``.
+        """
+        excluded = excluded or Excluded()
+        items = slice(part * self._part, (part + 1) * self._part) if self.parts > 1 else slice(None)
+        users = np.ascontiguousarray(users, dtype=np.float32)
+        return _joined(
+            [
+                self._search_part(
+                    items,
+                    users[rows],
+                    limit,
+                    reached[rows],
+                    None if offsets is None else offsets[rows],
+                    excluded.take(rows),
+                )
+                for rows in _parts(len(users))
+            ]
+        )
+
+    def _search_part(
+        self,
+        items: slice,
+        users: Floats,
+        limit: int,
+        reached: Doubles,
+        offsets: Doubles | None,
+        excluded: Excluded,
+    ) -> TopK:
+        _, margins = self._margin.of_users(users.astype(np.float64), offsets)
+        needed = reached - margins if offsets is None else reached - offsets - margins
+        # An item that ties may be an earlier one than that which it ties with.
+        needed = np.nextafter(needed, -np.inf)
+        fresh = np.flatnonzero((needed == -np.inf) & (margins < np.inf))
+        if len(fresh):  # else all others would have to walk in small steps with them
+            start, end, _ = items.indices(len(self._items))
+            stop = self._after(start, end, 0, limit)
+            needed[fresh] = self._thresholds(
+                users[fresh], limit, margins[fresh], excluded.take(fresh), start, stop
+            )
+        return self._search(users, limit, offsets, excluded, items, needed)
+
+    def _thresholds(
+        self, users: Floats, limit: int, margins: Doubles, excluded: Excluded, start: int, stop: int
+    ) -> Doubles:
+        """What the best ``limit`` items of a chunk reach for each user, without the offset and float32's error."""
+        needed = np.empty(len(users))
+        for block in _blocks(np.arange(len(users)), users, excluded):
+            room = np.empty(room_for(len(block.rows), stop - start), dtype=np.float32)
+            scores = self._scores(block, start, stop, room, by_item=False)
+            needed[block.rows] = reached_by(scores.matrix, limit) - 2 * margins[block.rows]
+        return needed
 
     def search_one(
         self, user: Floats, limit: int, *, offset: float | None = None, excluded: Indices = NOTHING
@@ -182,7 +256,7 @@ class ExactTopK:
         cannot come near the last one wanted.
         """
         limit = one.limit
-        stop, wanted = self._after(0, limit), limit + _MORE
+        stop, wanted = self._after(0, len(self._items), 0, limit), limit + _MORE
         if wanted >= stop or margin == np.inf:
             return None
         scores = self._scores_of_one(one.user, 0, stop, one.excluded)
@@ -210,25 +284,40 @@ class ExactTopK:
         items: list[NDArray[np.intp]] = []
         scores: list[Floats] = []
         reached = -np.inf  # by the float32 scores of ``limit`` items
-        start, stop = 0, self._after(0, limit)
+        start, stop = 0, self._after(0, len(self._items), 0, limit)
         while start < stop:
             chunk = self._scores_of_one(user, start, stop, one.excluded)
             if reached == -np.inf:
                 reached = float(reached_by(chunk, limit))
             high = (chunk > below_one(reached - 2 * margin)).nonzero()[0]
             items.append(high + start if start else high)
-            start, stop = stop, min(self._after(stop, limit), self._bounds.end(norm, reached - 2 * margin))
+            stop, start = self._after(stop, len(self._items), stop, limit), stop
+            stop = min(stop, self._bounds.end(norm, reached - 2 * margin))
             if start < stop:
                 scores.append(chunk[high])
                 reached = max(reached, float(reached_by(np.concatenate(scores), limit)))
         return items[0] if len(items) == 1 else np.concatenate(items)
 
-    def _search(self, users: Floats, limit: int, offsets: Doubles | None, excluded: Excluded) -> TopK:
+    def _search(
+        self,
+        users: Floats,
+        limit: int,
+        offsets: Doubles | None,
+        excluded: Excluded,
+        items: slice = slice(None),
+        needed: Doubles | None = None,
+    ) -> TopK:
+        """The best of some items.
+
+        Args:
+            needed: float64 (rows,): what an item's score without the offset must exceed, float32's error granted, to
+                get into the results; -inf, or None for all, where that is not known. Overwritten.
+        """
+        start, end, _ = items.indices(len(self._items))
         limit = min(limit, len(self._items))
         doubles = users.astype(np.float64)  # once, rather than for each pair
         norms, margins = self._margin.of_users(doubles, offsets)
-        # What an item's score without the offset must exceed, float32's error granted, to get into the results.
-        needed = np.full(len(users), -np.inf)
+        needed = np.full(len(users), -np.inf) if needed is None else needed
         best, pending = Best(len(users), limit), Pairs()
         # Zeros where the product could overflow. There the margin is infinite, and every item is rescored.
         overflows = np.isinf(margins)
@@ -237,10 +326,12 @@ class ExactTopK:
         blocks = _blocks(rows, multiplied, excluded)
         # One array for all products: a fresh one for each would cost as much as the product.
         room = np.empty(0, dtype=np.float32)
-        start, stop = 0, self._after(0, limit, len(rows))
+        # Whoever has a threshold has as good as seen all the items.
+        seen = 0 if (needed[~overflows] == -np.inf).any() else len(self._items)
+        stop = self._after(start, end, seen, limit, len(rows))
         while start < stop:
             # Of a chunk as large as all before it, or where a row is not full, the threshold may be its own.
-            own = stop - start >= start or needed[rows].min(initial=0.0) == -np.inf
+            own = stop - start >= seen or (needed[rows][~overflows[rows]] == -np.inf).any()
             size = room_for(min(len(rows), _USERS), stop - start)
             if size > len(room):
                 room = np.empty(size, dtype=np.float32)
@@ -254,7 +345,8 @@ class ExactTopK:
                     needed[block.rows] = least
                 row, item = scores.above(below(least))
                 pending.add(block.rows[row], item + start)
-            first, start, stop = start == 0, stop, self._after(stop, limit, len(rows))
+            first, seen = seen == 0, seen + stop - start
+            start, stop = stop, self._after(stop, end, seen, limit, len(rows))
             if start < stop:
                 # After the first chunk few users go on: later pairs touch a few rows of the results.
                 if first or len(pending) > 2 * limit * len(users):
@@ -274,11 +366,11 @@ class ExactTopK:
         row, item = pending.drain()
         return row, item, self._rescore(users, offsets, row, item)
 
-    def _after(self, start: int, limit: int, users: int = 1) -> int:
+    def _after(self, start: int, end: int, seen: int, limit: int, users: int = 1) -> int:
         """Where the chunk ends that begins at ``start``: they double what has been seen, up to the largest."""
-        size = start or max(self._first, 8 * limit)
-        largest = self._chunk * (_SMALL_BATCH_CHUNKS if users <= _SMALL_BATCH else 1)
-        return min(start + min(size, largest), len(self._items))
+        size = seen or max(self._first, 8 * limit)
+        largest = self._chunk * min(max(FEW // max(users, 1), 1), _LARGER)
+        return min(start + min(size, largest), end)
 
     def _scores(self, block: _Block, start: int, stop: int, room: Floats, *, by_item: bool) -> Scores:
         """Float32 scores without the users' offsets; -inf for what is excluded."""
@@ -330,6 +422,21 @@ class ExactTopK:
         if offsets is not None:
             scores += offsets if row is None else offsets[row]
         return scores
+
+
+def _parts(users: int) -> list[slice]:
+    """Users that are searched for together; one part where there are none."""
+    return [slice(start, start + _MOST_USERS) for start in range(0, max(users, 1), _MOST_USERS)]
+
+
+def _joined(found: list[TopK]) -> TopK:
+    if len(found) == 1:
+        return found[0]
+    return TopK(
+        np.concatenate([each.indices for each in found]),
+        np.concatenate([each.scores for each in found]),
+        np.concatenate([each.counts for each in found]),
+    )
 
 
 def _blocks(rows: NDArray[np.intp], users: Floats, excluded: Excluded) -> list[_Block]:

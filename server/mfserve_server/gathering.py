@@ -23,7 +23,7 @@ CALM = 5
 them on each call that it takes in."""
 PATIENCE = 5e-3
 """Seconds after which the first of them waits for no further call."""
-BUNCH = 10e-3
+BUNCH = 5e-3
 """The same where load is shed; turns do not count there."""
 MOST = 64
 """Most calls answered in one go, for which the event loop is held up: 4 ms where each takes 60 µs."""

@@ -107,6 +107,46 @@ def test_items_closer_than_float32_can_tell_are_in_the_right_order(chunk: int) -
     assert lost > 30
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_all_parts_from_any_of_them_on_are_the_whole(data: st.DataObject) -> None:
+    """Whole numbers tie often; and a user of zeros is above no bound."""
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    n, rows, limit = (
+        data.draw(st.integers(1, 60)),
+        data.draw(st.integers(1, 5)),
+        data.draw(st.integers(1, 12)),
+    )
+    items = random.integers(-2, 3, (n, 3)).astype(np.float32)
+    users = random.integers(-1, 2, (rows, 3)).astype(np.float32)
+    users[0] = 0
+    bias = data.draw(st.sampled_from([None, np.zeros(n, dtype=np.float32)]))
+    offsets = None if bias is None else random.standard_normal(rows)
+    seen = [sorted(random.choice(n, random.integers(0, n + 1), replace=False).tolist()) for _ in users]
+    excluded = Excluded.seen(rated_items(seen), np.arange(rows), NOTHING)
+    chunk, part = data.draw(st.sampled_from([1, 3, CHUNK])), data.draw(st.integers(1, 30))
+    search = ExactTopK(items, bias=bias, chunk=chunk, part=part)
+    begin = data.draw(st.integers(0, search.parts - 1))
+    found: list[list[tuple[float, int]]] = [[] for _ in users]
+    for step in range(search.parts):
+        reached = np.array([-each[-1][0] if len(each) == limit else -np.inf for each in found])
+        top = search.search_part(
+            (begin + step) % search.parts, users, limit, reached, offsets=offsets, excluded=excluded
+        )
+        end = 0
+        for row, count in enumerate(top.counts.tolist()):
+            new = zip(
+                (-top.scores[end : end + count]).tolist(),
+                top.indices[end : end + count].tolist(),
+                strict=True,
+            )
+            found[row] = sorted([*found[row], *new])[:limit]
+            end += count
+    whole = search.search(users, limit, offsets=offsets, excluded=excluded)
+    assert [item for each in found for _, item in each] == whole.indices.tolist()
+    assert [-score for each in found for score, _ in each] == whole.scores.tolist()
+
+
 def test_all_items_excluded_gives_nothing() -> None:
     items = np.ones((4, 2), dtype=np.float32)
     for rows in (1, 3):

@@ -36,10 +36,15 @@ class Authority:
         return self.folder / "server.key"
 
     def certify_server(
-        self, name: str = HOST, *, expired: bool = False, expires: datetime | None = None
+        self,
+        name: str = HOST,
+        *,
+        expired: bool = False,
+        expires: datetime | None = None,
+        begins: datetime | None = None,
     ) -> bytes:
         """Writes a new certificate and key of the server; returns the certificate."""
-        made = self.root.issue_cert(name, not_after=_YESTERDAY if expired else expires)
+        made = self.root.issue_cert(name, not_before=begins, not_after=_YESTERDAY if expired else expires)
         # The key first: whoever reads between the two finds that they do not belong together.
         made.private_key_pem.write_to_path(self.key)
         for number, blob in enumerate(made.cert_chain_pems):

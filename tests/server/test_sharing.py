@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,8 +14,9 @@ from mfserve.v1 import common_pb2
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve_registry import Registry
 from mfserve_registry.contact import Contact
-from mfserve_registry.errors import InvalidArgument, RegistryError
-from mfserve_scoring import Question, Recommendations, Recommender
+from mfserve_registry.errors import InvalidArgument, Overloaded
+from mfserve_scoring import Progress, Question, Recommendations, Recommender, Searches, queries, searches
+from mfserve_scoring.topk import ExactTopK
 from mfserve_server import scoring, sharing
 from mfserve_server.conversions.batches import ItemEntries
 from mfserve_server.executors import Executors
@@ -25,9 +26,26 @@ from mfserve_server.sharing import SharedScoring
 from tests.registry.snapshot.samples import random_content
 from tests.scoring.snapshots import opened
 from tests.scoring.test_recommender import bits
+from tests.scoring.test_searches import defaults
 from tests.server.calls import failure
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
+from tests.waiting import until
+
+
+class WatchedSearches(Searches[Any]):
+    """Note how many questions each step has."""
+
+    def __init__(self, of: Watched) -> None:
+        super().__init__(of._query, of._predictor)
+        self._of = of
+
+    def step(self) -> Progress[Any]:
+        self._of.asked.append(len(self))
+        self._of.before_step()
+        if self._of.defect is not None:
+            raise self._of.defect
+        return super().step()
 
 
 class Watched(Recommender):
@@ -41,12 +59,10 @@ class Watched(Recommender):
         self.loaded = LoadedVersion("movies", 1, str(seed), scorer, served, RecommendReplies(served, pieces))
         self.asked: list[int] = []
         self.defect: Exception | None = None
+        self.before_step: Callable[[], object] = lambda: None
 
-    def answer_each(self, questions: Sequence[Question]) -> list[Recommendations | RegistryError]:
-        self.asked.append(len(questions))
-        if self.defect is not None:
-            raise self.defect
-        return super().answer_each(questions)
+    def searches(self) -> Searches[Any]:
+        return WatchedSearches(self)
 
 
 @pytest.fixture
@@ -151,12 +167,59 @@ async def test_what_fails_together_is_answered_alone(executors: Executors, recom
     assert isinstance(refused.exception(), InvalidArgument)
 
 
+async def test_a_defect_of_one_search_leaves_no_caller_of_another_without_an_answer(
+    executors: Executors, recommender: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = queries.answer_together
+
+    def broken(asked: Sequence[queries.Query], predictor: Any) -> list[Recommendations]:
+        assert asked[0].limit < 20
+        return together(asked, predictor)
+
+    monkeypatch.setattr(searches, "answer_together", broken)
+    shared = SharedScoring(executors, 256)
+    async with busy(executors):
+        tasks = [
+            asyncio.create_task(shared.answer(recommender.loaded, Question("u1", limit))) for limit in (2, 20)
+        ]
+    assert [len(answer.item_indices) for answer in await asyncio.gather(*tasks)] == [2, 20]
+
+
+async def test_a_defect_at_the_end_of_a_search_is_told(
+    executors: Executors, in_parts: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries.Query, "found", lambda *arguments: 1 / 0)
+    shared = SharedScoring(executors, 256)
+    outcomes = await asyncio.gather(*asked(shared, in_parts, 2), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 2
+
+
+async def test_who_waits_for_other_versions_too_is_refused_sooner(
+    executors: Executors, in_parts: Watched
+) -> None:
+    other = Watched(4)
+    for each in (in_parts, other):
+        each.loaded.scorer.times.note(1, 2.0)  # so long it takes
+    go = threading.Event()
+    in_parts.before_step = lambda: go.wait(60)
+    shared = SharedScoring(executors, 256, max_delay=3.0)
+    (first,) = asked(shared, in_parts, 1)
+    await until(lambda: _has_steps(in_parts, 1))
+    (second,) = asked(shared, in_parts, 1)  # goes with the first
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await shared.answer(other.loaded, Question("u1", 2))
+    go.set()
+    await asyncio.gather(first, second)
+    assert len((await shared.answer(other.loaded, Question("u1", 2))).item_indices) == 2
+
+
 async def test_after_a_defect_it_goes_on(
     executors: Executors, recommender: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = SharedScoring(executors, 256)
     with monkeypatch.context() as broken:
-        broken.setattr(Watched, "answer_each", lambda self, questions: 1 / 0)
+        broken.setattr(Searches, "step", lambda self: 1 / 0)
         broken.setattr(Watched, "answer", lambda self, question: 1 / 0)
         async with busy(executors):
             tasks = asked(shared, recommender, 3)
@@ -188,6 +251,48 @@ async def test_the_first_to_come_back_waits_for_the_others_but_not_for_long(
         second = asyncio.create_task(call(first))
     await asyncio.wait_for(asyncio.gather(first, second), 30)
     assert recommender.asked == sizes
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Its searches have four parts, as if its catalogue were large."""
+    monkeypatch.setitem(defaults(ExactTopK), "part", 10)
+    return Watched()
+
+
+async def test_who_comes_during_a_search_joins_it(executors: Executors, in_parts: Watched) -> None:
+    shared = SharedScoring(executors, 2)
+    steps = threading.Semaphore(2)
+    in_parts.before_step = lambda: steps.acquire(timeout=60)
+    (first,) = asked(shared, in_parts, 1)
+    await until(lambda: _has_steps(in_parts, 3))  # it has seen half of the items
+    others = asked(shared, in_parts, 3)
+    await asyncio.sleep(0)
+    steps.release(9)
+    found = [await first, *await asyncio.gather(*others)]
+    # At most two together: the third of the others gets on as the first of them gets off.
+    assert in_parts.asked == [1, 1, 1, 2, 2, 2, 2, 2, 1, 1, 1]
+    for answer, number in zip(found, (0, 0, 1, 2), strict=True):
+        assert bits(answer) == bits(in_parts.recommend(f"u{number}", 1 + number))
+
+
+async def test_who_hangs_up_during_a_search_is_scored_no_further(
+    executors: Executors, in_parts: Watched
+) -> None:
+    shared = SharedScoring(executors, 256)
+    steps = threading.Semaphore(1)
+    in_parts.before_step = lambda: steps.acquire(timeout=60)
+    tasks = asked(shared, in_parts, 2)
+    await until(lambda: _has_steps(in_parts, 2))
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    steps.release(9)
+    assert len((await tasks[1]).item_indices) == 2
+    assert in_parts.asked == [2, 2, 1, 1]
+
+
+async def _has_steps(recommender: Watched, count: int) -> bool:
+    return len(recommender.asked) == count
 
 
 async def test_a_server_answers_the_same_when_calls_share_their_scoring(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from mfserve_registry import Registry
 from mfserve_registry.settings import SettingsError, StartError
 from mfserve_server.security.certificates import BadCertificate, CertificateFiles, read_certificate
 from mfserve_server.security.checks import check_security
+from mfserve_server.security.files import LastGood
 from mfserve_server.security.transport import Handshakes
 from mfserve_server.settings import Settings
 from tests.server.calls import DEADLINE
 from tests.server.certificates import HOST, Authority
 from tests.server.conftest import MakeServer
 from tests.server.samples import publish
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 REQUEST = pb.RecommendRequest(model_spec=ModelSpec(model="movies"), user_id="u1")
 
@@ -185,6 +187,22 @@ def test_files_that_no_server_can_use_are_told_apart(authority: Authority, tmp_p
     other.certify_server(expired=True)
     with pytest.raises(BadCertificate, match="expired at"):
         read_certificate(CertificateFiles(other.certificate, other.key))
+
+
+def test_a_certificate_is_taken_when_it_becomes_valid(authority: Authority) -> None:
+    files = CertificateFiles(authority.certificate, authority.key)
+    served = LastGood(files.paths, partial(read_certificate, files))
+    before = served.found.chain
+    # Certificates know whole seconds.
+    begins = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    after = authority.certify_server(begins=begins)
+    with pytest.raises(BadCertificate, match=r"is valid from .* on"):
+        served.look()
+    assert not served.look()  # and says nothing
+    assert served.found.chain == before
+    eventually(served.look, "the certificate is taken", 30.0)
+    assert served.found.chain == after
+    assert datetime.now(UTC) >= begins
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 _SMOOTHING = 0.2
 """What the newest search of a size counts for, beside all before it (exponential smoothing)."""
-_MEMORY = 1000
-"""Searches after which a size is forgotten that none of them had: the machine may be busier now, or idle again."""
+_MEMORY = 50
+"""Searches after which a size is forgotten that none of them had: the machine may be busier now, or idle again. A size
+that seems to take too long is not tried again before that."""
 _REACH = 2.0
 """Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
 mostly walks through the items once, and what it really takes is only learnt by trying."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Size:
     """Searches of about one size.
 
@@ -25,36 +26,46 @@ class _Size:
 
     questions: float
     seconds: float
-    last: int
+    last: float
 
 
 class SearchTimes:
     """Means of the searches of about one size; a size that was not seen is bounded by those that were.
 
     Fewer questions take no longer, and somewhat more hardly longer; beyond that, each may take what each took.
+    One thread may note what another asks for.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[int, _Size] = {}
-        self._searches = 0
+        self._searches = 0.0
 
-    def note(self, questions: int, seconds: float) -> None:
-        """A search has been made."""
-        self._searches += 1
-        size = self._sizes.setdefault(_about(questions), _Size(questions, seconds, self._searches))
-        size.questions += _SMOOTHING * (questions - size.questions)
-        size.seconds += _SMOOTHING * (seconds - size.seconds)
-        size.last = self._searches
-        self._sizes = {key: each for key, each in self._sizes.items() if self._searches - each.last < _MEMORY}
+    def note(self, questions: int, seconds: float, share: float = 1.0) -> None:
+        """A search has been made.
+
+        Args:
+            questions: that it answered.
+            seconds: that it took, or would have taken as a whole.
+            share: of it that was made, above 0: what this counts for.
+        """
+        self._searches += share
+        about, weight = _about(questions), share * _SMOOTHING
+        before = self._sizes.get(about, _Size(questions, seconds, self._searches))
+        after = _Size(
+            before.questions + weight * (questions - before.questions),
+            before.seconds + weight * (seconds - before.seconds),
+            self._searches,
+        )
+        sizes = self._sizes | {about: after}
+        self._sizes = {key: size for key, size in sizes.items() if self._searches - size.last < _MEMORY}
 
     def expected(self, questions: float) -> float:
         """Seconds that a search will take; 0 where none was made yet."""
-        if (seen := self._sizes.get(_about(questions))) is not None:
-            return seen.seconds
-        return min(
-            (size.seconds * max(questions / (_REACH * size.questions), 1.0) for size in self._sizes.values()),
-            default=0.0,
-        )
+        sizes = self._sizes
+        own = sizes.get(_about(questions))
+        larger = [size for size in sizes.values() if own is None or size.questions > own.questions]
+        bounds = [size.seconds * max(questions / (_REACH * size.questions), 1.0) for size in larger]
+        return min(bounds if own is None else [own.seconds, *bounds], default=0.0)
 
 
 def _about(questions: float) -> int:

@@ -113,13 +113,13 @@ KEPT_REPLIES = Metric(
 SEARCH_DURATION = Metric(
     "mfserve_search_duration_seconds",
     Kind.HISTOGRAM,
-    "Time that a search of a large catalogue took, with its wait for the scoring thread.",
+    "Time that a search of a large catalogue takes from any item all the way round to it.",
     buckets=DURATIONS,
 )
 SEARCH_QUESTIONS = Metric(
     "mfserve_search_questions",
     Kind.HISTOGRAM,
-    "Calls that one search of a large catalogue answered together.",
+    "Calls that are in one search of a large catalogue together, when some of them are answered.",
     buckets=QUESTIONS,
 )
 VERSIONS = Metric(

@@ -17,6 +17,12 @@ class BadCertificate(BadFile):
     """Files that no server can use."""
 
 
+class NotYetValid(BadCertificate):
+    """A certificate that is for later."""
+
+    may_pass = True
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
     """PEM files.
@@ -75,8 +81,16 @@ def read_certificate(files: CertificateFiles) -> Certificate:
     )
     if ours != theirs:
         raise BadCertificate(f"{files.key} is not the key of the certificate in {files.certificate}.")
-    expires_at = certificate.not_valid_after_utc
-    if expires_at <= datetime.now(UTC):
+    valid_from, expires_at, now = (
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+        datetime.now(UTC),
+    )
+    if valid_from > now:
+        raise NotYetValid(
+            f"The certificate in {files.certificate} is valid from {valid_from.isoformat()} on."
+        )
+    if expires_at <= now:
         raise BadCertificate(f"The certificate in {files.certificate} expired at {expires_at.isoformat()}.")
     roots = None
     if files.client_roots is not None:

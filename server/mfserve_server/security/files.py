@@ -17,6 +17,11 @@ class BadFile(Exception):
     Its cause is an OSError where the file could not be read, so that it may be right in itself.
     """
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the very same file may be good later."""
+        return isinstance(self.__cause__, OSError)
+
 
 class LastGood(Generic[Read]):
     """What some files said when they could last be used.
@@ -40,31 +45,31 @@ class LastGood(Generic[Read]):
         self._paths = paths
         self._read = read
         self._seen = self._identities()
-        self._is_unread = False
+        self._may_pass = False
         self._told: object = None
         self.is_outdated = False
         self.found = read()
 
     def look(self) -> bool:
-        """Reads the files again if one is another than before, or could not be read; whether there is news.
+        """Reads the files again if one is another than before, or may be good by now; whether there is news.
 
         Raises:
             BadFile: they cannot be used; what was found last stays. Said once.
         """
         now = self._identities()
-        if now == self._seen and not self._is_unread:
+        if now == self._seen and not self._may_pass:
             return False
         self._seen = now
         try:
             self.found = self._read()
         except BadFile as error:
             self.is_outdated = True
-            self._is_unread = isinstance(error.__cause__, OSError)
+            self._may_pass = error.may_pass
             told, self._told = self._told, (now, str(error))
             if told == self._told:
                 return False
             raise
-        self._is_unread = self.is_outdated = False
+        self._may_pass = self.is_outdated = False
         return True
 
     def _identities(self) -> Sequence[_Identity | None]:

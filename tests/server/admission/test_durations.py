@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfserve_server.admission.arrivals import Arrivals
 from mfserve_server.admission.durations import SearchTimes
 
 SIZES = st.lists(st.integers(1, 256), min_size=1, max_size=60)
@@ -62,11 +61,17 @@ def test_a_change_is_learnt_for_the_sizes_that_come_and_the_others_are_forgotten
     assert times.expected(64) == pytest.approx(0.2, rel=0.01)
 
 
-def test_a_rate_is_that_of_late() -> None:
-    arrivals = Arrivals()
-    assert arrivals.rate == 0.0
-    for number in range(1000):
-        arrivals.note(number / 100)
-    assert arrivals.rate == pytest.approx(100, rel=0.03)
-    arrivals.note(1000.0)
-    assert arrivals.rate == pytest.approx(4.0)  # of one call in its quarter of a second
+def test_fewer_questions_take_no_longer() -> None:
+    times = SearchTimes()
+    times.note(2, 0.2)  # by chance
+    times.note(8, 0.06)
+    assert times.expected(2) == pytest.approx(0.06)
+
+
+def test_the_parts_of_a_search_count_as_one() -> None:
+    whole, parts = SearchTimes(), SearchTimes()
+    for times, count in ((whole, 1), (parts, 8)):
+        times.note(16, 0.1)
+        for _ in range(5 * count):
+            times.note(16, 0.2, 1 / count)
+    assert parts.expected(16) == pytest.approx(whole.expected(16), rel=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mfserve.v1 import model_service_pb2 as models_pb
 from mfserve.v1 import recommendation_service_pb2 as pb
 from mfserve.v1.common_pb2 import ModelSpec
 from mfserve_registry import Registry
-from mfserve_scoring import Question, Recommender
+from mfserve_scoring import Searches
 from mfserve_server import scoring
 from tests.server.calls import DEADLINE, Server, Told, told
 from tests.server.conftest import MakeServer
@@ -38,15 +38,15 @@ class Scorers:
 @pytest.fixture
 def scorers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorers]:
     """All searches of more than nothing run in the scoring thread, and wait."""
-    made, answer_each = Scorers(), Recommender.answer_each
+    made, step = Scorers(), Searches.step
 
-    def slowly(recommender: Recommender, questions: Sequence[Question]) -> Any:
+    def slowly(searches: Searches[Any]) -> Any:
         made.reached.set()
         assert made.open.wait(60)
-        return answer_each(recommender, questions)
+        return step(searches)
 
     monkeypatch.setattr(scoring, "_ON_LOOP", -1)
-    monkeypatch.setattr(Recommender, "answer_each", slowly)
+    monkeypatch.setattr(Searches, "step", slowly)
     yield made
     made.open.set()
 
