@@ -164,6 +164,7 @@ async def test_a_caller_has_so_many_streams(serve: MakeServer, registry: Registr
     assert trailers["grpc-retry-pushback-ms"] == "-1"
     await streams[0].done_writing()
     assert await streams[0].read() is grpc.aio.EOF
+    await until(lambda: _has_streams(server, 1))
     again = await opened(server)
     assert (await again.read()).HasField("started")
     for stream in (streams[1], again):
@@ -193,6 +194,10 @@ async def _is_waiting(server: Server) -> bool:
 
 async def _has_asked(server: Server, waiting: int) -> bool:
     return len(server.service._shared._waiting) == waiting
+
+
+async def _has_streams(server: Server, count: int) -> bool:
+    return sum(server.service._gates._streams.values()) == count
 
 
 async def _has_no_stream(server: Server) -> bool:
