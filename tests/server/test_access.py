@@ -252,6 +252,21 @@ async def test_the_file_is_read_again_and_a_broken_one_is_not_used(known: Known)
     assert "token" not in str(logs)
 
 
+def test_a_token_is_known_again_but_no_other_and_not_by_another_reading(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text(f'[[callers]]\nname = "shop"\n{hashed("shop")}\nscopes = ["recommend"]\n')
+    access = read_access(path)
+    shown = token("shop").encode()
+    assert [access.with_token(text) for text in (b"", shown[:-1], shown + b"x")] == [None] * 3
+    assert [access.with_token(shown) for _ in range(2)] == [
+        access.by_token[hashlib.sha256(shown).hexdigest()]
+    ] * 2
+    assert [access.with_token(text) for text in (b"", shown[:-1], shown + b"x")] == [None] * 3
+    assert shown.decode() not in repr(access)
+    path.write_text("")
+    assert read_access(path).with_token(shown) is None
+
+
 async def test_a_defect_in_looking_at_one_file_does_not_end_the_looking_at_another(known: Known) -> None:
     def fails() -> None:
         raise ValueError

@@ -75,7 +75,7 @@ class Guard:
         """
         if caller.is_over:
             raise Unauthenticated(f"What the caller {caller.name} showed has expired.")
-        if not caller.scopes & rule.scopes:
+        if caller.scopes.isdisjoint(rule.scopes):
             needed = " or ".join(sorted(rule.scopes))
             raise PermissionDenied(
                 f"The caller {caller.name} may not call this method: it needs the scope {needed}.",
