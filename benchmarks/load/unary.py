@@ -138,4 +138,6 @@ def tables(rows: Rows) -> str:
         for name, figures in rows.items()
     ]
     columns = ["one process on one core", "calls/s", "CPU µs/call", "of the limit", "times MLServer"]
-    return table([*columns, "server's core", "load's core"], lines)
+    found = table([*columns, "server's core", "load's core"], lines)
+    rate, cpu = (ratio(rows, KNOWN, ALONE, figure) for figure in ("rate", "cpu_us"))
+    return f"{found}\n\nWith tokens and metrics: {rate:.2f} of the calls/s without; CPU time of a call {cpu:.2f} times."

@@ -195,7 +195,7 @@ class SharedScoring:
                 self._take_in(loop)
                 answered = self._step(loop)
         except BaseException:
-            self._under_way = {}
+            self._under_way, self._ahead = {}, {}
             raise
         return 0 if self._under_way else answered
 
