@@ -75,6 +75,8 @@ _NO_SETTINGS = (
     "TOKEN_FILE",
 )
 """Variables of clients and of the command line."""
+_MEANT_TYPES = {"path_type": "it is a path, in quotes"}
+"""What is to be there, where pydantic speaks of classes."""
 _OF_KUBERNETES = ("SERVICE_", "PORT_")
 """What the variables begin with that Kubernetes makes for a service named mfserve; see ``is_link`` for one more."""
 
@@ -122,7 +124,8 @@ def _fault(
         where = variable
     else:
         where = f"{name} in {config}"
-    return f"{where} is wrong: {error['msg'].removeprefix('Value error, ')}"
+    said = _MEANT_TYPES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return f"{where} is wrong: {said}"
 
 
 def _meant(name: str, known: Collection[str], prefix: str = "") -> str:

@@ -281,7 +281,8 @@ async def test_a_defect_in_looking_at_one_file_does_not_end_the_looking_at_anoth
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("callers = 3", "callers: "),
+        ("callers = 3", r"callers: each of them is a table of its own, headed \[\[callers\]\]"),
+        ('[callers]\nname = "a"', r"callers: each of them is a table of its own, headed \[\[callers\]\]"),
         ("callers = [3]", "caller number 1: "),
         ("[[caller]]", "caller is none of callers"),
         ('[[callers]]\nname = "a"\nscopes = []', "caller a: it has either token_sha256 or certificate"),
@@ -291,7 +292,7 @@ async def test_a_defect_in_looking_at_one_file_does_not_end_the_looking_at_anoth
         ),
         (
             '[[callers]]\nname = "a"\ncertificate = "a"\nscopes = ["everything"]',
-            "caller a: scopes: .*recommend",
+            "caller a: scopes: they are a list of recommend",
         ),
         ('[[callers]]\ncertificate = "a"\nscopes = []', "caller number 1: name: "),
         (

@@ -80,7 +80,15 @@ def test_home_is_by_default_the_users_data_folder(monkeypatch: pytest.MonkeyPatc
         ({}, {}, "worker = 1", "worker in FILE is no setting (did you mean workers?)."),
         ({}, {}, "quux = 1", "quux in FILE is no setting."),
         ({}, {}, "workers = ", "FILE cannot be read: it is no TOML: "),
-        ({}, {}, "workers = true", "workers in FILE is wrong: it is neither true nor false"),
+        ({}, {}, "workers = true", "workers in FILE is wrong: it cannot be true or false"),
+        ({}, {}, "callers = 3", "callers in FILE is wrong: it is a path, in quotes."),
+        (
+            {},
+            {"MFSERVE_HOME": ""},
+            None,
+            "MFSERVE_HOME is wrong: it is empty; give it a value, or leave it out.",
+        ),
+        ({}, {"MFSERVE_CALLERS": ""}, None, "MFSERVE_CALLERS is wrong: it is empty"),
         (
             {},
             {"MFSERVE_REPLY_CACHE_BYTES": "64MB"},

@@ -24,6 +24,7 @@ _HASH = r"^[0-9a-f]{64}$"
 _MEANT = {
     "token_sha256": "it is 64 hexadecimal digits, as mfserve token writes them, and not the token",
     "scopes": f"they are a list of {', '.join(Scope)}",
+    "callers": "each of them is a table of its own, headed [[callers]]",
     "expires": "it is a time with its zone, such as 2030-01-01T00:00:00Z",
 }
 """What belongs into a field, where pydantic speaks of patterns."""
@@ -124,7 +125,7 @@ def read_access(path: Path) -> Access:
     try:
         data = tomllib.loads(path.read_text())
     except OSError as error:
-        raise BadAccessFile(f"{path} cannot be read: {error.strerror}.") from error
+        raise BadAccessFile(f"The file of callers {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadAccessFile(f"{path} is no TOML: {error}.") from error
     try:
@@ -146,7 +147,8 @@ def _explained(error: ValidationError, data: Mapping[str, Any]) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     match first["loc"]:
         case "callers", int(number), *below:
-            place, known = [_called(data["callers"][number], number), *map(str, below)], Caller.model_fields
+            fields = [part for part in below if isinstance(part, str)]
+            place, known = [_called(data["callers"][number], number), *fields], Caller.model_fields
         case whole:
             place, known = [*map(str, whole)], _File.model_fields
     if first["type"] == "extra_forbidden":

@@ -46,6 +46,8 @@ class Guard:
         self._model_of_job = model_of_job
         self._outdated = outdated
         self._file = LastGood([path], partial(read_access, path))
+        if not len(self.access):
+            _log.warning("nobody may call: the file of callers names none")
 
     def look(self) -> None:
         """Reads the file again if it has changed."""

@@ -127,6 +127,17 @@ def test_a_quote_that_takes_whole_rows_into_a_field_is_refused(
         load_text(tmp_path, text, bad_rows=policy)
 
 
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+@pytest.mark.parametrize("row", ['c,x,"3', 'c,"x,3', '"c,x,3'])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_a_file_that_was_cut_off_within_quotes_is_refused(
+    row: str, end: str, policy: str, tmp_path: Path
+) -> None:
+    text = f"user_id,item_id,rating\na,x,3\nb,y,4\n{row}{end}"
+    with pytest.raises(InvalidArgument, match="never closed, in the row that begins on line 4"):
+        load_text(tmp_path, text, bad_rows=policy)
+
+
 def test_a_bad_row_that_spans_lines_on_purpose_can_be_skipped(tmp_path: Path) -> None:
     ratings = load_text(tmp_path, 'user_id,item_id,rating\na,x,3\nb,"x\ny"\nc,x,4\n', bad_rows="skip")
     assert (len(ratings), ratings.skipped) == (2, {"field_count": 1})

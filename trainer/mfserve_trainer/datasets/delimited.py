@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -110,8 +110,10 @@ def read_delimited(open_file: Opener, columns: Columns, dialect: Dialect, *, sou
             f"cannot be read as text in columns; is a row longer than {_BLOCK_BYTES >> 20} MiB?",
         ) from error
     records = table.num_rows + len(malformed) + (dialect.header is None)
-    if dialect.quoted and _count_lines(open_file) > records:
-        _refuse_stray_quote(open_file, dialect, source)
+    if dialect.quoted:
+        lines, last = _counted(open_file)
+        if lines > records or _is_left_open(last, dialect):
+            _refuse_stray_quote(open_file, dialect, source)
     return RawRows(
         source=source,
         read=lambda role: _true_bytes(table.column(_latin(names[role]))),
@@ -176,22 +178,31 @@ def _read_header(open_file: Opener, dialect: Dialect, source: str) -> tuple[str,
     return names
 
 
-def _count_lines(open_file: Opener) -> int:
-    """Lines, one that has no end counted too."""
-    ended = 0
-    last = b"\n"
+def _counted(open_file: Opener) -> tuple[int, bytes]:
+    """How many lines there are, one that has no end counted too; and the last that is not empty."""
+    ended, last = 0, b""
     with open_file() as file:
         while block := file.read(_SCAN_BYTES):
             ended += block.count(b"\n")
-            last = block
-    return ended + (not last.endswith(b"\n"))
+            last += block
+            last = last[last.rstrip(b"\r\n").rfind(b"\n") + 1 :]
+    return ended + (last != b"" and not last.endswith(b"\n")), last
+
+
+def _is_left_open(line: bytes, dialect: Dialect) -> bool:
+    """Whether a line ends within quotes, as the last one of a file may that was cut off."""
+    try:  # then another line is a part of it
+        return len(list(_parse([f"{line.decode('latin-1').rstrip()}\n", "another"], dialect))) < 2
+    except csv.Error:  # a field beyond Python's limit
+        return False
 
 
 def _refuse_stray_quote(open_file: Opener, dialect: Dialect, source: str) -> None:
     """Where fields span lines, makes sure that they are meant to.
 
     A quote that is opened and not closed takes the rows after it into its field, up to the next quote or to the
-    end: rows would be lost that nobody counted, whatever the policy on bad rows.
+    end: rows would be lost that nobody counted, whatever the policy on bad rows. In the last row it
+    tells of a file that was cut off.
     """
     with _as_text(open_file) as text:
         reader = _parse(text, dialect, strict=True)
@@ -247,7 +258,7 @@ def _as_text(open_file: Opener) -> Iterator[io.TextIOWrapper]:
             yield text
 
 
-def _parse(text: io.TextIOWrapper, dialect: Dialect, *, strict: bool = False) -> _csv.Reader:
+def _parse(text: Iterable[str], dialect: Dialect, *, strict: bool = False) -> _csv.Reader:
     if dialect.quoted:
         return csv.reader(text, delimiter=dialect.delimiter, strict=strict)
     return csv.reader(text, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE)
