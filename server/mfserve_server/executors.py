@@ -95,14 +95,18 @@ class Executors:
 
 async def _in_time(seconds: float, refusal: str, work: Awaitable[T]) -> T:
     """What is given up before its thread is free for it is never begun."""
-    limit = asyncio.timeout(seconds)
+    task = asyncio.ensure_future(work)
     try:
-        async with limit:
-            return await work
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise Unavailable(refusal) from error
+        await asyncio.wait([task], timeout=seconds)
+        if (
+            not task.done()
+        ):  # where this loop stood still, the answer may be there by now, and next in the queue
+            await asyncio.sleep(0)
+        if task.done():
+            return task.result()
+    finally:
+        task.cancel()
+    raise Unavailable(refusal)
 
 
 async def _run(executor: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
