@@ -77,8 +77,8 @@ class ProcessSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_what_python_would_take(cls, value: Any, info: ValidationInfo) -> Any:
-        """To Python true is 1, and no path the working folder."""
+    def _refuse_booleans_and_empty_values(cls, value: Any, info: ValidationInfo) -> Any:
+        """To Python, and so to pydantic, true is 1 and an empty path the working folder."""
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("it cannot be true or false")
         if value == "" and info.field_name != "data_roots":
