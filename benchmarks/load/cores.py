@@ -44,6 +44,11 @@ def spending(pid: int) -> Iterator[Spent]:
     spent.server, spent.load = _cpu(pid) - server, _ours() - load
 
 
+def stolen() -> float:
+    """Seconds since it began in which this machine's host let others have the server's core."""
+    return float(psutil.cpu_times(percpu=True)[SERVER_CORE].steal)
+
+
 def _cpu(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system

@@ -16,6 +16,7 @@ import grpc.aio
 
 from benchmarks.load import contestants, sharing
 from benchmarks.load.contestants import Services
+from benchmarks.load.cores import stolen
 from benchmarks.load.memory import rollup_bytes
 from benchmarks.load.serving import Serving
 from benchmarks.load.stats import table
@@ -146,8 +147,9 @@ async def _overload(
         before = rollup_bytes(server.pid)
         over = asyncio.Event()
         watching = asyncio.gather(_checks(health, over), _weights(server.pid, over))
-        calls = _Calls()
+        calls, begun, gone = _Calls(), time.monotonic(), stolen()
         offered, answered = await caller.open(TIMES * capacity, seconds, calls)
+        gone = (stolen() - gone) / (time.monotonic() - begun)
         over.set()
         checks, weights = await watching
         alone_after = _Calls()
@@ -165,6 +167,7 @@ async def _overload(
         },
         "otherwise": dict(calls.others),
         "health": {"checks": len(checks), **_quantiles(checks)},
+        "stolen": gone,
         "memory_grown_bytes": max(weights) - before,
         "alone_after": _quantiles(alone_after.answered),
         "64_callers_after": after_rate,
@@ -244,6 +247,7 @@ def _column(found: dict[str, Any], capacity: str) -> dict[str, str]:
         "with a pushback": f"{refused['with_pushback']:,} of {refused['calls']:,}",
         "otherwise": others or "none",
         "health, p99 / longest": f"{health['p99_ms']:.1f} / {health['p100_ms']:.1f} ms ({health['checks']} checks)",
+        "of the core, taken by the machine's host": f"{over['stolen']:.1%}",
         "memory grown": f"{over['memory_grown_bytes'] / 2**20:.1f} MiB",
         "in the half second after it, a lone caller, p50": f"{over['alone_after']['p50_ms']:.1f} ms",
         "then, up to two seconds after it, 64 callers, and before it": f"{over['64_callers_after']:.0f}, "

@@ -22,6 +22,7 @@ import structlog
 from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Progress, Question, Recommendations, Recommender, Searches
 from mfserve_server.admission.durations import SearchTimes
+from mfserve_server.admission.shedding import Shedding
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.metrics.layout import SEARCH_DURATION, SEARCH_QUESTIONS
@@ -36,9 +37,6 @@ RETURN_SHARE = 0.1
 _TICKS = 2e-3
 """Seconds below which a timer is no use: uvloop's tell whole milliseconds, rounded. So short a wait is spent in turns
 of the event loop."""
-
-_SHEDDING_SECONDS = 1.0
-"""So long after a refusal the next one is expected."""
 
 Answer = Recommendations | Exception
 
@@ -94,7 +92,7 @@ class SharedScoring:
         self._executors = executors
         self._most = most
         self._max_delay = max_delay
-        self._sheds_until = 0.0
+        self._shedding = Shedding()
         self._waiting: deque[Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._expected = 0
@@ -123,15 +121,15 @@ class SharedScoring:
         return await future
 
     def sheds(self) -> bool:
-        """Whether a question was refused within the last second."""
-        return time.monotonic() < self._sheds_until
+        """Whether questions were refused of late."""
+        return self._shedding.goes_on
 
     def _refuse_if_late(self, loaded: LoadedVersion) -> None:
         now = time.monotonic()
         delay = self._delay(loaded, now)
         # Whoever finds nobody here is scored, however long that takes.
         if delay > self._max_delay and self._running is not None:
-            self._sheds_until = now + _SHEDDING_SECONDS
+            self._shedding.refused()
             error = Overloaded("This server has more to score than it can in time; try again.")
             # Not for secrets: any jitter will do, so that those who are refused do not come back together.
             error.retry_seconds = delay * random.uniform(0.5, 1.5)  # noqa: S311
@@ -147,8 +145,8 @@ class SharedScoring:
         step = max(self._step_until - now, 0.0)
         together = (ahead[key].staying if key in ahead else 0) + len(self._waiting) + 1
         others = [each for of, each in ahead.items() if of != key and each.staying]
-        each = loaded.scorer.times.expected(min(together, self._most))
-        each += sum(other.times.expected(other.staying) for other in others)
+        each = loaded.scorer.times.longest(min(together, self._most))
+        each += sum(other.times.longest(other.staying) for other in others)
         waited = 0.0
         with suppress(IndexError):  # none waits, or the scoring thread takes them just now
             waited = now - self._waiting[0].since
@@ -230,7 +228,7 @@ class SharedScoring:
             searches.drop(lambda waiting: waiting.future.done())
         self._leave_empty()
         self._step_until = time.monotonic() + sum(
-            loaded.scorer.times.expected(len(searches)) / searches.parts
+            loaded.scorer.times.longest(len(searches)) / searches.parts
             for loaded, searches in self._under_way.values()
         )
         self._ahead = {

@@ -13,6 +13,8 @@ that seems to take too long is not tried again before that."""
 _REACH = 2.0
 """Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
 mostly walks through the items once, and what it really takes is only learnt by trying."""
+_DEVIATIONS = 3.0
+"""Mean deviations by which a search may take longer than the mean: 2 to 4 answer about as many calls as late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +23,27 @@ class _Size:
 
     Attributes:
         questions, seconds: means.
+        deviation: mean absolute deviation of the seconds.
         last: number of the latest of them, among all searches.
     """
 
     questions: float
     seconds: float
+    deviation: float
     last: float
+
+    @property
+    def longest(self) -> float:
+        return self.seconds + _DEVIATIONS * self.deviation
 
 
 class SearchTimes:
-    """Means of the searches of about one size; a size that was not seen is bounded by those that were.
+    """What searches of about one size took; a size that was not seen is bounded by those that were.
 
-    Fewer questions take no longer, and somewhat more hardly longer; beyond that, each may take what each took.
+    Fewer questions take no longer, and somewhat more hardly longer; beyond that, each may take what each took. Means
+    and deviations are estimated as TCP does it for round trips (Jacobson 1988, "Congestion Avoidance and Control",
+    appendix A): by the mean alone, half of those who are promised an answer in time would get it late.
+
     One thread may note what another asks for.
     """
 
@@ -50,22 +61,24 @@ class SearchTimes:
         """
         self._searches += share
         about, weight = _about(questions), share * _SMOOTHING
-        before = self._sizes.get(about, _Size(questions, seconds, self._searches))
+        before = self._sizes.get(about, _Size(questions, seconds, 0.0, self._searches))
+        error = seconds - before.seconds
         after = _Size(
             before.questions + weight * (questions - before.questions),
-            before.seconds + weight * (seconds - before.seconds),
+            before.seconds + weight * error,
+            before.deviation + weight * (abs(error) - before.deviation),
             self._searches,
         )
         sizes = self._sizes | {about: after}
         self._sizes = {key: size for key, size in sizes.items() if self._searches - size.last < _MEMORY}
 
-    def expected(self, questions: float) -> float:
-        """Seconds that a search will take; 0 where none was made yet."""
+    def longest(self, questions: float) -> float:
+        """Seconds that a search hardly exceeds; 0 where none was made yet."""
         sizes = self._sizes
         own = sizes.get(_about(questions))
         larger = [size for size in sizes.values() if own is None or size.questions > own.questions]
-        bounds = [size.seconds * max(questions / (_REACH * size.questions), 1.0) for size in larger]
-        return min(bounds if own is None else [own.seconds, *bounds], default=0.0)
+        bounds = [size.longest * max(questions / (_REACH * size.questions), 1.0) for size in larger]
+        return min(bounds if own is None else [own.longest, *bounds], default=0.0)
 
 
 def _about(questions: float) -> int:
