@@ -45,7 +45,7 @@ def spending(pid: int) -> Iterator[Spent]:
 
 
 def stolen() -> float:
-    """Seconds since it began in which this machine's host let others have the server's core."""
+    """Seconds since the machine started in which its host let others have the server's core."""
     return float(psutil.cpu_times(percpu=True)[SERVER_CORE].steal)
 
 

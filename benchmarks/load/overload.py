@@ -147,9 +147,9 @@ async def _overload(
         before = rollup_bytes(server.pid)
         over = asyncio.Event()
         watching = asyncio.gather(_checks(health, over), _weights(server.pid, over))
-        calls, begun, gone = _Calls(), time.monotonic(), stolen()
+        calls, begun, stolen_before = _Calls(), time.monotonic(), stolen()
         offered, answered = await caller.open(TIMES * capacity, seconds, calls)
-        gone = (stolen() - gone) / (time.monotonic() - begun)
+        stolen_share = (stolen() - stolen_before) / (time.monotonic() - begun)
         over.set()
         checks, weights = await watching
         alone_after = _Calls()
@@ -167,7 +167,7 @@ async def _overload(
         },
         "otherwise": dict(calls.others),
         "health": {"checks": len(checks), **_quantiles(checks)},
-        "stolen": gone,
+        "stolen_share": stolen_share,
         "memory_grown_bytes": max(weights) - before,
         "alone_after": _quantiles(alone_after.answered),
         "64_callers_after": after_rate,
@@ -247,7 +247,7 @@ def _column(found: dict[str, Any], capacity: str) -> dict[str, str]:
         "with a pushback": f"{refused['with_pushback']:,} of {refused['calls']:,}",
         "otherwise": others or "none",
         "health, p99 / longest": f"{health['p99_ms']:.1f} / {health['p100_ms']:.1f} ms ({health['checks']} checks)",
-        "of the core, taken by the machine's host": f"{over['stolen']:.1%}",
+        "of the core, taken by the machine's host": f"{over['stolen_share']:.1%}",
         "memory grown": f"{over['memory_grown_bytes'] / 2**20:.1f} MiB",
         "in the half second after it, a lone caller, p50": f"{over['alone_after']['p50_ms']:.1f} ms",
         "then, up to two seconds after it, 64 callers, and before it": f"{over['64_callers_after']:.0f}, "

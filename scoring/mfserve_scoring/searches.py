@@ -89,7 +89,7 @@ class Searches(Generic[T]):
 
     def __len__(self) -> int:
         """Questions that are under way."""
-        return len(self.tickets)
+        return sum(len(each.riders) for each in self._rounds.values())
 
     @property
     def staying(self) -> int:

@@ -114,7 +114,6 @@ class ExactTopK:
         part: int = PART,
     ) -> None:
         self._chunk = chunk
-        self._part = part
         self._items = np.ascontiguousarray(items, dtype=np.float32)
         self._bias = bias
         self._scale = scale
@@ -128,7 +127,8 @@ class ExactTopK:
         ends_early = self._bounds.halved_by(FIRST)
         # Where no search can end early, small chunks only cost.
         self._first = FIRST if ends_early else chunk
-        self.parts = 1 if ends_early else -(-len(self._items) // part)
+        self.parts = 1 if ends_early else max(-(-len(self._items) // part), 1)
+        self._part = -(-len(self._items) // self.parts)  # all take equally long
 
     def search(
         self,

@@ -22,6 +22,8 @@ ANSWER_SECONDS = 4.0
 """So long a caller waits for the database. SDKs give up after 10 seconds, and try again before that."""
 DESCRIBING_SECONDS = 4.0
 """So long, after that, for small files."""
+_TURNS = 5
+"""Of the event loop, in which an answer comes from its thread's future through those that wait for it."""
 _SILENT_DATABASE = "The registry's database does not answer; try again."
 _SLOW_STORE = "The registry's store does not answer in time; try again."
 
@@ -98,12 +100,11 @@ async def _in_time(seconds: float, refusal: str, work: Awaitable[T]) -> T:
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait([task], timeout=seconds)
-        if (
-            not task.done()
-        ):  # where this loop stood still, the answer may be there by now, and next in the queue
+        # Where this loop stood still, the answer may be there by now, and on its way to the task.
+        for _ in range(_TURNS):
+            if task.done():
+                return task.result()
             await asyncio.sleep(0)
-        if task.done():
-            return task.result()
     finally:
         task.cancel()
     raise Unavailable(refusal)

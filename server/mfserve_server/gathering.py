@@ -6,8 +6,8 @@ rest of the call takes longer too. So calls wait until no further one has come i
 Of a loop with nothing else to do these are over at once; in a busy one they are what takes in the calls that are on
 their way, which would have to be done in any case.
 
-A server that sheds load waits longer: calls that are refused one by one, as they come, hold up the search under way
-more than they do in bunches.
+A server that sheds load always waits for the longest time: calls that are refused one by one, as they come, hold up the
+search under way more than they do in bunches.
 """
 
 from __future__ import annotations

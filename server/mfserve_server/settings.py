@@ -63,7 +63,7 @@ class Settings(ProcessSettings):
     max_queued_calls: int = Field(1024, ge=0, le=1_000_000)
     """Most calls that wait while so many are under way; further ones are refused at once."""
     max_delay_seconds: float = Field(1.0, gt=0, le=3600)
-    """Longest that a call waits for its turn; one that would have to wait longer to be scored is refused at once."""
+    """Longest that a call waits for its turn; one that might have to wait longer to be scored is refused at once."""
     max_concurrent_streams: int = Field(1024, ge=1, le=1_000_000)
     """Most streams that a process has under way: bulk, uploads, files, followers of jobs."""
     max_streams_per_caller: int = Field(256, ge=1, le=1_000_000)

@@ -22,7 +22,6 @@ import structlog
 from mfserve_registry.errors import Overloaded
 from mfserve_scoring import Progress, Question, Recommendations, Recommender, Searches
 from mfserve_server.admission.durations import SearchTimes
-from mfserve_server.admission.shedding import Shedding
 from mfserve_server.executors import Executors
 from mfserve_server.loading import LoadedVersion
 from mfserve_server.metrics.layout import SEARCH_DURATION, SEARCH_QUESTIONS
@@ -37,6 +36,9 @@ RETURN_SHARE = 0.1
 _TICKS = 2e-3
 """Seconds below which a timer is no use: uvloop's tell whole milliseconds, rounded. So short a wait is spent in turns
 of the event loop."""
+
+_SHEDDING_SECONDS = 1.0
+"""So long after a refusal the next one is expected."""
 
 Answer = Recommendations | Exception
 
@@ -92,7 +94,7 @@ class SharedScoring:
         self._executors = executors
         self._most = most
         self._max_delay = max_delay
-        self._shedding = Shedding()
+        self._sheds_until = 0.0
         self._waiting: deque[Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._expected = 0
@@ -102,6 +104,7 @@ class SharedScoring:
         self._under_way: dict[int, _UnderWay] = {}
         self._ahead: Mapping[int, _Ahead] = {}
         self._step_until = 0.0
+        self._getting_on = 0
 
     async def answer(self, loaded: LoadedVersion, question: Question) -> Recommendations:
         """What the version's recommender gives to the question. A caller who hangs up is scored no further.
@@ -121,15 +124,15 @@ class SharedScoring:
         return await future
 
     def sheds(self) -> bool:
-        """Whether questions were refused of late."""
-        return self._shedding.goes_on
+        """Whether a question was refused within the last second."""
+        return time.monotonic() < self._sheds_until
 
     def _refuse_if_late(self, loaded: LoadedVersion) -> None:
         now = time.monotonic()
         delay = self._delay(loaded, now)
         # Whoever finds nobody here is scored, however long that takes.
         if delay > self._max_delay and self._running is not None:
-            self._shedding.refused()
+            self._sheds_until = now + _SHEDDING_SECONDS
             error = Overloaded("This server has more to score than it can in time; try again.")
             # Not for secrets: any jitter will do, so that those who are refused do not come back together.
             error.retry_seconds = delay * random.uniform(0.5, 1.5)  # noqa: S311
@@ -143,7 +146,7 @@ class SharedScoring:
         """
         ahead, key = self._ahead, id(loaded.scorer)
         step = max(self._step_until - now, 0.0)
-        together = (ahead[key].staying if key in ahead else 0) + len(self._waiting) + 1
+        together = (ahead[key].staying if key in ahead else 0) + self._getting_on + len(self._waiting) + 1
         others = [each for of, each in ahead.items() if of != key and each.staying]
         each = loaded.scorer.times.longest(min(together, self._most))
         each += sum(other.times.longest(other.staying) for other in others)
@@ -211,6 +214,7 @@ class SharedScoring:
             if len(searches) >= self._most:
                 others.append(waiting)
                 continue
+            self._getting_on += 1
             wrong = attempt(searches.add, waiting, waiting.question)
             if wrong is not None:
                 loop.call_soon_threadsafe(_settle, [(waiting, wrong)])
@@ -235,6 +239,7 @@ class SharedScoring:
             key: _Ahead(loaded.scorer.times, searches.staying)
             for key, (loaded, searches) in self._under_way.items()
         }
+        self._getting_on = 0
         answered = sum(self._advance(each, loop) for each in self._under_way.values())
         self._leave_empty()
         self._ahead = {

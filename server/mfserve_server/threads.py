@@ -6,8 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 
 _NICENESS = 10
 """A tenth of the time of a core for which a thread of ordinary priority competes."""
@@ -19,9 +17,6 @@ _MALLOC = {
 }
 """glibc's malloc gives arrays of a few hundred KB back to the system as soon as they are free: to fetch their pages
 again for each batch of users takes as long as to score it. See mallopt(3)."""
-
-_POLICY = os.sched_getscheduler(os.getpid()) if sys.platform == "linux" else None
-"""With which this process began; whoever gave it another than the ordinary one knows better."""
 
 
 def cores() -> int:
@@ -48,18 +43,3 @@ def lower_priority() -> None:
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
-
-
-def wake_quietly(quietly: bool) -> None:
-    """Whether threads of this process that wake up wait for the core until the one that has it has had its turn.
-
-    That is a few milliseconds at most; ordinarily they take it away at once. On Linux alone (SCHED_BATCH, sched(7)).
-    """
-    if sys.platform != "linux" or _POLICY != os.SCHED_OTHER:
-        return
-    policy = {True: os.SCHED_BATCH, False: os.SCHED_OTHER}
-    for thread in Path("/proc/self/task").iterdir():
-        number = int(thread.name)
-        with suppress(OSError):  # it has ended, or the system forbids it
-            if os.sched_getscheduler(number) == policy[not quietly]:
-                os.sched_setscheduler(number, policy[quietly], os.sched_param(0))

@@ -20,25 +20,29 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("describes", [False, True])
 def test_a_server_that_stood_still_does_not_take_its_registry_for_silent(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    describes: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executors, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(executors, "DESCRIBING_SECONDS", 0.5)
     asked, stands_still = threading.Event(), threading.Event()
 
-    def ask() -> str:
+    def ask(_: object = None) -> str:
         asked.set()
         assert stands_still.wait(5)
         return "answer"
 
     async def main() -> None:
-        asking = asyncio.create_task(opened.registry(ask))
+        asking: asyncio.Task[object] = asyncio.create_task(
+            opened.describing(ask, [1, 2]) if describes else opened.registry(ask)
+        )
         for _ in range(3):  # until the thread has it
             await asyncio.sleep(0)
         assert asked.wait(5)
         stands_still.set()
         time.sleep(1)  # noqa: ASYNC251 - as where the process is stopped, or its machine
-        assert await asking == "answer"
+        assert await asking == (["answer", "answer"] if describes else "answer")
 
     opened = Executors(Contact())
     try:

@@ -207,11 +207,36 @@ async def test_who_waits_for_other_versions_too_is_refused_sooner(
     await until(lambda: _has_steps(in_parts, 1))
     (second,) = asked(shared, in_parts, 1)  # goes with the first
     await asyncio.sleep(0)
+    assert not shared.sheds()
     with pytest.raises(Overloaded):
         await shared.answer(other.loaded, Question("u1", 2))
+    assert shared.sheds()
     go.set()
     await asyncio.gather(first, second)
     assert len((await shared.answer(other.loaded, Question("u1", 2))).item_indices) == 2
+
+
+async def test_who_is_just_getting_on_counts(
+    executors: Executors, recommender: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender.loaded.scorer.times.note(
+        1, 2.0
+    )  # so long it takes, for two too, and for three half as long again
+    gets_on, go = threading.Event(), threading.Event()
+
+    def resolve(question: Question) -> queries.Query:
+        gets_on.set()
+        assert go.wait(60)
+        return Recommender._query(recommender, question)
+
+    monkeypatch.setattr(recommender, "_query", resolve)
+    shared = SharedScoring(executors, 256, max_delay=2.5)
+    tasks = asked(shared, recommender, 2)
+    await until(gets_on.is_set)
+    with pytest.raises(Overloaded):
+        await shared.answer(recommender.loaded, Question("u3", 1))
+    go.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_after_a_defect_it_goes_on(

@@ -14,7 +14,8 @@ _REACH = 2.0
 """Times the questions of a known search that are thought to take no longer: from a few questions to some more a search
 mostly walks through the items once, and what it really takes is only learnt by trying."""
 _DEVIATIONS = 3.0
-"""Mean deviations by which a search may take longer than the mean: 2 to 4 answer about as many calls as late."""
+"""Mean deviations by which a search may take longer than the mean. That of its parts is taken for that of the whole:
+where the machine has other things to do, parts that follow one another are slow together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,13 @@ class _Size:
     """Searches of about one size.
 
     Attributes:
+        seen: how many they are.
         questions, seconds: means.
         deviation: mean absolute deviation of the seconds.
         last: number of the latest of them, among all searches.
     """
 
+    seen: float
     questions: float
     seconds: float
     deviation: float
@@ -34,6 +37,7 @@ class _Size:
 
     @property
     def longest(self) -> float:
+        """Seconds that hardly any of them exceeds."""
         return self.seconds + _DEVIATIONS * self.deviation
 
 
@@ -60,10 +64,12 @@ class SearchTimes:
             share: of it that was made, above 0: what this counts for.
         """
         self._searches += share
-        about, weight = _about(questions), share * _SMOOTHING
-        before = self._sizes.get(about, _Size(questions, seconds, 0.0, self._searches))
-        error = seconds - before.seconds
+        about = _about(questions)
+        before = self._sizes.get(about, _Size(0.0, questions, seconds, 0.0, self._searches))
+        seen, error = before.seen + share, seconds - before.seconds
+        weight = max(share * _SMOOTHING, share / seen)  # the plain mean at first
         after = _Size(
+            seen,
             before.questions + weight * (questions - before.questions),
             before.seconds + weight * error,
             before.deviation + weight * (abs(error) - before.deviation),

@@ -47,7 +47,7 @@ def test_a_size_is_told_by_its_searches() -> None:
     times, chance = SearchTimes(), random.Random(0)
     for _ in range(100):
         times.note(16, 0.1 * chance.uniform(0.9, 1.1))
-    assert 0.1 < times.longest(16) < 0.1 * 1.3
+    assert 0.11 < times.longest(16) < 0.13  # mean deviation: 0.005
 
 
 def test_hardly_a_search_takes_longer_than_is_told() -> None:
