@@ -126,6 +126,8 @@ def scraped(service: RunningService) -> Samples:
 def test_the_names_that_dashboards_are_built_on(service: RunningService) -> None:
     with Client(service.address) as client, pytest.raises(NotFoundError):
         client.recommend("nobody", "u1")
+    # A worker counts a call right after its caller has the answer.
+    eventually(lambda: told(service, {}).total(), "the call is counted")
     names = {name for name, _ in scraped(service)}
     assert names == {
         "mfserve_alias_swaps_total",
