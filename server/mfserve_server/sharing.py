@@ -104,6 +104,7 @@ class SharedScoring:
         self._under_way: dict[int, _UnderWay] = {}
         self._ahead: Mapping[int, _Ahead] = {}
         self._step_until = 0.0
+        # Taken from those who wait, and not yet among those who are under way in ``_ahead``.
         self._getting_on = 0
 
     async def answer(self, loaded: LoadedVersion, question: Question) -> Recommendations:
@@ -196,7 +197,7 @@ class SharedScoring:
                 self._take_in(loop)
                 answered = self._step(loop)
         except BaseException:
-            self._under_way, self._ahead = {}, {}
+            self._under_way, self._ahead, self._getting_on = {}, {}, 0
             raise
         return 0 if self._under_way else answered
 

@@ -219,9 +219,8 @@ async def test_who_waits_for_other_versions_too_is_refused_sooner(
 async def test_who_is_just_getting_on_counts(
     executors: Executors, recommender: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recommender.loaded.scorer.times.note(
-        1, 2.0
-    )  # so long it takes, for two too, and for three half as long again
+    # So long it takes, for two too, and for three half as long again.
+    recommender.loaded.scorer.times.note(1, 2.0)
     gets_on, go = threading.Event(), threading.Event()
 
     def resolve(question: Question) -> queries.Query:

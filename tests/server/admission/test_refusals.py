@@ -107,9 +107,8 @@ async def test_a_call_that_would_be_late_is_refused_before_it_is_scored(
     await until(lambda: _has_asked(server, 2))
     found, pushback = await refused(server, "u5")
     assert found.reason == "OVERLOADED"
-    assert (
-        20_000 <= pushback <= 90_000
-    )  # some 60 s, half as much more or less, and less the time that has gone by
+    # Some 60 s, half as much more or less, and less the time that has gone by.
+    assert 20_000 <= pushback <= 90_000
     scorers.open.set()
     assert all(answer.recommendations for answer in await asyncio.gather(*calls))
 
